@@ -1,0 +1,1 @@
+"""What the answers say: effects, intervals, margins, failures. Works from xarray datasets alone, on a laptop."""

@@ -1,0 +1,92 @@
+"""Accuracy changes against the baseline in points: the matrix of source × evaluation emotion, self, cross, gap.
+
+Only pairs count: an utterance that is unreadable, non-finite or not written in a cell or in the baseline leaves both
+(and is counted elsewhere). An answer that cannot be parsed is wrong. Knows no intervals beyond the draws it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from esn_dist.analysis.bootstrap import Floats, Resample, resample
+from esn_dist.analysis.trials import Group, Trials
+
+POINTS = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Changes by whether source and evaluation emotion are the same, each [1 + draw] (row 0: the sample itself).
+
+    Without source emotions (RND), `within` is the mean over emotions and cells, the others are NaN.
+    """
+
+    within: Floats
+    across: Floats
+
+    @property
+    def gap(self) -> Floats:
+        """Self minus cross."""
+        return self.within - self.across
+
+
+def accuracy(trials: Trials, cell: int, sample: Resample) -> Floats:
+    """Accuracy in percent of one cell: accuracy[label, 1 + draw]."""
+    by_label: Floats = POINTS * sample.means(trials.correct[[cell]], trials.usable[[cell]])[0]
+    return by_label
+
+
+def accuracy_changes(trials: Trials, group: Group, sample: Resample) -> Floats:
+    """Δ accuracy in percentage points: changes[cell of the group, label, 1 + draw]."""
+    return POINTS * sample.means(against_baseline(trials, group, trials.correct), paired(trials, group))
+
+
+def effect_matrix(trials: Trials, group: Group) -> xr.DataArray:
+    """Δ[source, evaluation] in percentage points, as in the paper's heat maps; NaN where nothing is paired."""
+    itself = resample(trials.label, len(trials.emotions), draws=0)
+    changes = accuracy_changes(trials, group, itself)[:, :, 0]
+    coords = {"source": list(group.sources), "evaluation": list(trials.emotions)}
+    return xr.DataArray(changes, dims=("source", "evaluation"), coords=coords, attrs={"units": "percentage points"})
+
+
+def contrast(changes: Floats, group: Group, emotions: tuple[str, ...]) -> Contrast:
+    """Self: mean over e of Δ(e, e). Cross: mean over e ≠ e' of Δ(e, e').
+
+    Where masks come from a corpus with other emotions, both run over the shared ones.
+
+    Args:
+        changes: changes[cell of the group, label, 1 + draw].
+        group: the cells' source emotions.
+        emotions: the labels of the evaluation corpus.
+    """
+    if not group.has_sources:
+        return Contrast(changes.mean(axis=(0, 1)), np.full(changes.shape[2], np.nan))
+    shared = [(cell, emotions.index(source)) for cell, source in enumerate(group.sources) if source in emotions]
+    same = [(cell, label) for cell, label in shared]
+    other = [(cell, label) for cell, own in shared for _, label in shared if label != own]
+    return Contrast(_mean(changes, same), _mean(changes, other))
+
+
+def paired(trials: Trials, group: Group) -> npt.NDArray[np.bool_]:
+    """paired[cell of the group, utterance]: usable both there and in the baseline."""
+    usable = trials.usable
+    both: npt.NDArray[np.bool_] = usable[list(group.cells)] & usable[trials.baseline]
+    return both
+
+
+def against_baseline(trials: Trials, group: Group, values: npt.NDArray[np.generic]) -> Floats:
+    """values[cell, utterance] of the group's cells minus the baseline's."""
+    numbers = values.astype(np.float64)
+    difference: Floats = numbers[list(group.cells)] - numbers[trials.baseline]
+    return difference
+
+
+def _mean(changes: Floats, entries: list[tuple[int, int]]) -> Floats:
+    if not entries:
+        return np.full(changes.shape[2], np.nan)
+    mean: Floats = np.mean([changes[cell, label] for cell, label in entries], axis=0)
+    return mean

@@ -1,0 +1,138 @@
+"""The answers of one model on one corpus as plain arrays, their cells grouped into the conditions that are reported.
+
+Knows no statistics. Cells come in any order; what a cell is, its coordinates say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from esn_dist.task.answers import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What one effect is about; its cells differ only in source emotion, or in the seed of their mask."""
+
+    selector: str
+    intervention: str
+    alpha: float
+    fraction: float
+    source_corpus: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The cells of one condition: either one per source emotion, or (no emotion: RND) one per seed.
+
+    Attributes:
+        condition: what the cells share.
+        cells: positions on the cell axis.
+        sources: source emotion of each cell, "" where there is none.
+        seeds: seed of each cell's mask, -1 where there is none.
+    """
+
+    condition: Condition
+    cells: tuple[int, ...]
+    sources: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether self and cross can be told apart."""
+        return any(self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """Answers of one model × evaluation corpus.
+
+    Attributes:
+        label: label[utterance], position in `emotions`.
+        speaker: speaker[utterance].
+        answer: answer[cell, utterance], position in `emotions`, -1 = none.
+        outcome: outcome[cell, utterance], see `task.answers.Outcome`.
+        logprob: logprob[cell, utterance, emotion], natural log.
+        baseline: the unintervened cell.
+        groups: all other cells.
+    """
+
+    model: str
+    corpus: str
+    emotions: tuple[str, ...]
+    label: npt.NDArray[np.int64]
+    speaker: npt.NDArray[np.str_]
+    answer: npt.NDArray[np.int8]
+    outcome: npt.NDArray[np.uint8]
+    logprob: npt.NDArray[np.float32]
+    baseline: int
+    groups: tuple[Group, ...]
+
+    @property
+    def usable(self) -> npt.NDArray[np.bool_]:
+        """usable[cell, utterance]: the model did answer; an answer that cannot be parsed counts, as a wrong one."""
+        did_answer: npt.NDArray[np.bool_] = (self.outcome == Outcome.ANSWERED) | (self.outcome == Outcome.UNPARSED)
+        return did_answer
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """correct[cell, utterance]; meaningless where not usable."""
+        right: npt.NDArray[np.bool_] = (self.outcome == Outcome.ANSWERED) & (self.answer == self.label)
+        return right
+
+
+def read_trials(answers: xr.Dataset) -> Trials:
+    """The dataset "answers" of one model × evaluation corpus as arrays.
+
+    Raises:
+        ValueError: not exactly one baseline cell, a label that is no option, or two cells of one meaning.
+    """
+    emotions = _texts(answers, "emotion")
+    labels = _texts(answers, "label")
+    if not set(labels) <= set(emotions):
+        raise ValueError(f"labels {sorted(set(labels) - set(emotions))} are no option of {emotions}")
+    baselines = [i for i, name in enumerate(_texts(answers, "intervention")) if name == "baseline"]
+    if len(baselines) != 1:
+        raise ValueError(f"{answers.attrs['model']} on {answers.attrs['corpus']} has {len(baselines)} baseline cells")
+    return Trials(
+        model=str(answers.attrs["model"]),
+        corpus=str(answers.attrs["corpus"]),
+        emotions=emotions,
+        label=np.array([emotions.index(label) for label in labels], np.int64),
+        speaker=np.array(_texts(answers, "speaker"), np.str_),
+        answer=answers["answer"].transpose("cell", "utterance").values,
+        outcome=answers["outcome"].transpose("cell", "utterance").values,
+        logprob=answers["logprob"].transpose("cell", "utterance", "emotion").values,
+        baseline=baselines[0],
+        groups=_groups(answers, baselines[0]),
+    )
+
+
+def _groups(answers: xr.Dataset, baseline: int) -> tuple[Group, ...]:
+    shared = [_texts(answers, name) for name in ("selector", "intervention", "source_corpus")]
+    sources, seeds = _texts(answers, "source_emotion"), [int(seed) for seed in answers["mask_seed"].values]
+    members: dict[Condition, list[int]] = {}
+    for cell in range(answers.sizes["cell"]):
+        selector, intervention, source_corpus = (texts[cell] for texts in shared)
+        alpha, fraction = float(answers["alpha"].values[cell]), float(answers["fraction"].values[cell])
+        if cell != baseline:
+            condition = Condition(selector, intervention, alpha, fraction, source_corpus)
+            members.setdefault(condition, []).append(cell)
+    return tuple(_group(condition, cells, sources, seeds) for condition, cells in members.items())
+
+
+def _group(condition: Condition, cells: Sequence[int], sources: Sequence[str], seeds: Sequence[int]) -> Group:
+    ordered = sorted(cells, key=lambda cell: (seeds[cell], cell))
+    meanings = [(sources[cell], seeds[cell]) for cell in ordered]
+    if len(set(meanings)) < len(meanings):
+        raise ValueError(f"two cells of {condition} have the same source emotion and seed")
+    return Group(condition, tuple(ordered), tuple(s for s, _ in meanings), tuple(n for _, n in meanings))
+
+
+def _texts(answers: xr.Dataset, name: str) -> tuple[str, ...]:
+    return tuple(map(str, answers[name].values))

@@ -1,0 +1,57 @@
+"""The Ray actor: one process that holds one model and executes units; publishes a unit's done-mark after its data.
+
+All that is computed is `executor.py`'s; here is what happens between processes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import ray
+
+from esn_dist.cluster.executor import Executor
+from esn_dist.cluster.job import Job
+from esn_dist.store.done import publish
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.lock import Lease
+from esn_dist.sweep.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an actor reports of a finished unit; the data itself is in the store.
+
+    Attributes:
+        lost: utterances that could not be read, with reasons.
+    """
+
+    unit: str
+    seconds: float
+    lost: tuple[str, ...]
+
+
+@ray.remote(max_restarts=0, max_task_retries=0)  # the driver replaces a dead actor and hands its units out again
+class Actor:
+    """Holds the job's model from construction on."""
+
+    def __init__(self, job: Job) -> None:
+        self.folder = StoreFolder(job.root)
+        self.lease = Lease(job.lease, self.folder.lock)
+        self.executor = Executor(job)
+
+    def pid(self) -> int:
+        """Process id, for whoever watches; answered once the model is loaded."""
+        return os.getpid()
+
+    def run(self, unit: Unit) -> Receipt:
+        """Execute `unit` and publish its done-mark.
+
+        Raises:
+            LeaseLost: another driver has taken the store over; nothing is published.
+        """
+        started = time.monotonic()
+        files = self.executor.run(unit)
+        publish(self.folder, unit.id, files, self.lease)
+        return Receipt(unit.id, time.monotonic() - started, tuple(self.executor.lost))

@@ -1,0 +1,112 @@
+"""The question put to each utterance of a set, batched once, asked under any state of the gates.
+
+Turns what a model says into the store's rows: emotion codes, outcomes, option log-probabilities, counts. Knows nothing
+of where the rows go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from esn_dist.gates.count import Counter
+from esn_dist.gates.find import Gate
+from esn_dist.inference.answer import Answers, answer
+from esn_dist.inference.batches import compose, pad
+from esn_dist.models.audio_lm import AudioLM
+from esn_dist.store.schema import PARTS, T_NOT_WRITTEN
+from esn_dist.task.answers import Outcome, read_answer
+from esn_dist.task.prompt import question
+
+
+@dataclass(slots=True)
+class Rows:
+    """What n utterances said, in the store's dtypes; a row that could not be asked keeps its outcome and fill values.
+
+    Attributes:
+        answer: int8 [n], emotion code or −1. outcome: uint8 [n]. logprob: float32 [n, emotion]. text: n strings.
+        K: uint16 [n, part, layer, neuron] and T: uint16 [n, part], where counted.
+    """
+
+    answer: npt.NDArray[np.int8]
+    outcome: npt.NDArray[np.uint8]
+    logprob: npt.NDArray[np.float32]
+    text: list[str]
+    K: npt.NDArray[np.uint16] | None = None
+    T: npt.NDArray[np.uint16] | None = None
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Rows `start` to `stop`."""
+        at = slice(start, stop)
+        K, T = (None if counts is None else counts[at] for counts in (self.K, self.T))
+        return Rows(self.answer[at], self.outcome[at], self.logprob[at], self.text[at], K, T)
+
+
+class Questions:
+    """Batches of one set of rows.
+
+    Args:
+        rows: audio rows [R, D] of each utterance; None where the clip cannot be read any more.
+        orders: the emotions in the order in which each utterance shows them.
+        emotions: the corpus's, in code order.
+    """
+
+    def __init__(
+        self,
+        model: AudioLM,
+        rows: Sequence[Tensor | None],
+        orders: Sequence[tuple[str, ...]],
+        emotions: tuple[str, ...],
+        token_budget: int,
+    ) -> None:
+        self.model, self.orders, self.emotions, self.size = model, orders, emotions, len(rows)
+        numbers = model.number_tokens(len(emotions))
+        # Column e holds the token that this utterance's prompt gives to emotion e, so log-probabilities come by emotion.
+        self.options_nE = torch.tensor([[numbers[order.index(e)] for e in emotions] for order in orders])
+        readable = [(i, r) for i, r in enumerate(rows) if r is not None]
+        self.unreadable = sorted(set(range(self.size)) - {i for i, _ in readable})
+        prompts = [model.prompt(len(r), question(orders[i])) for i, r in readable]
+        groups = compose([len(p) for p in prompts], token_budget)
+        self.batches = [
+            ([readable[i][0] for i in group], pad(model, [prompts[i] for i in group], [readable[i][1] for i in group]))
+            for group in groups
+        ]
+
+    def ask(self, max_new_tokens: int, counted: Sequence[Gate] | None = None) -> Rows:
+        """Answer every batch with the gates as they are; with counts of the gates `counted`."""
+        rows = self._blank(counted)
+        for at, batch in self.batches:
+            counter = Counter(counted, len(at), len(PARTS)) if counted else None
+            with counter.attached() if counter else nullcontext():
+                said = answer(self.model, batch, self.options_nE[at], max_new_tokens, counter)
+            self._read(rows, at, said)
+            if counter and rows.K is not None and rows.T is not None:
+                rows.K[at], rows.T[at] = counter.result()
+        return rows
+
+    def _blank(self, counted: Sequence[Gate] | None) -> Rows:
+        n, emotions = self.size, len(self.emotions)
+        outcome = np.full(n, Outcome.NOT_WRITTEN, np.uint8)
+        outcome[self.unreadable] = Outcome.UNREADABLE
+        rows = Rows(np.full(n, -1, np.int8), outcome, np.full((n, emotions), np.nan, np.float32), [""] * n)
+        if counted:
+            rows.K = np.zeros((n, len(PARTS), len(counted), counted[0].width), np.uint16)
+            rows.T = np.full((n, len(PARTS)), T_NOT_WRITTEN, np.uint16)
+        return rows
+
+    def _read(self, rows: Rows, at: list[int], said: Answers) -> None:
+        for i, tokens, logprob_E, finite in zip(at, said.tokens, said.logprob_BO, said.finite_B, strict=True):
+            if not finite:
+                rows.outcome[i] = Outcome.NON_FINITE
+                continue
+            rows.text[i] = self.model.text(tokens)
+            rows.logprob[i] = logprob_E
+            number = read_answer(rows.text[i], self.orders[i])
+            rows.outcome[i] = Outcome.UNPARSED if number is None else Outcome.ANSWERED
+            rows.answer[i] = -1 if number is None else self.emotions.index(self.orders[i][number - 1])

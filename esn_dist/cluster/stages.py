@@ -1,0 +1,157 @@
+"""One model's units and what each needs: encode → identify in rounds → select → answer.
+
+Turns a plan and the store's rows into a `Schedule`, and adds the next round when the last one is done. Knows nothing of
+Ray: it is told which units are done, and reads from the store which candidates were answered correctly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from esn_dist.cluster.job import CorpusItems
+from esn_dist.cluster.schedule import Schedule
+from esn_dist.cluster.select import correctly_answered
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import read_cells
+from esn_dist.store.tables import SHARD_ROWS
+from esn_dist.sweep.plan import MaskKey
+from esn_dist.sweep.units import (
+    AnswerUnit,
+    EmotionPool,
+    EncodeUnit,
+    IdentifyUnit,
+    SelectUnit,
+    cells_per_block,
+    evaluation_blocks,
+    identify_units,
+    next_round,
+)
+
+
+class Identification:
+    """One corpus's identification: rounds fixed by what finished rounds found, never by who worked on them.
+
+    Args:
+        cap: correctly answered utterances per emotion at which it stops.
+    """
+
+    def __init__(self, folder: StoreFolder, model: str, corpus: CorpusItems, cap: int) -> None:
+        self.folder, self.model, self.corpus, self.cap = folder, model, corpus, cap
+        self.candidates: dict[str, list[int]] = {emotion: [] for emotion in corpus.emotions}
+        for row, clip in enumerate(corpus.identification):
+            if clip:
+                self.candidates[clip.utterance.emotion].append(row)
+        self.visited = dict.fromkeys(corpus.emotions, 0)
+
+    def next_round(self) -> list[IdentifyUnit]:
+        """The units of the round after all that were given out, each of which must be done; empty when it is over."""
+        ranges = next_round(self._pools(), self.cap)
+        rows = [row for emotion, at in ranges.items() for row in self.candidates[emotion][at.start : at.stop]]
+        self.visited |= {emotion: at.stop for emotion, at in ranges.items()}
+        return identify_units(self.model, self.corpus.name, sorted({row // SHARD_ROWS for row in rows}))
+
+    def _pools(self) -> dict[str, EmotionPool]:
+        right: list[str] = []
+        if any(self.visited.values()):
+            ids, labels, correct = correctly_answered(self.folder, self.model, self.corpus.name)
+            # A killed run may have left rows of a round that is not finished: they do not count yet.
+            visited = self._visited_ids()
+            right = [lb for id, lb, is_right in zip(ids, labels, correct, strict=True) if is_right and id in visited]
+        return {
+            emotion: EmotionPool(len(rows), self.visited[emotion], right.count(emotion))
+            for emotion, rows in self.candidates.items()
+        }
+
+    def _visited_ids(self) -> set[str]:
+        items = self.corpus.identification
+        rows = (row for emotion, rows in self.candidates.items() for row in rows[: self.visited[emotion]])
+        return {clip.utterance.id for row in rows if (clip := items[row])}
+
+
+class Stages:
+    """The units of one model, added to `schedule` as they become known.
+
+    Args:
+        masks: every mask in the store's table, by id.
+        wanted: ids of the plan's cells; a block of the store with none of them is not run.
+        caps: correctly answered utterances per emotion, by corpus.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        corpora: dict[str, CorpusItems],
+        masks: dict[str, MaskKey],
+        wanted: Iterable[str],
+        caps: dict[str, int],
+        folder: StoreFolder,
+        schedule: Schedule,
+    ) -> None:
+        self.model, self.corpora, self.masks, self.folder, self.schedule = model, corpora, masks, folder, schedule
+        self.wanted = set(wanted)
+        self._identification: dict[str, Identification] = {}
+        self._round: dict[str, set[str]] = {}
+        needed = [masks[id] for corpus in corpora.values() for id in self._add_answers(corpus)]
+        self._of_source: dict[str, list[MaskKey]] = {}
+        for mask in dict.fromkeys(needed):
+            self._of_source.setdefault(mask.corpus, []).append(mask)
+        for source, of_source in self._of_source.items():
+            if source in corpora:
+                self._identification[source] = Identification(folder, model, corpora[source], caps[source])
+                self._advance(source)
+            elif not source:
+                self._select(of_source)
+
+    def finished(self, id: str) -> None:
+        """Unit `id` is done; where it ended a round, the next one (or the selection) is added."""
+        for corpus, units in self._round.items():
+            if id in units:
+                units.discard(id)
+                if not units:
+                    self._advance(corpus)
+                return
+
+    def _advance(self, corpus: str) -> None:
+        """Add rounds until one has something left to do; after the last round, the selection."""
+        left: set[str] = set()
+        while not left:
+            units = self._identification[corpus].next_round()
+            if not units:
+                self._select(self._of_source[corpus])
+                break
+            for unit in units:
+                encode = [EncodeUnit(self.model, corpus, "identification", shard) for shard in unit.shards]
+                self._add_all(encode)
+                self.schedule.add(unit, [e.id for e in encode])
+            left = {unit.id for unit in units} - self.schedule.done
+        self._round[corpus] = left
+
+    def _select(self, masks: Iterable[MaskKey]) -> None:
+        self._add_all(SelectUnit(self.model, mask.id) for mask in masks)
+
+    def _add_answers(self, corpus: CorpusItems) -> list[str]:
+        """Blocks of the cell axis that hold a wanted cell; a block's other cells, of older plans, come along.
+
+        Returns:
+            The masks that these blocks need.
+        """
+        block = cells_per_block(len(corpus.evaluation))
+        table = read_cells(self.folder, self.model, corpus.name)
+        encode = [
+            EncodeUnit(self.model, corpus.name, "evaluation", n) for n in evaluation_blocks(len(corpus.evaluation))
+        ]
+        needed: list[str] = []
+        for start in range(0, len(table), block):
+            stop = min(start + block, len(table))
+            ids = tuple(id for id in table.id[start:stop] if id)
+            if self.wanted & set(ids):
+                masks = [id for id in table.mask[start:stop] if id]
+                needs: list[EncodeUnit | SelectUnit] = [*encode, *(SelectUnit(self.model, id) for id in masks)]
+                self._add_all(encode)
+                self.schedule.add(AnswerUnit(self.model, corpus.name, start, stop, ids), [unit.id for unit in needs])
+                needed += masks
+        return needed
+
+    def _add_all(self, units: Iterable[EncodeUnit | SelectUnit]) -> None:
+        for unit in units:
+            self.schedule.add(unit)

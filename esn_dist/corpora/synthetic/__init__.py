@@ -1,0 +1,7 @@
+"""A synthetic emotional-speech corpus: deterministic, made on the spot, read back like any other corpus."""
+
+from esn_dist.corpora.synthetic.acoustics import CONDITIONS
+from esn_dist.corpora.synthetic.materialise import SPLITS, materialise
+from esn_dist.corpora.synthetic.speech import EMOTIONS
+
+__all__ = ["CONDITIONS", "EMOTIONS", "SPLITS", "materialise"]

@@ -1,0 +1,1 @@
+"""One adapter per audio-language model behind one small protocol, named in a registry."""

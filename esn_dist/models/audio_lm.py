@@ -1,0 +1,109 @@
+"""The protocol that every audio-language model is seen through: encode audio once, build a prompt, decode.
+
+Knows nothing of emotions, interventions, Ray or Zarr. Shape suffixes: B batch, L positions, R audio rows, D model width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+
+class Part(IntEnum):
+    """Which count a position belongs to; the order is that of the store's `part` axis."""
+
+    AUDIO = 0
+    TEXT = 1
+    GENERATED = 2
+
+
+EXCLUDED = -1  # special tokens: template markers, audio begin and end
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One utterance's question as token ids.
+
+    Attributes:
+        ids_L: int64, the audio placeholder repeated once per audio row.
+        part_L: int8, `Part` of each position or `EXCLUDED`.
+    """
+
+    ids_L: npt.NDArray[np.int64]
+    part_L: npt.NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.ids_L)
+
+
+class ClipTooShort(Exception):
+    """The clip gives the model no audio token at all (Qwen2.5-Omni: under three mel frames, about 30 ms)."""
+
+
+class AudioLM(ABC):
+    """A loaded audio-language model.
+
+    Attributes:
+        decoder: the text model; called with `inputs_embeds` and a cache, it returns `last_hidden_state`.
+        head: vocabulary projection, applied to the rows that are read only.
+        embedding: token table of the decoder.
+        tokenizer: the checkpoint's own.
+        stop_ids: tokens that end an answer; never taken from a generation config, which may lack them.
+        settings: the adapter's defaults for what changes answers but not weights; kept in the store.
+    """
+
+    settings: ClassVar[dict[str, str]]
+    decoder: nn.Module
+    head: nn.Module
+    embedding: nn.Module
+    tokenizer: Any
+    stop_ids: tuple[int, ...]
+
+    @abstractmethod
+    def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+        """Audio rows [R, D] of one mono 16 kHz clip, in the decoder's dtype, ready to stand in for the placeholders.
+
+        Raises:
+            ClipTooShort: the clip yields no row.
+        """
+
+    @abstractmethod
+    def prompt(self, rows: int, text: str) -> Prompt:
+        """The chat prompt with `rows` audio placeholders and `text` in the user's turn."""
+
+    def embed(self, prompt: Prompt, rows_RD: Tensor) -> Tensor:
+        """Input embeddings [L, D]: token embeddings with the audio rows written over the placeholders."""
+        ids_L = torch.as_tensor(prompt.ids_L, device=self.device)
+        embedded_LD: Tensor = self.embedding(ids_L)
+        audio_L = torch.as_tensor(prompt.part_L == Part.AUDIO, device=self.device)
+        embedded_LD[audio_L] = rows_RD.to(embedded_LD)
+        return embedded_LD
+
+    def number_tokens(self, count: int) -> tuple[int, ...]:
+        """Token ids of the answers "1" ... "count", each of which must be a single token."""
+        encoded = [self.tokenizer.encode(str(n), add_special_tokens=False) for n in range(1, count + 1)]
+        if any(len(ids) != 1 for ids in encoded):
+            raise ValueError(f"option numbers 1..{count} are not single tokens of {type(self.tokenizer).__name__}")
+        return tuple(ids[0] for ids in encoded)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The answer as text; special tokens are left out."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the token table lies: inputs go there."""
+        return next(self.embedding.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Compute dtype of the decoder."""
+        return next(self.embedding.parameters()).dtype

@@ -1,0 +1,106 @@
+"""From a model's name to its loaded adapter: where the weights are, what they hash to, where accelerate puts them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+
+from esn_dist.errors import UserError
+from esn_dist.models.audio_lm import AudioLM
+from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.sweep.spec import ModelSpec
+from esn_dist.sweep.words import known_models
+
+ADAPTERS: dict[str, type[Qwen25Omni]] = {"qwen2.5-omni": Qwen25Omni}
+DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.txt")  # never a pickle, never code
+SAMPLES, SAMPLE_BYTES = 64, 65_536
+
+
+def locate(spec: ModelSpec) -> Path:
+    """The local folder of the model's checkpoint, downloaded where the source is a hub id.
+
+    Raises:
+        UserError: the folder or the hub repository cannot be had, or holds no safetensors.
+    """
+    source = spec.source or known_models()[spec.model]["source"]
+    if source.startswith("package:"):
+        folder = Path(str(files("esn_dist"))) / source.removeprefix("package:")
+    elif Path(source).is_dir():
+        folder = Path(source)
+    else:
+        folder = _download(spec, source)
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(
+            f"model {spec.name!r}: no safetensors file in the checkpoint",
+            where=str(folder),
+            fix="give its folder as `source`",
+        )
+    return folder
+
+
+def _download(spec: ModelSpec, source: str) -> Path:
+    try:
+        return Path(snapshot_download(source, revision=spec.revision, allow_patterns=list(DOWNLOADED)))
+    except Exception as error:
+        raise UserError(
+            f"model {spec.name!r}: cannot be had from the hub: {error}",
+            where=source, fix="give a local folder as `source`, or log in with `hf auth login` where the repository is gated",
+        ) from None  # fmt: skip
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of a checkpoint: its small files whole; of each weights file the size and 64 evenly spaced samples.
+
+    A whole hash of a 7B checkpoint takes a minute; samples see every retraining and almost every damage.
+    """
+    total = hashlib.sha256()
+    for path in sorted(p for pattern in DOWNLOADED for p in folder.glob(pattern)):
+        size = path.stat().st_size
+        total.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            if size <= SAMPLES * SAMPLE_BYTES:
+                total.update(file.read())
+                continue
+            for index in range(SAMPLES):
+                file.seek(index * (size - SAMPLE_BYTES) // (SAMPLES - 1))
+                total.update(file.read(SAMPLE_BYTES))
+    return total.hexdigest()
+
+
+def dtype_of(spec: ModelSpec) -> str:
+    """The compute dtype's name: the spec's, or the registered one."""
+    return str(spec.dtype or known_models()[spec.model]["dtype"])
+
+
+def load(spec: ModelSpec, device: str) -> AudioLM:
+    """The model, placed whole on `device` ("cpu" or "cuda") by accelerate."""
+    if spec.gpus > 1:
+        raise UserError(f"model {spec.name!r}: sharding over {spec.gpus} GPUs is not built yet", fix="set gpus: 1")
+    return _adapter(spec).load(
+        locate(spec),
+        dtype=getattr(torch, dtype_of(spec)),
+        device_map={"": "cpu" if device == "cpu" else 0},
+        system_prompt=settings(spec)["system_prompt"],
+    )
+
+
+def settings(spec: ModelSpec) -> dict[str, str]:
+    """What changes answers but not weights: the spec's choices over the adapter's defaults."""
+    own = {"system_prompt": spec.system_prompt} if spec.system_prompt is not None else {}
+    return {**_adapter(spec).settings, **own}
+
+
+def shape(folder: Path) -> tuple[int, int]:
+    """Decoder layers and gates per layer, from the checkpoint's configuration alone."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    text = config.get("thinker_config", config)["text_config"]
+    return int(text["num_hidden_layers"]), int(text["intermediate_size"])
+
+
+def _adapter(spec: ModelSpec) -> type[Qwen25Omni]:
+    return ADAPTERS[known_models()[spec.model]["adapter"]]

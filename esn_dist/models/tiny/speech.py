@@ -1,0 +1,104 @@
+"""Utterances as the frozen part of the tiny model's audio tower leaves them: computed once, used in every step.
+
+Knows neither prompts nor losses. Shape suffixes: N utterances, R audio rows, W tower width, M mel bins, F frames.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from torch import Tensor
+from transformers import Qwen2_5OmniThinkerForConditionalGeneration
+
+from esn_dist.models.tiny.architecture import feature_extractor
+
+HOP = 160  # samples a mel frame
+PAD = 640  # zeros after a clip, so that its last frames do not see a reflection of its end
+TOGETHER = 64  # clips through the tower at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Utterances ready for the tower's output norm and projection.
+
+    Attributes:
+        rows_NRW: float32, zero where an utterance has fewer rows than the longest.
+        rows_N: audio rows (= placeholder tokens) of each utterance.
+        emotion_N: position in the emotions asked for.
+        corpus_N: position of the corpus it came from.
+    """
+
+    rows_NRW: Tensor
+    rows_N: Tensor
+    emotion_N: Tensor
+    corpus_N: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows_N)
+
+    def to(self, device: torch.device) -> Speech:
+        """The same on another device."""
+        return Speech(*(value.to(device) for value in (self.rows_NRW, self.rows_N, self.emotion_N, self.corpus_N)))
+
+
+def load(
+    corpora: Sequence[Path], split: str, emotions: Sequence[str], model: Qwen2_5OmniThinkerForConditionalGeneration
+) -> Speech:
+    """Every utterance of `split` in `corpora` (folders with a manifest.csv), through `model`'s frozen tower."""
+    listed = [
+        (corpus / line["path"], emotions.index(line["emotion"]), number)
+        for number, corpus in enumerate(corpora)
+        for line in _manifest(corpus)
+        if line["split"] == split
+    ]
+    rows = list(_rows([path for path, _, _ in listed], model))
+    return Speech(
+        torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
+        torch.tensor([len(row) for row in rows]),
+        torch.tensor([emotion for _, emotion, _ in listed]),
+        torch.tensor([number for _, _, number in listed]),
+    )
+
+
+def _manifest(corpus: Path) -> list[dict[str, str]]:
+    with (corpus / "manifest.csv").open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _rows(paths: Sequence[Path], model: Qwen2_5OmniThinkerForConditionalGeneration) -> Iterator[Tensor]:
+    """The tower's rows of each clip, before its output norm: everything below that stays as drawn."""
+    tower = model.model.audio_tower
+    caught: list[Tensor] = []
+    hook = tower.ln_post.register_forward_pre_hook(lambda module, given: caught.append(given[0]))
+    device = tower.proj.weight.device
+    with torch.inference_mode():
+        for start in range(0, len(paths), TOGETHER):
+            mels, frames = log_mels([_samples(path) for path in paths[start : start + TOGETHER]])
+            joined = torch.cat([mel[:, :length] for mel, length in zip(mels, frames, strict=True)], dim=1)
+            tower(joined.to(device), feature_lens=torch.tensor(frames, device=device))
+            yield from caught.pop().cpu().clone().split([audio_rows(length) for length in frames])
+    hook.remove()
+
+
+def log_mels(clips: Sequence[npt.NDArray[np.float32]]) -> tuple[Tensor, list[int]]:
+    """Log-mel features [clip, M, F] and the number of true frames of each clip."""
+    padded = [np.pad(clip, (0, PAD)) for clip in clips]
+    mels = feature_extractor()(padded, sampling_rate=16_000, padding="longest", return_tensors="pt").input_features
+    return mels, [-(-len(clip) // HOP) for clip in clips]
+
+
+def audio_rows(frames: int) -> int:
+    """Qwen2.5-Omni's placeholder tokens for a clip of so many mel frames (25 a second)."""
+    return ((frames - 1) // 2 + 1 - 2) // 2 + 1
+
+
+def _samples(path: Path) -> npt.NDArray[np.float32]:
+    samples, _ = soundfile.read(path, dtype="float32")
+    return np.asarray(samples, dtype=np.float32)

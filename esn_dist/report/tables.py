@@ -1,0 +1,88 @@
+"""Effect rows in the shape of the paper's Table 1, still as numbers; and as plain dicts for `--json`.
+
+Knows neither stores nor markup: who prints decides how a missing value looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from esn_dist.analysis.bootstrap import Estimate
+from esn_dist.analysis.summary import EffectRow
+from esn_dist.sweep.words import InterventionType
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One intervention (the paper: deactivation left, steering right): a column per selector, a line per readout."""
+
+    title: str
+    columns: tuple[EffectRow, ...]
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """Heads of the columns."""
+        return tuple(row.selector for row in self.columns)
+
+    @property
+    def effects(self) -> dict[str, tuple[Estimate, ...]]:
+        """Accuracy changes in percentage points: line → a value per column."""
+        return {
+            "Self-Effect": tuple(Estimate(row.self_effect, row.self_low, row.self_high) for row in self.columns),
+            "Cross-Effect Avg.": tuple(
+                Estimate(row.cross_effect, row.cross_low, row.cross_high) for row in self.columns
+            ),
+            "Self-Cross Gap": tuple(Estimate(row.gap, row.gap_low, row.gap_high) for row in self.columns),
+        }
+
+    @property
+    def margins(self) -> dict[str, tuple[Estimate, ...]]:
+        """Changes of the log-probability margin in nats, and of the source emotion's answer rate in points."""
+        return {
+            "Self": tuple(Estimate(row.margin_self, row.margin_self_low, row.margin_self_high) for row in self.columns),
+            "Cross": tuple(
+                Estimate(row.margin_cross, row.margin_cross_low, row.margin_cross_high) for row in self.columns
+            ),
+        }
+
+    @property
+    def source_rates(self) -> tuple[Estimate, ...]:
+        """Change of how often the source emotion is answered elsewhere, in points: a value per column."""
+        return tuple(Estimate(row.source_rate, row.source_rate_low, row.source_rate_high) for row in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class EffectTable:
+    """All interventions of one model × corpus × fraction; `transfer_from` names another source corpus, else ""."""
+
+    model: str
+    corpus: str
+    fraction: float
+    transfer_from: str
+    halves: tuple[Half, ...]
+
+
+def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
+    """Tables in the order of the rows; columns in the order of their selectors. RND stands beside own masks only."""
+    cells: dict[tuple[str, str, float, str], dict[str, list[EffectRow]]] = {}
+    for row in rows:
+        transfer = row.source_corpus if row.source_corpus != row.corpus else ""
+        halves = cells.setdefault((row.model, row.corpus, row.fraction, transfer), {})
+        halves.setdefault(_title(row), []).append(row)
+    return [
+        EffectTable(*key, tuple(Half(title, tuple(columns)) for title, columns in halves.items()))
+        for key, halves in cells.items()
+    ]
+
+
+def json_rows(rows: Sequence[EffectRow]) -> list[dict[str, object]]:
+    """One plain dict per row, for `--json`: undefined values are None (null), there is no NaN."""
+    return [asdict(row) for row in rows]
+
+
+def _title(row: EffectRow) -> str:
+    if row.intervention == InterventionType.DEACTIVATE:
+        return "Deactivation"
+    name = "Targeted steering" if row.intervention == InterventionType.STEER else row.intervention
+    return f"{name}, α = {row.alpha:g}"

@@ -1,0 +1,32 @@
+"""Every random choice as a pure function of its meaning: hashes of (seed, corpus, utterance, ...), never of time or order.
+
+Knows nothing of what is being drawn. Two workers, two machines and two Python versions draw the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+Part = str | int | float | None
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 (64 hex digits) of the canonical JSON of `parts` (sorted keys, no blanks, UTF-8)."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shuffled(items: Iterable[Item], *seed: Part, key: Callable[[Item], str] = str) -> list[Item]:
+    """`items` sorted by the hash of (seed, key(item)): adding or losing one item never reorders the others."""
+    return sorted(items, key=lambda item: (digest(*seed, key(item)), key(item)))
+
+
+def generator(*parts: Part) -> np.random.Generator:
+    """A NumPy generator (PCG64) seeded by the hash of `parts`."""
+    return np.random.Generator(np.random.PCG64(int(digest(*parts), 16)))

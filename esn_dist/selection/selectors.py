@@ -1,0 +1,111 @@
+"""The paper's selectors (eqs. 1-7): firing statistics in, one score per emotion and neuron out.
+
+A score is higher where a neuron is chosen earlier, and -inf where it must never be chosen. Whatever decides between
+neurons (who fires most, shared maxima, zero deviations, equal scores) is computed from the integers K and T, because
+float64 alone would let rounding flip members of a mask. Knows no budgets and no masks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from esn_dist.selection.firing import Firing
+
+Scores = npt.NDArray[np.float64]
+DIGITS = 12  # significant digits that rank; what lies below is rounding, not evidence
+
+
+def lap(firing: Firing) -> Scores:
+    """LAP (eq. 1): the firing probability P for this emotion; a gate that never fires for it is not eligible.
+
+    Returns:
+        scores[emotion, layer, neuron]
+    """
+    return _ranked(firing.probability, eligible=firing.K > 0)
+
+
+def lape(firing: Firing) -> Scores:
+    """LAPE (eqs. 2-3): minus the entropy of P normalised over emotions, for the emotion of the largest P only.
+
+    A gate whose largest P is shared belongs to no emotion, a silent one neither.
+
+    Returns:
+        scores[emotion, layer, neuron]
+    """
+    P = firing.probability
+    owner = owners(firing)
+    total = P.sum(axis=0)
+    share = np.divide(P, total, out=np.zeros_like(P), where=total > 0)
+    others = np.where(owner, 0.0, share)
+    rest = others.sum(axis=0)
+    # log(own share) as log1p(-rest): near a single-emotion gate, log itself would lose the digits that rank.
+    own_log = np.log1p(-rest, out=np.zeros_like(rest), where=rest < 1)
+    entropy = -(1 - rest) * own_log - (others * _log(others)).sum(axis=0)
+    return _ranked(np.broadcast_to(-entropy, P.shape), eligible=owner)
+
+
+def mad(firing: Firing) -> Scores:
+    """MAD (eqs. 4-5): |P - mean of P over emotions|, as printed: a gate that fires less for e is chosen too.
+
+    Returns:
+        scores[emotion, layer, neuron]; a deviation of exactly 0 is not eligible.
+    """
+    emotions, T = len(firing.T), [int(t) for t in firing.T]
+    common = math.lcm(*T)
+    # P = N / common without rounding. Beyond 2^53 only Python's integers are exact (and their quotient rounds once).
+    exact = np.dtype(np.int64 if emotions * common < 2**53 else np.object_)
+    multiplier = np.array([common // t for t in T], exact)[:, None]
+    scores = np.empty(firing.K.shape)
+    for layer in range(firing.K.shape[1]):  # one at a time: Python's integers are large
+        N = firing.K[:, layer].astype(exact) * multiplier
+        scores[:, layer] = np.abs(emotions * N - N.sum(axis=0)) / (emotions * common)
+    return _ranked(scores, eligible=scores > 0)
+
+
+def conact(firing: Firing) -> Scores:
+    """ConAct (eqs. 6-7): largest P minus the runner-up's, for the emotion of the largest P only.
+
+    Returns:
+        scores[emotion, layer, neuron]; the other emotions' zeros and shared maxima are not eligible.
+    """
+    K, T = firing.K, firing.T[:, None, None]
+    scores = np.full(K.shape, -np.inf)
+    for e in range(len(K)):
+        # Lead over each other emotion, P_e - P_o = (K_e T_o - K_o T_e) / (T_e T_o), and the smallest of them.
+        leads = [(K[e] * T[o] - K[o] * T[e]) / (T[e] * T[o]) for o in range(len(K)) if o != e]
+        scores[e] = np.min(leads, axis=0)
+    return _ranked(scores, eligible=owners(firing))
+
+
+SELECTORS: dict[str, Callable[[Firing], Scores]] = {"LAP": lap, "LAPE": lape, "MAD": mad, "ConAct": conact}
+
+
+def owners(firing: Firing) -> npt.NDArray[np.bool_]:
+    """owner[emotion, layer, neuron]: whether P is larger for it than for every other emotion, by K_a T_b > K_b T_a."""
+    K, T = firing.K, firing.T
+    owner = np.ones(K.shape, np.bool_)
+    for a in range(len(K)):
+        for b in range(len(K)):
+            if a != b:
+                owner[a] &= K[a] * T[b] > K[b] * T[a]
+    return owner
+
+
+def _ranked(scores: Scores, *, eligible: npt.NDArray[np.bool_]) -> Scores:
+    return np.where(eligible, _significant(scores), -np.inf)
+
+
+def _significant(values: Scores) -> Scores:
+    """`values` rounded to DIGITS significant digits; 0 and infinities stay."""
+    usable = np.isfinite(values) & (values != 0)
+    exponent = np.floor(np.log10(np.abs(values), out=np.zeros_like(values), where=usable))
+    scale = 10.0 ** (DIGITS - 1 - exponent)
+    return np.divide(np.rint(values * scale), scale, out=values.copy(), where=usable)
+
+
+def _log(values: Scores) -> Scores:
+    return np.log(values, out=np.zeros_like(values), where=values > 0)

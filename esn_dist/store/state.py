@@ -1,0 +1,27 @@
+"""What a store's folder says about its run: counted from done-marks, the log and the lock; works during and after it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from esn_dist.store.done import done_units
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.lock import running_driver
+
+
+def read_state(folder: StoreFolder) -> dict[str, Any]:
+    """Driver (or None where none runs), units done by step, per model what is known, running, failed, and the ETA.
+
+    Units that the last driver had in hand are shown as running only while a driver runs.
+    """
+    if not folder.root.is_dir() or not folder.done.is_dir():
+        folder.require()
+    driver = running_driver(folder.lock)
+    path = folder.log / "state.json"
+    models: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if driver is None:
+        models = {name: {**state, "running": [], "eta_seconds": None} for name, state in models.items()}
+    done = Counter(unit.partition("-")[0] for unit in done_units(folder))
+    return {"folder": str(folder.root), "driver": driver, "done": dict(sorted(done.items())), "models": models}

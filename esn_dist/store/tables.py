@@ -1,0 +1,211 @@
+"""The tables that name the rows of every array: utterances, cells, masks, and what was set aside.
+
+A table is a frozen set of equally long columns; a row without an id is a pad row. Knows no Zarr and no disk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+ColumnType = Literal["text", "code", "int", "float", "options"]
+PAD: Mapping[ColumnType, Any] = {"text": "", "code": "", "int": -1, "float": math.nan, "options": ()}
+
+# Rows of one shard of counts: the smallest thing an identification unit may write.
+SHARD_ROWS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns of equal length; `dim` is the dimension they lie on, `columns` says how each is stored."""
+
+    dim: ClassVar[str]
+    columns: ClassVar[Mapping[str, ColumnType]]
+
+    id: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in self.columns}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns of one table differ in length: {lengths}")
+        named = [name for name in self.id if name]
+        if len(set(named)) < len(named):
+            twice = sorted({name for name in named if named.count(name) > 1})
+            raise ValueError(f"ids that occur twice: {', '.join(twice[:5])}")
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def row(self, position: int) -> tuple[Any, ...]:
+        """One row, in the order of `columns`."""
+        return tuple(getattr(self, name)[position] for name in self.columns)
+
+    def named(self) -> dict[str, int]:
+        """Position of every id; pad rows have none."""
+        return {name: position for position, name in enumerate(self.id) if name}
+
+    def take(self, positions: Iterable[int | None]) -> Self:
+        """The rows at `positions`; None gives a pad row."""
+        pad = tuple(PAD[kind] for kind in self.columns.values())
+        return self.from_rows([pad if position is None else self.row(position) for position in positions])
+
+    def followed_by(self, other: Self) -> Self:
+        """This table's rows, then `other`'s."""
+        return type(self)(**{name: getattr(self, name) + getattr(other, name) for name in self.columns})
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[tuple[Any, ...]]) -> Self:
+        """A table of `rows`, each in the order of `columns`."""
+        return cls(**{name: tuple(row[index] for row in rows) for index, name in enumerate(cls.columns)})
+
+    @classmethod
+    def empty(cls) -> Self:
+        """A table without rows."""
+        return cls.from_rows(())
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable(Table):
+    """What a model's arrays repeat of a corpus. `option_number` holds each emotion's 1-based number in the prompt."""
+
+    dim: ClassVar[str] = "utterance"
+    columns: ClassVar[Mapping[str, ColumnType]] = {
+        "id": "text",
+        "speaker": "text",
+        "label": "code",
+        "option_number": "options",
+    }
+
+    speaker: tuple[str, ...]
+    label: tuple[str, ...]
+    option_number: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceTable(LabelTable):
+    """Utterances of one set: `samples` counts audio samples, `sha256` is the hex digest of the audio's content."""
+
+    columns: ClassVar[Mapping[str, ColumnType]] = {
+        **LabelTable.columns,
+        "split": "code",
+        "path": "text",
+        "samples": "int",
+        "sha256": "text",
+    }
+
+    split: tuple[str, ...]
+    path: tuple[str, ...]
+    samples: tuple[int, ...]
+    sha256: tuple[str, ...]
+
+    def labels(self) -> LabelTable:
+        """The columns that arrays of one model repeat."""
+        return LabelTable(self.id, self.speaker, self.label, self.option_number)
+
+
+@dataclass(frozen=True, slots=True)
+class SetAsideTable(Table):
+    """Utterances that no set may use, each with its reason (one of a few words) and detail (anything)."""
+
+    dim: ClassVar[str] = "utterance"
+    columns: ClassVar[Mapping[str, ColumnType]] = {"id": "text", "label": "code", "reason": "code", "detail": "text"}
+
+    label: tuple[str, ...]
+    reason: tuple[str, ...]
+    detail: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellTable(Table):
+    """Cells of one model on one evaluation corpus; `mask` is the id of a mask of that model.
+
+    Baseline: selector "", fraction nan, mask_seed -1, mask "", alpha 0.
+    """
+
+    dim: ClassVar[str] = "cell"
+    columns: ClassVar[Mapping[str, ColumnType]] = {
+        "id": "text",
+        "intervention": "code",
+        "selector": "code",
+        "source_corpus": "code",
+        "source_emotion": "code",
+        "fraction": "float",
+        "mask_seed": "int",
+        "mask": "text",
+        "alpha": "float",
+    }
+
+    intervention: tuple[str, ...]
+    selector: tuple[str, ...]
+    source_corpus: tuple[str, ...]
+    source_emotion: tuple[str, ...]
+    fraction: tuple[float, ...]
+    mask_seed: tuple[int, ...]
+    mask: tuple[str, ...]
+    alpha: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskTable(Table):
+    """ESN masks of one model; `budget` is the number of neurons that the fraction allows.
+
+    `identification_size` is the number of utterances per emotion that was asked for (0: as many as all emotions have);
+    `parts` are the positions whose counts are summed, joined by "+".
+    """
+
+    dim: ClassVar[str] = "mask"
+    columns: ClassVar[Mapping[str, ColumnType]] = {
+        "id": "text",
+        "selector": "code",
+        "source_corpus": "code",
+        "source_emotion": "code",
+        "fraction": "float",
+        "mask_seed": "int",
+        "identification_size": "int",
+        "parts": "code",
+        "budget": "int",
+    }
+
+    selector: tuple[str, ...]
+    source_corpus: tuple[str, ...]
+    source_emotion: tuple[str, ...]
+    fraction: tuple[float, ...]
+    mask_seed: tuple[int, ...]
+    identification_size: tuple[int, ...]
+    parts: tuple[str, ...]
+    budget: tuple[int, ...]
+
+
+def in_whole_shards(table: UtteranceTable, emotions: Sequence[str]) -> UtteranceTable:
+    """`table` emotion-major, in its own order inside each emotion, every emotion padded to whole shards of counts."""
+    positions: list[int | None] = []
+    for emotion in emotions:
+        rows = [position for position, label in enumerate(table.label) if label == emotion]
+        positions += [*rows, *[None] * (-len(rows) % SHARD_ROWS)]
+    return table.take(positions)
+
+
+def table_differences(stored: Table, given: Table) -> list[str]:
+    """What differs row by row, ids being compared first; pad rows count. Empty where the tables are equal."""
+    if stored.id != given.id:
+        lost, new = sorted(set(stored.id) - set(given.id)), sorted(set(given.id) - set(stored.id))
+        return (
+            [f"{len(lost)} ids only stored {lost[:3]}, {len(new)} only given {new[:3]}"] if lost or new else ["order"]
+        )
+    return [
+        f"{given.dim} {name!r}: {line}"
+        for position, name in enumerate(given.id)
+        for line in row_differences(stored, position, given, position)
+    ]
+
+
+def row_differences(stored: Table, at: int, given: Table, given_at: int) -> list[str]:
+    """What differs between two rows, nan being equal to nan."""
+    pairs = zip(stored.columns, stored.row(at), given.row(given_at), strict=True)
+    return [f"{name} {old!r} stored, {new!r} given" for name, old, new in pairs if not _same(old, new)]
+
+
+def _same(old: object, new: object) -> bool:
+    return old == new or (old != old and new != new)

@@ -1,0 +1,155 @@
+"""An actor's part: whole chunks of existing arrays, and the list of files that a done-mark will rest on.
+
+A slice covers whole chunks, or is refused: two writers of one chunk lose each other's work without an error. Values
+have one row for each row of the slice that has an id, in order; pad rows are filled here. Knows nothing of units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from esn_dist.store.folder import StoreFolder, answers_group, counts_group, masks_group
+from esn_dist.store.schema import TEXT_WIDTH, Array, open_array
+from esn_dist.store.texts import decode_texts, encode_cut_texts
+
+Values = npt.ArrayLike
+
+
+def write_counts(
+    folder: StoreFolder,
+    model: str,
+    corpus: str,
+    rows: slice,
+    *,
+    K: Values,
+    T: Values,
+    answer: Values,
+    outcome: Values,
+    logprob: Values,
+    text: Sequence[str],
+) -> list[str]:
+    """Write whole shards of the identification set.
+
+    K[utterance, part, layer, neuron] below 65536, T[utterance, part] below 65535 (an utterance without counts, such as
+    an unreadable one, has T = 65535 everywhere and is left out by the reader), answer[utterance] (-1 = none),
+    outcome[utterance], logprob[utterance, emotion].
+
+    Returns: the files written, relative to `data.zarr`. Raises `ValueError` for partial chunks and unfit values.
+    """
+    encoded, truncated = encode_cut_texts(text, TEXT_WIDTH)
+    values = {"K": K, "logprob": logprob, "text": encoded, "truncated": truncated, "answer": answer, "outcome": outcome}
+    return _write(folder, counts_group(model, corpus), "utterance_id", rows, {**values, "T": T})
+
+
+def write_answers(
+    folder: StoreFolder,
+    model: str,
+    corpus: str,
+    cells: slice,
+    *,
+    answer: Values,
+    outcome: Values,
+    logprob: Values,
+    text: Sequence[Sequence[str]],
+) -> list[str]:
+    """Write whole blocks of cells x all evaluation utterances.
+
+    answer[cell, utterance] (-1 = none), outcome[cell, utterance], logprob[cell, utterance, emotion],
+    text[cell][utterance] as the model said it (cut after 160 bytes, and flagged).
+
+    Returns: the files written, relative to `data.zarr`. Raises `ValueError` for partial chunks and unfit values.
+    """
+    encoded, truncated = encode_cut_texts(list(chain.from_iterable(text)), TEXT_WIDTH)
+    shape = np.shape(answer)
+    values = {
+        "logprob": logprob,
+        "text": encoded.reshape(*shape, TEXT_WIDTH),
+        "truncated": truncated.reshape(shape),
+        "answer": answer,
+        "outcome": outcome,
+    }
+    return _write(folder, answers_group(model, corpus), "cell_id", cells, values)
+
+
+def write_masks(folder: StoreFolder, model: str, rows: slice, *, member: Values, identified: Values) -> list[str]:
+    """Write masks: member[mask, layer, neuron] bool, identified[mask] = items per emotion used (0 where none were).
+
+    `size[mask]` is counted here. Returns: the files written, relative to `data.zarr`.
+    """
+    size = np.asarray(member).sum(axis=(1, 2))
+    values = {"member": member, "identified": identified, "size": size}
+    return _write(folder, masks_group(model), "mask_id", rows, values)
+
+
+def _write(folder: StoreFolder, group: str, ids: str, rows: slice, values: Mapping[str, Values]) -> list[str]:
+    path = folder.data / group
+    arrays = {name: open_array(path / name, "r+") for name in values}
+    for name, array in arrays.items():
+        _require_whole_chunks(f"{group}/{name}", array, rows)
+    named = np.array([bool(name) for name in decode_texts(np.asarray(open_array(path / ids)[rows]))])
+    # Everything is checked before anything is written.
+    ready = {name: _with_pad_rows(name, arrays[name], named, value) for name, value in values.items()}
+    files = {name: _chunk_files(f"{group}/{name}", array, rows) for name, array in arrays.items()}
+    for name, value in ready.items():
+        _replace(arrays[name], rows, value, [folder.data / file for file in files[name]])
+    return list(chain.from_iterable(files.values()))
+
+
+def _replace(array: Array, rows: slice, value: npt.NDArray[Any], files: Sequence[Path]) -> None:
+    try:
+        array[rows] = value
+    except (ValueError, RuntimeError):
+        # zarr 3.1.6 reads a shard even to replace all of it, and so stumbles over a damaged one.
+        for file in files:
+            file.unlink(missing_ok=True)
+        array[rows] = value
+
+
+def _require_whole_chunks(name: str, array: Array, rows: slice) -> None:
+    step, length = _rows_per_file(array), array.shape[0]
+    start, stop = rows.start or 0, rows.stop
+    ends_well = stop is not None and (stop % step == 0 or stop == length)
+    if rows.step not in (None, 1) or start % step or not ends_well or not 0 <= start < stop <= length:
+        raise ValueError(f"{name}: rows {rows.start}:{rows.stop} of {length} are not whole chunks of {step} rows")
+
+
+def _with_pad_rows(name: str, array: Array, named: npt.NDArray[np.bool_], values: Values) -> npt.NDArray[Any]:
+    given = np.asarray(values)
+    shape = (int(named.sum()), *array.shape[1:])
+    if given.shape != shape:
+        raise ValueError(f"{name}: values of shape {given.shape}, but the named rows need {shape}")
+    fitting = _exactly(name, given, array.dtype)
+    if named.all():
+        return fitting
+    full = np.full((len(named), *array.shape[1:]), array.fill_value, dtype=array.dtype)
+    full[named] = fitting
+    return full
+
+
+def _exactly(name: str, given: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """`given` as `dtype`; whole numbers keep their value or are refused, for a wrapped count looks like a count."""
+    if given.dtype == dtype or (dtype.kind == "f" and given.dtype.kind == "f"):
+        return given.astype(dtype, copy=False)
+    if given.dtype.kind not in "biu" or dtype.kind == "f":
+        raise ValueError(f"{name}: {given.dtype} values where {dtype} ones belong")
+    if given.size and not np.array_equal(given.astype(dtype), given):
+        raise ValueError(f"{name}: values from {given.min()} to {given.max()} do not fit {dtype}")
+    return given.astype(dtype)
+
+
+def _rows_per_file(array: Array) -> int:
+    return int((array.shards or array.chunks)[0])
+
+
+def _chunk_files(name: str, array: Array, rows: slice) -> list[str]:
+    sizes = array.shards or array.chunks
+    first = range((rows.start or 0) // sizes[0], -(-rows.stop // sizes[0]))
+    rest = [range(-(-length // size)) for length, size in zip(array.shape[1:], sizes[1:], strict=True)]
+    keys = (array.metadata.encode_chunk_key(place) for place in product(first, *rest))
+    return [str(Path(name, key)) for key in keys]

@@ -1,0 +1,164 @@
+"""Reads a sweep's YAML; every mistake is named with its file, line, the allowed values and the nearest match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from esn_dist.errors import UserError, did_you_mean
+from esn_dist.sweep.spec import Misnamed, Sweep
+
+Loc = tuple[str | int, ...]
+
+
+def load_sweep(path: Path) -> Sweep:
+    """The sweep in `path`; paths inside it are relative to that file.
+
+    Raises:
+        UserError: the file cannot be read, is not YAML, or says what no sweep can say (all mistakes at once).
+    """
+    text = _read(path)
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UserError(f"not YAML: {getattr(error, 'problem', error)}", where=where) from None
+    if root is None or not isinstance(data, dict):
+        raise UserError("the file holds no sweep", where=str(path), expected="name, seed, models, corpora, studies")
+    _refuse_duplicate_keys(root, path)
+    try:
+        return _anchored(Sweep.model_validate(data), path.parent)
+    except ValidationError as error:
+        raise _combined([_explain(e, root, path) for e in _causes(error)]) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        near = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, near)
+        raise UserError(f"no such file.{hint}", where=str(path), fix="give the path of a sweep's YAML") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot be read: {error}", where=str(path)) from None
+
+
+def _anchored(sweep: Sweep, folder: Path) -> Sweep:
+    """Paths made absolute, so that nothing later depends on the working directory."""
+    store = (folder / (sweep.store or Path("..", "store", sweep.name))).resolve()
+    cache = (folder / sweep.cache).resolve() if sweep.cache else store / "cache"
+    corpora = [
+        c.model_copy(update={"path": (folder / c.path).resolve()} if c.type == "manifest" else {})
+        for c in sweep.corpora
+    ]
+    models = [
+        m.model_copy(update={"source": str((folder / m.source).resolve())})
+        if m.source and (folder / m.source).exists()
+        else m
+        for m in sweep.models
+    ]
+    return sweep.model_copy(update={"store": store, "cache": cache, "corpora": tuple(corpora), "models": tuple(models)})
+
+
+def _causes(error: ValidationError) -> list[Any]:
+    """The errors, without those that only follow from another: a list that lost its bad item is "too short"."""
+    errors = error.errors(include_url=False)
+    return [
+        e for e in errors if not any(o["loc"] != e["loc"] and o["loc"][: len(e["loc"])] == e["loc"] for o in errors)
+    ]
+
+
+def _explain(error: Any, root: yaml.Node, path: Path) -> UserError:
+    """One pydantic error as ours."""
+    loc: Loc = tuple(error["loc"])
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, Misnamed):
+        hint = did_you_mean(cause.word, cause.allowed)
+        expected = ", ".join(cause.allowed) or None
+        return UserError(f"{cause}.{hint}", where=_where((*loc, *cause.at), root, path), expected=expected)
+    where = _where(loc, root, path)
+    name = _dotted(loc)
+    if error["type"] == "extra_forbidden":
+        fields = _fields_at(loc[:-1])
+        return UserError(
+            f"unknown key {name}.{did_you_mean(str(loc[-1]), fields)}", where=where, expected=", ".join(fields)
+        )
+    if error["type"] == "missing":
+        return UserError(f"{name} is missing", where=where)
+    if error["type"] in ("enum", "literal_error"):
+        allowed = [word.strip(" '") for word in error["ctx"]["expected"].replace(" or ", ",").split(",")]
+        given = str(error["input"])
+        return UserError(
+            f"{name} is {given!r}.{did_you_mean(given, allowed)}", where=where, expected=", ".join(allowed)
+        )
+    return UserError(f"{name}: {error['msg'].removeprefix('Value error, ')}", where=where)
+
+
+def _combined(errors: Sequence[UserError]) -> UserError:
+    if len(errors) == 1:
+        return errors[0]
+    return UserError(f"{len(errors)} mistakes:\n" + "\n".join(str(e) for e in errors))
+
+
+def _dotted(loc: Loc) -> str:
+    parts = [p for p in loc if p not in ("synthetic", "manifest")]  # pydantic puts the union's tag into the path
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in parts).lstrip(".") or "the sweep"
+
+
+def _where(loc: Loc, root: yaml.Node, path: Path) -> str:
+    """`file:line` of the deepest node on the way to `loc` that the file has."""
+    node, line = root, root.start_mark.line
+    for part in loc:
+        found = dict(_children(node)).get(part)
+        if found is None:
+            continue  # a union's tag, or a key that is missing: the line of what surrounds it
+        key, node = found
+        line = key.start_mark.line
+    return f"{path}:{line + 1}"
+
+
+def _children(node: yaml.Node) -> Iterator[tuple[str | int, tuple[yaml.Node, yaml.Node]]]:
+    if isinstance(node, yaml.MappingNode):
+        yield from ((key.value, (key, value)) for key, value in node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        yield from ((index, (value, value)) for index, value in enumerate(node.value))
+
+
+def _refuse_duplicate_keys(node: yaml.Node, path: Path) -> None:
+    seen: set[str | int] = set()
+    for name, (key, value) in _children(node):
+        if name in seen:
+            raise UserError(
+                f"the key {name!r} stands twice", where=f"{path}:{key.start_mark.line + 1}", fix="remove one"
+            )
+        seen.add(name)
+        _refuse_duplicate_keys(value, path)
+
+
+def _fields_at(loc: Loc) -> list[str]:
+    """The keys allowed at `loc`, found by walking the models' annotations."""
+    models: list[type[BaseModel]] = [Sweep]
+    for part in loc:
+        if isinstance(part, int) or not any(part in m.model_fields for m in models):
+            models = [m for m in models if _tag(m) == part] or models
+            continue
+        models = [n for m in models if part in m.model_fields for n in _models_in(m.model_fields[part].annotation)]
+    return sorted({name for m in models for name in m.model_fields})
+
+
+def _tag(model: type[BaseModel]) -> object:
+    """The value of a union member's `type`, which pydantic puts into the path of its errors."""
+    field = model.model_fields.get("type")
+    return getattr(field.annotation, "__args__", (None,))[0] if field else None
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for argument in getattr(annotation, "__args__", ()) for m in _models_in(argument)]

@@ -1,0 +1,133 @@
+"""The units of work: what one actor is handed and the store marks done; composed by the plan, never by who is free.
+
+Knows the sizes of the sets and which candidates were answered correctly, nothing of models or Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from esn_dist.seeds import digest
+from esn_dist.store.tables import SHARD_ROWS
+from esn_dist.sweep.words import Step
+
+ENCODE_BLOCK = SHARD_ROWS  # utterances whose audio features share one cache file: what a round can ask for
+SHARDS_PER_UNIT = 8  # of 32 utterances each: 256 are enough to fill length-sorted batches
+ANSWERS_PER_BLOCK = 2_000  # answers a unit aims at: seconds of work, so that a kill loses little
+
+
+@dataclass(frozen=True)
+class EncodeUnit:
+    """Audio features of block number `block` of one of a corpus's two sets ("evaluation", "identification")."""
+
+    model: str
+    corpus: str
+    pool: str
+    block: int
+    step: Step = Step.ENCODE
+
+    @property
+    def rows(self) -> range:
+        """Rows of the set; the last block's may reach beyond its end."""
+        return range(self.block * ENCODE_BLOCK, (self.block + 1) * ENCODE_BLOCK)
+
+    @property
+    def id(self) -> str:
+        return f"encode-{self.model}-{self.corpus}-{self.pool}-{self.block:06d}"
+
+
+@dataclass(frozen=True)
+class IdentifyUnit:
+    """Whole K-shards of candidates answered by the unintervened model, with counts."""
+
+    model: str
+    corpus: str
+    shards: tuple[int, ...]
+    step: Step = Step.IDENTIFY
+
+    @property
+    def id(self) -> str:
+        return f"identify-{self.model}-{self.corpus}-{self.shards[0]:05d}-{digest(self.shards)[:8]}"
+
+
+@dataclass(frozen=True)
+class SelectUnit:
+    """One mask, computed from counts (or drawn, for RND) by the driver."""
+
+    model: str
+    mask: str
+    step: Step = Step.SELECT
+
+    @property
+    def id(self) -> str:
+        return f"select-{self.model}-{self.mask}"
+
+
+@dataclass(frozen=True)
+class AnswerUnit:
+    """A block of cells × all evaluation utterances of a corpus: rows `start` to `stop` of the cell axis."""
+
+    model: str
+    corpus: str
+    start: int
+    stop: int
+    cells: tuple[str, ...]
+    step: Step = Step.ANSWER
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.start, self.stop)
+
+    @property
+    def id(self) -> str:
+        return f"answer-{self.model}-{self.corpus}-{self.start:06d}-{digest(self.cells)[:8]}"
+
+
+Unit = EncodeUnit | IdentifyUnit | SelectUnit | AnswerUnit
+
+
+def evaluation_blocks(utterances: int) -> range:
+    """Numbers of the encode blocks of an evaluation set."""
+    return range(ceil(utterances / ENCODE_BLOCK))
+
+
+def cells_per_block(utterances: int) -> int:
+    """Cells in a block of answers: a unit is some thousand answers whatever the evaluation set's size."""
+    return min(64, max(1, round(ANSWERS_PER_BLOCK / utterances)))
+
+
+@dataclass(frozen=True)
+class EmotionPool:
+    """One emotion's candidates: how many there are, were visited, and were answered correctly."""
+
+    available: int
+    visited: int = 0
+    correct: int = 0
+
+
+def next_round(pools: Mapping[str, EmotionPool], cap: int) -> dict[str, range]:
+    """Candidates (by position within their emotion) that the next round visits; empty when identification is over.
+
+    Each emotion below `cap` gets as many as its accuracy so far lets expect to be enough, in whole shards. The round
+    depends on nothing but finished rounds, so any number of workers visits the same candidates.
+    """
+    rounds = {}
+    for emotion, pool in pools.items():
+        if pool.correct >= cap or pool.visited >= pool.available:
+            continue
+        accuracy = max(pool.correct / pool.visited, 0.1) if pool.visited else 1.0
+        wanted = ceil((cap - pool.correct) / accuracy / SHARD_ROWS) * SHARD_ROWS
+        rounds[emotion] = range(pool.visited, min(pool.available, pool.visited + wanted))
+    return rounds
+
+
+def identify_units(model: str, corpus: str, shards: Sequence[int]) -> list[IdentifyUnit]:
+    """A round's shards, dealt to units."""
+    return [IdentifyUnit(model, corpus, block) for block in _blocks(shards, SHARDS_PER_UNIT)]
+
+
+def _blocks(items: Sequence[int], size: int) -> Iterator[tuple[int, ...]]:
+    for start in range(0, len(items), size):
+        yield tuple(items[start : start + size])

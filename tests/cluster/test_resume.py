@@ -1,0 +1,106 @@
+"""Whatever is killed, whenever: the same command completes the sweep, and the store equals an undisturbed one's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from esn_dist.store.compare import differences
+from esn_dist.store.done import damaged
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import open_answers, open_counts
+
+
+def test_the_store_is_complete_and_plain_xarray_reads_it(undisturbed: StoreFolder) -> None:
+    answers = open_answers(undisturbed, "tiny-qwen2.5-omni", "studio")
+    assert answers.sizes == {"cell": 1 + 2 * (2 + 2 * 5), "utterance": 20, "emotion": 5}
+    assert set(np.unique(answers.outcome)) <= {1, 2}
+    assert np.isfinite(answers.logprob).all()
+    plain = xr.open_zarr(undisturbed.data, group="models/tiny-qwen2.5-omni/studio/answers", consolidated=False)
+    assert plain.answer.dims == ("cell", "utterance")
+    counts = open_counts(undisturbed, "tiny-qwen2.5-omni", "studio")
+    assert (counts.K <= counts.T).all()
+    assert (counts.T.sel(part="generated") >= 1).all()
+    assert not damaged(undisturbed)
+
+
+@pytest.mark.parametrize("actors", [1, 4])
+def test_the_number_of_actors_changes_no_value(undisturbed: StoreFolder, runner: Any, actors: int) -> None:
+    name = f"on-{actors}"
+    runner.run(runner.sweep(name), actors)
+    assert differences(undisturbed, StoreFolder(runner.folder / name)) == []
+
+
+@pytest.mark.parametrize(
+    ("victim", "number"),
+    [("driver", signal.SIGKILL), ("actor", signal.SIGKILL), ("driver", signal.SIGTERM), ("driver", signal.SIGINT)],
+)
+def test_a_killed_run_goes_on_where_it_was(
+    undisturbed: StoreFolder, runner: Any, victim: str, number: signal.Signals
+) -> None:
+    name = f"killed-{victim}-{number.name}"
+    store, sweep = StoreFolder(runner.folder / name), runner.sweep(name)
+    process = runner.start(sweep)
+    # Encode, identify and select units are many here; past them lies a store with every sort of data in it.
+    runner.wait(lambda: runner.units_done(store) >= 3, process)
+    if victim == "actor":
+        runner.wait(lambda: bool(runner.actors(process.pid)), process)
+        os.kill(runner.actors(process.pid)[0], number)
+        assert process.wait(timeout=300) == 0  # the driver replaces the actor and finishes by itself
+    else:
+        os.kill(process.pid, number)
+        expected = -number if number == signal.SIGKILL else 128 + number
+        # A signal that comes when the last unit is in flight finds nothing left to leave.
+        assert process.wait(timeout=300) in (expected, 0)
+        done = runner.units_done(store)
+        runner.run(sweep)
+        assert runner.units_done(store) >= done
+    assert process.stdout
+    process.stdout.close()
+    assert differences(undisturbed, store) == []
+    assert not damaged(store)
+
+
+def test_a_second_driver_on_one_store_is_refused_with_the_first_ones_host(runner: Any) -> None:
+    sweep, store = runner.sweep("contested"), StoreFolder(runner.folder / "contested")
+    first = runner.start(sweep)
+    runner.wait(store.lock.exists, first)
+    second = runner.start(sweep)
+    output, _ = second.communicate(timeout=120)
+    assert second.returncode == 2
+    assert f"process {first.pid} on {os.uname().nodename}" in output
+    first.kill()
+    first.communicate()
+
+
+def test_running_a_finished_sweep_again_does_nothing(undisturbed: StoreFolder, runner: Any) -> None:
+    before = {p: p.stat().st_mtime_ns for p in undisturbed.data.rglob("*") if p.is_file()}
+    runner.run(runner.folder / "undisturbed.yaml")
+    assert {p: p.stat().st_mtime_ns for p in undisturbed.data.rglob("*") if p.is_file()} == before
+
+
+def test_a_sweep_that_grows_runs_what_is_new_and_keeps_the_rest(undisturbed: StoreFolder, runner: Any) -> None:
+    grown = StoreFolder(runner.folder / "grown")
+    shutil.copytree(undisturbed.root, grown.root)
+    (grown.root / "lock").unlink(missing_ok=True)
+    old = {p.relative_to(grown.data): p.read_bytes() for p in grown.data.rglob("*/answers/answer/c*") if p.is_file()}
+    runner.run(runner.sweep("grown", seeds=3))
+    assert {name: (grown.data / name).read_bytes() for name in old} == old
+    answers = open_answers(grown, "tiny-qwen2.5-omni", "studio", complete=True)
+    assert sorted(set(answers.mask_seed.values)) == [-1, 0, 1, 2]
+
+
+def test_a_change_to_what_the_arrays_stand_on_is_refused_and_shown(undisturbed: StoreFolder, runner: Any) -> None:
+    sweep = runner.folder / "changed.yaml"
+    text = (runner.folder / "undisturbed.yaml").read_text(encoding="utf-8")
+    sweep.write_text(text.replace("per_emotion: 4", "per_emotion: 5"), encoding="utf-8")
+    process = runner.start(sweep)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "per_emotion" in output

@@ -1,0 +1,190 @@
+"""Sets are balanced, apart, and a function of meaning alone: not of listing order, judge or neighbours."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esn_dist.corpora import Clip, Reason, SetAside, SetRule, Sets, Utterance, draw
+from esn_dist.errors import UserError
+
+EMOTIONS = ("anger", "joy", "sadness")
+
+
+def utterance(number: int, emotion: str, split: str = "dev", speaker: str = "s") -> Utterance:
+    return Utterance(f"u{number}", speaker, emotion, split, Path(f"{number}.wav"))
+
+
+def judge_by(unfit: Callable[[Utterance], bool]) -> Callable[[Sequence[Utterance]], list[Clip | SetAside]]:
+    def verdict(item: Utterance) -> Clip | SetAside:
+        return SetAside(item.id, item.emotion, Reason.SILENT, "") if unfit(item) else Clip(item, 16_000, item.id)
+
+    return lambda asked: [verdict(item) for item in asked]
+
+
+def drawn(
+    corpus: Sequence[Utterance],
+    evaluation: SetRule,
+    identification: SetRule,
+    *,
+    unfit: Callable[[Utterance], bool] = lambda item: False,
+    speaker_disjoint: bool = False,
+    seed: int = 0,
+) -> Sets:
+    return draw(
+        corpus,
+        EMOTIONS,
+        seed=seed,
+        corpus="c",
+        evaluation=evaluation,
+        identification=identification,
+        judge=judge_by(unfit),
+        speaker_disjoint=speaker_disjoint,
+    )
+
+
+def ids(clips: Sequence[Clip]) -> list[str]:
+    return [clip.utterance.id for clip in clips]
+
+
+def forty(split: str = "dev") -> list[Utterance]:
+    return [utterance(number, EMOTIONS[number % 3], split, speaker=f"s{number % 7}") for number in range(120)]
+
+
+corpora = st.builds(
+    lambda extra: [
+        utterance(number, emotion, split, f"s{number % 5}") for number, (emotion, split) in enumerate(extra)
+    ],
+    st.lists(st.tuples(st.sampled_from((*EMOTIONS, "other")), st.sampled_from(("dev", "test"))), max_size=60),
+)
+
+
+@given(
+    extra=corpora,
+    sizes=st.tuples(st.integers(1, 3), st.none() | st.integers(0, 5)),
+    split=st.none() | st.just(("dev",)),
+    unfit=st.sets(st.integers(0, 59).map("u{}".format)),
+    seed=st.integers(0, 9),
+    order=st.randoms(use_true_random=False),
+)
+def test_sets_are_balanced_apart_and_blind_to_the_order_of_the_listing(
+    extra: list[Utterance],
+    sizes: tuple[int, int | None],
+    split: tuple[str, ...] | None,
+    unfit: set[str],
+    seed: int,
+    order: random.Random,
+) -> None:
+    sure = [utterance(1_000 + number, EMOTIONS[number % 3], "dev") for number in range(12)]
+    corpus = [*extra, *sure]
+    rules = SetRule(("dev",), sizes[0]), SetRule(split, sizes[1])
+    sets = drawn(corpus, *rules, unfit=lambda item: item.id in unfit, seed=seed)
+
+    evaluated, pooled = set(ids(sets.evaluation)), set(ids(sets.identification))
+    passed_over = [item.id for item in sets.set_aside]
+    assert [clip.utterance.emotion for clip in sets.evaluation] == [e for e in EMOTIONS for _ in range(sizes[0])]
+    assert all(clip.utterance.split == "dev" for clip in sets.evaluation)
+    assert len(sets.identification) == len(pooled) and not pooled & evaluated
+    assert len(passed_over) == len(set(passed_over)) and set(passed_over) <= unfit
+    assert not unfit & (evaluated | pooled)
+    allowed = Counter(
+        item.emotion
+        for item in corpus
+        if (split is None or item.split in split) and item.id not in evaluated and item.id not in unfit
+    )
+    pool = Counter(clip.utterance.emotion for clip in sets.identification)
+    wanted = len(corpus) if sizes[1] is None else sizes[1]
+    assert {emotion: pool[emotion] for emotion in EMOTIONS} == {e: min(wanted, allowed[e]) for e in EMOTIONS}
+
+    order.shuffle(corpus)
+    assert drawn(corpus, *rules, unfit=lambda item: item.id in unfit, seed=seed) == sets
+
+
+@given(gone=st.integers(0, 119), size=st.integers(1, 12))
+def test_losing_one_utterance_moves_no_other_but_the_one_that_takes_its_place(gone: int, size: int) -> None:
+    rules = SetRule(None, size), SetRule(None, size)
+    before = drawn(forty(), *rules)
+    after = drawn([item for item in forty() if item.id != f"u{gone}"], *rules)
+    for old, new in (
+        (ids(before.evaluation), ids(after.evaluation)),
+        (ids(before.identification), ids(after.identification)),
+    ):
+        left, came = [i for i in old if i in new], [i for i in new if i not in old]
+        assert left == [i for i in new if i in old], "those in both keep their order"
+        assert len(came) <= 1
+
+
+@given(unfit=st.sets(st.integers(0, 119).map("u{}".format), max_size=60))
+def test_an_unfit_candidate_is_replaced_as_if_it_had_not_been_listed(unfit: set[str]) -> None:
+    rules = SetRule(None, 5), SetRule(None, 7)
+    sure = [utterance(1_000 + number, EMOTIONS[number % 3]) for number in range(36)]
+    judged = drawn([*forty(), *sure], *rules, unfit=lambda item: item.id in unfit)
+    absent = drawn([item for item in [*forty(), *sure] if item.id not in unfit], *rules)
+    assert (judged.evaluation, judged.identification) == (absent.evaluation, absent.identification)
+
+
+def test_the_judge_is_never_asked_twice_or_for_more_than_is_lacking() -> None:
+    asked: list[str] = []
+    verdicts = judge_by(lambda item: int(item.id[1:]) % 5 == 0)
+
+    def judge(items: Sequence[Utterance]) -> list[Clip | SetAside]:
+        asked.extend(item.id for item in items)
+        return verdicts(items)
+
+    sets = draw(
+        forty(),
+        EMOTIONS,
+        seed=0,
+        corpus="c",
+        evaluation=SetRule(None, 10),
+        identification=SetRule(None, 20),
+        judge=judge,
+    )
+    assert sorted(asked) == sorted([*ids(sets.evaluation), *ids(sets.identification), *(i.id for i in sets.set_aside)])
+    assert len(asked) == len(set(asked))
+
+
+def test_another_seed_or_corpus_draws_other_sets() -> None:
+    rules = SetRule(None, 10), SetRule(None, 10)
+    assert ids(drawn(forty(), *rules, seed=0).evaluation) != ids(drawn(forty(), *rules, seed=1).evaluation)
+
+
+def test_speakers_of_the_evaluation_set_stay_out_of_identification_when_asked() -> None:
+    corpus = [*forty(), *(utterance(500 + number, EMOTIONS[number % 3], speaker="") for number in range(30))]
+    corpus += [utterance(600 + number, EMOTIONS[number % 3], speaker="alone") for number in range(3)]
+    rules = SetRule(None, 1), SetRule(None, None)
+    sets = drawn(corpus, *rules, speaker_disjoint=True)
+    heard = {clip.utterance.speaker for clip in sets.evaluation} - {""}
+    assert heard
+    assert not heard & {clip.utterance.speaker for clip in sets.identification}
+    assert heard & {clip.utterance.speaker for clip in drawn(corpus, *rules).identification}
+    unnamed = sum(clip.utterance.speaker == "" for clip in sets.identification)
+    assert sets.unknown_speakers == unnamed > 0
+
+
+def test_too_few_for_the_evaluation_set_says_how_many_there_are() -> None:
+    corpus = [*forty(), *(utterance(900 + number, "joy", "test") for number in range(9))]
+    with pytest.raises(UserError) as listed:
+        drawn(corpus, SetRule(("test",), 9), SetRule(None, None))
+    assert "finds only: anger 0, sadness 0" in str(listed.value)
+    with pytest.raises(UserError) as fit:
+        drawn(corpus, SetRule(("dev",), 38), SetRule(None, None), unfit=lambda item: item.id in {"u0", "u3", "u6"})
+    assert "finds fit only: anger 37. Set aside: anger: silent 3" in str(fit.value)
+    assert "at most 37" in str(fit.value)
+
+
+def test_an_emotion_without_anything_left_to_identify_is_refused_unless_nothing_was_wanted() -> None:
+    with pytest.raises(UserError, match="'anger' is left in 'c' for identification"):
+        drawn(forty(), SetRule(None, 40), SetRule(None, None))
+    assert drawn(forty(), SetRule(None, 40), SetRule(None, 0)).identification == ()
+
+
+def test_an_unknown_split_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"'dew'\. Did you mean 'dev'\?"):
+        drawn(forty(), SetRule(("dev",), 1), SetRule(("dew",), 1))

@@ -1,0 +1,164 @@
+"""Tables, Markdown, JSON and terminal from rows written by hand: every number in its place, no number invented."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from esn_dist.analysis.bootstrap import Estimate
+from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
+from esn_dist.report.markdown import interval, markdown, number
+from esn_dist.report.tables import effect_tables, json_rows
+from esn_dist.report.terminal import summary
+
+CONACT = EffectRow(
+    model="tiny",
+    corpus=ALL,
+    selector="ConAct",
+    intervention="deactivate",
+    alpha=-1.0,
+    fraction=0.1,
+    source_corpus="",
+    sources=("anger", "joy"),
+    self_effect=-13.2,
+    self_low=-18.04,
+    self_high=-8.1,
+    cross_effect=-2.7,
+    cross_low=-4.0,
+    cross_high=-1.2,
+    gap=-10.5,
+    gap_low=-15.0,
+    gap_high=-6.0,
+    seeds_sd=None,
+    margin_self=-0.4321,
+    margin_self_low=-0.5,
+    margin_self_high=-0.3,
+    margin_cross=0.01,
+    margin_cross_low=-0.02,
+    margin_cross_high=0.03,
+    source_rate=-6.0,
+    source_rate_low=-7.0,
+    source_rate_high=-5.0,
+    invalid_rate=0.0125,
+    utterances=600,
+    missing=3,
+    not_written=0,
+    unreadable=2,
+    non_finite=1,
+)
+NO_CROSS: dict[str, Any] = dict.fromkeys(
+    [field for field in EffectRow.__slots__ if field.startswith(("cross", "gap", "margin_cross", "source_rate"))]
+)
+RND = replace(CONACT, selector="RND", sources=(), self_effect=0.4, self_low=-1, self_high=2, seeds_sd=1.25, **NO_CROSS)
+STEER: dict[str, Any] = {"intervention": "steer", "alpha": 0.3}
+ROWS = [RND, CONACT, replace(RND, **STEER), replace(CONACT, self_effect=2.5, **STEER)]
+ROWS += [replace(row, corpus="studio", source_corpus="studio" if row.sources else "") for row in ROWS]
+BASELINES = [
+    BaselineRow("tiny", "studio", ALL, 70.25, 66.0, 74.0, 0.0, 200, 0, 4, 0),
+    BaselineRow("tiny", "studio", "anger", 80.0, 70.0, 90.0, 0.0, 40, 0, 4, 0),
+    BaselineRow("tiny", "studio", "joy", None, None, None, None, 40, 40, 0, 0),
+]
+SET_ASIDE = {"studio": {"shorter than 0.1 s": 3, "digital silence": 1}}
+
+
+def _line(text: str, start: str) -> list[str]:
+    """Cells of the first Markdown line that starts so."""
+    return [cell.strip() for cell in next(x for x in text.splitlines() if x.startswith(f"| {start}")).split("|")[1:-1]]
+
+
+def _terminal(rows: Sequence[EffectRow], width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(summary(rows, BASELINES))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_deactivation_stands_left_of_steering_and_selectors_are_columns() -> None:
+    macro, studio = effect_tables(ROWS)
+    assert (macro.corpus, studio.corpus) == (ALL, "studio")
+    assert [half.title for half in macro.halves] == ["Deactivation", "Targeted steering, α = 0.3"]
+    assert [half.selectors for half in macro.halves] == [("RND", "ConAct")] * 2
+    assert macro.halves[0].effects["Self-Cross Gap"] == ((None, None, None), (-10.5, -15.0, -6.0))
+
+
+def test_fractions_and_transfers_are_tables_of_their_own() -> None:
+    studio = replace(CONACT, corpus="studio", source_corpus="studio")
+    tables = effect_tables([studio, replace(studio, fraction=0.2), replace(studio, source_corpus="room")])
+    assert [(table.fraction, table.transfer_from) for table in tables] == [(0.1, ""), (0.2, ""), (0.1, "room")]
+
+
+def test_markdown_shows_points_with_intervals_and_a_dash_for_what_is_undefined() -> None:
+    text = markdown(ROWS, BASELINES, SET_ASIDE)
+    assert _line(text, "Self-Effect") == ["Self-Effect", "+0.4 [-1.0, +2.0] ± 1.2", "-13.2 [-18.0, -8.1]"]
+    assert _line(text, "Cross-Effect") == ["Cross-Effect Avg.", "–", "-2.7 [-4.0, -1.2]"]
+    assert _line(text, "Self (nats)") == ["Self (nats)", "-0.432 [-0.500, -0.300]", "-0.432 [-0.500, -0.300]"]
+    assert _line(text, "Source emotion")[1:] == ["–", "-6.0 [-7.0, -5.0]"]
+    assert "None" not in text and "nan" not in text
+
+
+def test_markdown_shows_baselines_losses_what_was_set_aside_and_notes() -> None:
+    text = markdown(ROWS, BASELINES, SET_ASIDE, notes=["LAPE: 31 of 41 neurons for joy on studio"])
+    assert _line(text, "studio | 7") == ["studio", "70.2 [66.0, 74.0]", "80.0 [70.0, 90.0]", "–"]
+    assert _line(text, "tiny | studio | unintervened")[3:] == ["0.0 %", "0", "4", "0"]
+    assert _line(text, "tiny | studio | Deactivation, ConAct")[3:] == ["1.2 %", "0", "2", "1"]
+    assert _line(text, "studio | shorter") == ["studio", "shorter than 0.1 s", "3"]
+    assert "- LAPE: 31 of 41 neurons for joy on studio" in text
+
+
+def test_every_markdown_table_has_as_many_cells_as_heads() -> None:
+    reasons = {"studio": {"label a|b": 1}}  # a bar would add a column
+    blocks = [block.splitlines() for block in markdown(ROWS, BASELINES, reasons).split("\n\n") if block.startswith("|")]
+    assert len(blocks) == 11
+    for block in blocks:
+        assert len({line.replace("\\|", "").count("|") for line in block}) == 1
+
+
+def test_nothing_set_aside_is_said_not_left_out() -> None:
+    assert "## Set aside before the run\n\nNothing." in markdown(ROWS, BASELINES, {})
+
+
+def test_json_has_null_for_rnd_s_gap_and_never_nan() -> None:
+    first, second = json.loads(json.dumps(json_rows(ROWS[:2]), allow_nan=False))
+    assert first["gap"] is None and first["gap_low"] is None and first["self_effect"] == 0.4
+    named = ("model", "corpus", "selector", "intervention", "alpha", "fraction", "self_effect", "cross_effect", "gap")
+    assert [second[key] for key in named] == ["tiny", "all", "ConAct", "deactivate", -1.0, 0.1, -13.2, -2.7, -10.5]
+
+
+def test_the_terminal_summary_fits_80_columns_whole() -> None:
+    selectors = ("RND", "LAP", "LAPE", "MAD", "ConAct")
+    wide = [replace(CONACT, selector=name, self_effect=-34.6, self_low=-44.4, self_high=-30.1) for name in selectors]
+    lines = _terminal(wide).splitlines()
+    assert sum(line.count("[-44.4,-30.1]") for line in lines) == 5
+    assert next(line for line in lines if line.strip().startswith("self")).count("-34.6") == 5
+
+
+def test_the_terminal_shows_the_macro_mean_accuracy_and_losses() -> None:
+    text = _terminal(ROWS)
+    assert "all corpora" in text and "tiny on studio, r" not in text
+    assert "accuracy without intervention 70.2 %" in text
+    assert "at most 1.2 % of a row's; missing pairs: 12" in text
+
+
+def test_the_terminal_shows_a_single_corpus_where_there_is_no_macro_mean() -> None:
+    assert "tiny on studio, r = 10 %" in _terminal(ROWS[4:])
+
+
+def test_the_terminal_shows_a_dash_before_anything_is_known() -> None:
+    fields = [field for field in EffectRow.__slots__ if field.startswith(("self", "cross", "gap"))]
+    unknown: dict[str, Any] = dict.fromkeys(fields)
+    assert "–" in _terminal([replace(CONACT, **unknown)])
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (-0.04, "+0.0"), (-13.25, "-13.2"), (2.0, "+2.0")])
+def test_numbers_are_signed_and_zero_is_not_negative(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_no_interval_prints_nothing() -> None:
+    assert interval(Estimate(1.0, None, None)) == ""

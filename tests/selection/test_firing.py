@@ -1,0 +1,97 @@
+"""Which utterances count, and that their counts are summed exactly whatever the blocks."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esn_dist.errors import UserError
+from esn_dist.selection.firing import NOT_WRITTEN, Firing, Identification, NothingIdentified, accumulate, identify
+from esn_dist.store.schema import T_NOT_WRITTEN
+
+EMOTIONS = ("anger", "joy")
+
+
+def test_the_first_correct_ones_of_each_emotion_count_and_the_poorest_decides_how_many() -> None:
+    labels = ["anger", "joy", "anger", "anger", "joy", "anger"]
+    correct = np.array([False, True, True, True, True, True])
+    chosen = identify(labels, correct, EMOTIONS)
+    assert chosen.code.tolist() == [-1, 1, 0, 0, 1, -1]
+    assert (chosen.pool, chosen.size, chosen.shrunk) == ((3, 2), 2, False)
+
+
+def test_a_cap_and_a_size_limit_every_emotion() -> None:
+    labels, correct = ["anger", "joy"] * 5, np.ones(10, bool)
+    assert identify(labels, correct, EMOTIONS, cap=3).size == 3
+    assert identify(labels, correct, EMOTIONS, size=2, cap=3).size == 2
+
+
+def test_a_size_beyond_the_pool_is_shrunk_and_says_so() -> None:
+    chosen = identify(["anger", "joy", "joy"], np.ones(3, bool), EMOTIONS, size=2)
+    assert (chosen.size, chosen.asked, chosen.shrunk) == (1, 2, True)
+
+
+def test_an_emotion_never_answered_correctly_is_named() -> None:
+    with pytest.raises(NothingIdentified, match="'joy'") as caught:
+        identify(["anger", "joy"], np.array([True, False]), EMOTIONS)
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), NothingIdentified)
+
+
+def test_a_size_of_zero_is_refused() -> None:
+    with pytest.raises(UserError, match="size 0"):
+        identify(["anger", "joy"], np.ones(2, bool), EMOTIONS, size=0)
+
+
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 9), max_size=3), st.sets(st.integers(0, 2), min_size=1))
+def test_sums_are_exact_and_do_not_depend_on_the_blocks(seed: int, cuts: list[int], parts: set[int]) -> None:
+    random = np.random.default_rng(seed)
+    T = random.integers(1, 60000, (9, 3), dtype=np.uint16)
+    K = random.integers(0, T[:, :, None, None] + 1, (9, 3, 2, 4)).astype(np.uint16)
+    code = np.array([0, 1, *random.integers(-1, 2, 7)], np.int8)
+    borders = sorted({0, 9, *cuts})
+    blocks = ((K[a:b], T[a:b]) for a, b in pairwise(borders))
+    firing = accumulate(Identification(EMOTIONS, (9, 9), None, 9, code), blocks, sorted(parts))
+    for emotion in range(2):
+        rows = [row for row in range(9) if code[row] == emotion]
+        assert firing.T[emotion] == sum(int(T[row, part]) for row in rows for part in parts)
+        for layer, neuron in np.ndindex(2, 4):
+            expected = sum(int(K[row, part, layer, neuron]) for row in rows for part in parts)
+            assert firing.K[emotion, layer, neuron] == expected
+
+
+def _one_row_each(T: list[list[int]]) -> tuple[Identification, list[tuple[np.ndarray, np.ndarray]]]:
+    counts = np.array(T, np.uint16)
+    chosen = Identification(EMOTIONS, (1, 1), None, 1, np.array([0, 1], np.int8))
+    return chosen, [(np.zeros((2, counts.shape[1], 1, 1), np.uint16), counts)]
+
+
+def test_a_row_that_was_never_written_is_no_count() -> None:
+    assert NOT_WRITTEN == T_NOT_WRITTEN
+    chosen, blocks = _one_row_each([[5, 5], [5, T_NOT_WRITTEN]])
+    with pytest.raises(ValueError, match="utterance 1 were never written"):
+        accumulate(chosen, blocks, [0])
+
+
+def test_answers_of_one_token_have_no_generated_positions_and_that_is_legal_beside_others() -> None:
+    chosen, blocks = _one_row_each([[5, 0], [7, 0]])
+    assert accumulate(chosen, blocks, [0, 1]).T.tolist() == [5, 7]
+    with pytest.raises(NothingIdentified, match="no position in the counted parts"):
+        accumulate(chosen, blocks, [1])
+
+
+def test_a_missing_block_is_not_silently_less_data() -> None:
+    chosen, blocks = _one_row_each([[5], [5]])
+    with pytest.raises(ValueError, match="hold 0 utterances"):
+        accumulate(chosen, [], [0])
+    with pytest.raises(ValueError, match="hold 4 utterances"):
+        accumulate(chosen, blocks * 2, [0])
+
+
+def test_more_firings_than_positions_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than T"):
+        Firing(EMOTIONS, np.full((2, 1, 1), 3), np.array([2, 4]))

@@ -1,0 +1,152 @@
+"""The selectors against a hand-computed example, a slow exact reference, and planted neurons."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esn_dist.selection.firing import Firing
+from esn_dist.selection.masks import random_mask, top
+from esn_dist.selection.selectors import SELECTORS, conact, lap, lape, mad
+
+NEVER = -math.inf
+HALF_A_DIGIT = 5.01e-12  # what rounding to 12 significant digits may move a score by
+
+
+def _firing(K: list[list[int]], T: list[int]) -> Firing:
+    """One layer; K[emotion][neuron]."""
+    return Firing(tuple("abcdefgh"[: len(T)]), np.array(K, np.int64)[:, None, :], np.array(T, np.int64))
+
+
+# P: neuron 0 = (.5, .1, .2), 1 = (.2, .2, .1) shared, 2 silent, 3 = (.3, .3, .3), 4 = (0, .4, 0)
+BY_HAND = _firing([[5, 2, 0, 3, 0], [2, 4, 0, 6, 8], [2, 1, 0, 3, 0]], [10, 20, 10])
+
+
+def test_lap_by_hand() -> None:
+    expected = [[0.5, 0.2, NEVER, 0.3, NEVER], [0.1, 0.2, NEVER, 0.3, 0.4], [0.2, 0.1, NEVER, 0.3, NEVER]]
+    assert lap(BY_HAND)[:, 0].tolist() == expected
+
+
+def test_lape_by_hand() -> None:
+    entropy = -(0.625 * math.log(0.625) + 0.125 * math.log(0.125) + 0.25 * math.log(0.25))
+    scores = lape(BY_HAND)[:, 0]
+    assert scores[0, 0] == pytest.approx(-entropy, rel=1e-11)
+    assert scores[1, 4] == 0
+    assert np.isfinite(scores).sum() == 2
+
+
+def test_mad_by_hand() -> None:
+    scores = mad(BY_HAND)[:, 0]
+    assert scores[:, 0].tolist() == pytest.approx([7 / 30, 5 / 30, 2 / 30], rel=1e-11)
+    assert scores[:, 4].tolist() == pytest.approx([4 / 30, 8 / 30, 4 / 30], rel=1e-11)
+    assert (scores[:, [2, 3]] == NEVER).all()
+
+
+def test_conact_by_hand() -> None:
+    scores = conact(BY_HAND)[:, 0]
+    assert scores[0, 0] == 0.3 and scores[1, 4] == 0.4
+    assert np.isfinite(scores).sum() == 2
+
+
+def test_a_neuron_shared_by_two_emotions_belongs_to_none() -> None:
+    # A third of 300,000 and of 900,000 positions; one firing less for the third emotion.
+    firing = _firing([[100_000], [300_000], [99_999]], [300_000, 900_000, 300_000])
+    assert (lape(firing) == NEVER).all() and (conact(firing) == NEVER).all()
+
+
+def test_a_silent_neuron_is_never_eligible() -> None:
+    silent = _firing([[0], [0]], [7, 9])
+    assert all((selector(silent) == NEVER).all() for selector in SELECTORS.values())
+
+
+def test_a_deviation_that_only_rounding_makes_is_not_eligible() -> None:
+    # P = 1/10, 2/10, 3/10: the mean is exactly the second emotion's, which floats miss by 2^-54.
+    firing = _firing([[1], [2], [3]], [10, 10, 10])
+    assert abs(0.2 - (0.1 + 0.2 + 0.3) / 3) > 0
+    assert mad(firing)[1, 0, 0] == NEVER
+
+
+def test_mad_chooses_neurons_that_fire_less() -> None:
+    scores = mad(_firing([[0, 5], [9, 4], [9, 4]], [10, 10, 10]))
+    assert top(scores, 1)[0, 0].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_full_size_counts_stay_exact(name: str) -> None:
+    """Coprime T of full-size runs: common denominators beyond 64 bits."""
+    T = [350_003, 299_993, 410_009, 380_041, 361_003]
+    K = [[t // 3, t // 7 + e, 1] for e, t in enumerate(T)]
+    firing = _firing(K, T)
+    np.testing.assert_allclose(SELECTORS[name](firing)[:, 0], _slow(name, K, T), rtol=HALF_A_DIGIT, atol=0)
+
+
+@st.composite
+def _counts(draw: st.DrawFn) -> tuple[list[list[int]], list[int]]:
+    T = draw(st.lists(st.integers(1, 12), min_size=2, max_size=5))
+    neurons = draw(st.integers(1, 8))
+    return [draw(st.lists(st.integers(0, t), min_size=neurons, max_size=neurons)) for t in T], T
+
+
+@settings(max_examples=150)
+@given(_counts(), st.sampled_from(sorted(SELECTORS)))
+def test_scores_equal_the_slow_reference(counts: tuple[list[list[int]], list[int]], name: str) -> None:
+    K, T = counts
+    scores, reference = SELECTORS[name](_firing(K, T))[:, 0], np.array(_slow(name, K, T))
+    np.testing.assert_array_equal(np.isfinite(scores), np.isfinite(reference))
+    np.testing.assert_allclose(scores, reference, rtol=HALF_A_DIGIT, atol=0)
+
+
+@settings(max_examples=150)
+@given(_counts(), st.integers(1, 9), st.sampled_from(["LAP", "MAD", "ConAct"]))
+def test_masks_equal_an_exact_ranking(counts: tuple[list[list[int]], list[int]], budget: int, name: str) -> None:
+    """Small counts: fractions that differ do so far above the 12th digit, so exact order and rounded order agree."""
+    K, T = counts
+    exact = _exact(name, K, T)
+    mask = top(SELECTORS[name](_firing(K, T)), budget)[:, 0]
+    for emotion, scores in enumerate(exact):
+        eligible = sorted((i for i, s in enumerate(scores) if s != NEVER), key=lambda i: (-scores[i], i))
+        assert np.flatnonzero(mask[emotion]).tolist() == sorted(eligible[:budget])
+
+
+@pytest.mark.parametrize("name", ["LAPE", "MAD", "ConAct"])
+def test_planted_neurons_are_recovered_exactly_and_by_chance_never(name: str) -> None:
+    random = np.random.default_rng(5)
+    emotions, layers, width, planted = 5, 4, 64, 6
+    T = random.integers(9_000, 11_000, emotions)
+    P = np.broadcast_to(random.uniform(0.2, 0.6, (layers, width)), (emotions, layers, width)).copy()
+    truth = np.zeros(P.shape, bool)
+    for number, flat in enumerate(random.permutation(layers * width)[: emotions * planted]):
+        truth[(number % emotions, *np.unravel_index(flat, (layers, width)))] = True
+    P[:, truth.any(axis=0)] = 0.001
+    P[truth] = 0.9
+    firing = Firing(tuple("abcde"), random.binomial(T[:, None, None], P), T)
+    np.testing.assert_array_equal(top(SELECTORS[name](firing), planted), truth)
+    chance = random_mask(layers, width, planted, 0, name)
+    assert not any((chance == of_emotion).all() for of_emotion in truth)
+
+
+def _slow(name: str, K: list[list[int]], T: list[int]) -> list[list[float]]:
+    return [[float(score) for score in of_emotion] for of_emotion in _exact(name, K, T)]
+
+
+def _exact(name: str, K: list[list[int]], T: list[int]) -> list[list[Fraction | float]]:
+    """The equations, word for word, in rationals: one emotion and one neuron after the other."""
+    P = [[Fraction(k, t) for k in of_emotion] for of_emotion, t in zip(K, T, strict=True)]
+    return [[_score(name, [row[n] for row in P], e) for n in range(len(K[0]))] for e in range(len(T))]
+
+
+def _score(name: str, P: list[Fraction], e: int) -> Fraction | float:
+    largest, second = sorted(P, reverse=True)[:2]
+    alone = P[e] == largest != second
+    if name == "LAP":
+        return P[e] or NEVER
+    if name == "MAD":
+        return abs(P[e] - sum(P) / len(P)) or NEVER
+    if name == "ConAct":
+        return largest - second if alone else NEVER
+    return sum(float(p / sum(P)) * math.log(p / sum(P)) for p in P if p) if alone else NEVER
