@@ -1,4 +1,4 @@
-"""The door: `esn-dist plan | run | status | report`, each with `--json`, help that teaches, and exit codes that mean something.
+"""The door: `esn-dist plan | run | status | report`, each with `--json`, help that teaches and honest exit codes.
 
 A light install (no torch, no Ray) offers `plan`, `status` and `report`; `run` says what to install. Everything heavy is
 imported by the command that needs it, so that `plan` answers at once.

@@ -1,4 +1,4 @@
-"""Every random choice as a pure function of its meaning: hashes of (seed, corpus, utterance, ...), never of time or order.
+"""Every random choice as a pure function of its meaning: a hash of (seed, corpus, utterance, ...), never time or order.
 
 Knows nothing of what is being drawn. Two workers, two machines and two Python versions draw the same.
 """

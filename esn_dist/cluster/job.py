@@ -31,7 +31,7 @@ class CorpusItems:
 
 @dataclass(frozen=True, slots=True)
 class EngineProfile:
-    """All that may change the bits of an answer beside its meaning; fixed once per store and model, reused by every resume.
+    """All that may change an answer's bits beside its meaning; fixed once per store and model, kept at each resume.
 
     Attributes:
         scaling: "fold" (into down_proj) or "gate".

@@ -69,7 +69,7 @@ def prepare_corpus(
 def prepare_model(
     spec: ModelSpec, plan: Plan, corpora: dict[str, CorpusItems], folder: StoreFolder, device: str
 ) -> tuple[EngineProfile, str]:
-    """Groups and rows of one model; returns the engine profile that the store keeps to, and the weights' fingerprint."""
+    """Groups and rows of one model; returns the engine profile that the store keeps to, and the fingerprint."""
     checkpoint = locate(spec)
     layers, width = shape(checkpoint)
     weights = fingerprint(checkpoint)

@@ -67,7 +67,7 @@ class Questions:
     ) -> None:
         self.model, self.orders, self.emotions, self.size = model, orders, emotions, len(rows)
         numbers = model.number_tokens(len(emotions))
-        # Column e holds the token that this utterance's prompt gives to emotion e, so log-probabilities come by emotion.
+        # Column e: the token that this utterance's prompt gives to emotion e, so log-probabilities come by emotion.
         self.options_nE = torch.tensor([[numbers[order.index(e)] for e in emotions] for order in orders])
         readable = [(i, r) for i, r in enumerate(rows) if r is not None]
         self.unreadable = sorted(set(range(self.size)) - {i for i, _ in readable})

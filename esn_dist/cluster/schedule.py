@@ -70,7 +70,7 @@ class Schedule:
                 self._ready.append(dependent)
 
     def fail(self, id: str, reason: str) -> bool:
-        """`id`, which somebody holds, failed: it is ready again, before all others, or parked; returns whether parked."""
+        """`id`, which somebody holds, failed: ready again, before all others, or parked; returns whether parked."""
         self._release(id)
         self._failures[id] = self._failures.get(id, 0) + 1
         if self._failures[id] >= ATTEMPTS:

@@ -75,7 +75,7 @@ class Selection:
 def correctly_answered(
     folder: StoreFolder, model: str, corpus: str
 ) -> tuple[Sequence[str], npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
-    """Id, label, and whether the unintervened model's answer was the label, of every candidate with counts, in row order."""
+    """Id, label and whether the unintervened answer was the label, of every candidate with counts, in row order."""
     counts = open_counts(folder, model, corpus)
     said = counts.emotion.values[counts.answer.values]  # code −1 reads as some emotion; the outcome says it is none
     answered = counts.outcome.values == Outcome.ANSWERED

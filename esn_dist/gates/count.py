@@ -1,6 +1,7 @@
-"""Positive-activation counts: K = Σ_t m_t · [u > 0], per utterance, part and neuron (paper §3.1), reduced where the layer lies.
+"""Positive-activation counts: K = Σ_t m_t · [u > 0], per utterance, part and neuron (paper §3.1).
 
-Counts the sign of u in the compute dtype: SiLU(u) > 0 exactly where u > 0, and u does not underflow.
+Counts the sign of u in the compute dtype: SiLU(u) > 0 exactly where u > 0, and u does not underflow. Sums are made
+where the layer lies.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from esn_dist.gates.find import Gate
 class Counter:
     """Counts of one batch of utterances over any number of forward calls.
 
-    Before each call `see` names the part of every position; positions of no part (padding, special tokens) count nowhere.
+    Before each call `see` names the part of every position; those of no part (padding, special tokens) count nowhere.
     """
 
     def __init__(self, gates: Sequence[Gate], batch: int, parts: int) -> None:

@@ -44,7 +44,7 @@ def find_gates(decoder: nn.Module) -> tuple[Gate, ...]:
     """The gates of `decoder.layers`, in order.
 
     Raises:
-        NoGates: a layer has no gated MLP, or layers share one activation module (a hook on it could not tell them apart).
+        NoGates: a layer has no gated MLP, or layers share one activation module (no hook could tell them apart).
     """
     layers = getattr(decoder, "layers", None)
     if not isinstance(layers, nn.ModuleList) or not len(layers):

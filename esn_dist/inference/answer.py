@@ -1,7 +1,7 @@
 """Greedy answers of one batch: causal prefill without a mask, then decode steps until every row has stopped.
 
 Right padding under causal attention needs no mask, and the vocabulary projection reads one row per utterance, so the
-prefill is the fast path; a decode step masks the padding. Batched equals single: the same answer alone and in any batch.
+prefill is the fast path; a decode step masks the padding. Batched equals single: one answer, alone and in any batch.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class FeatureCache:
     model: str
 
     def load(self, clips: Sequence[str]) -> list[Tensor] | None:
-        """Audio rows [R, D] of each clip of a block (given by content hash), or None where the block must be encoded."""
+        """Audio rows [R, D] of each clip of a block (by content hash), or None where the block must be encoded."""
         try:
             with safe_open(self._path(clips), "pt") as file:
                 rows, lengths = file.get_tensor("rows"), file.get_tensor("lengths").tolist()

@@ -1,6 +1,7 @@
 """The protocol that every audio-language model is seen through: encode audio once, build a prompt, decode.
 
-Knows nothing of emotions, interventions, Ray or Zarr. Shape suffixes: B batch, L positions, R audio rows, D model width, V vocabulary.
+Knows nothing of emotions, interventions, Ray or Zarr. Shape suffixes: B batch, L positions, R audio rows,
+D model width, V vocabulary.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Qwen2.5-Omni's Thinker: transformers' own class, loaded and placed by accelerate, without its vision tower.
 
-The official processor needs torchvision and pads every clip to 300 s; inputs are built here from the tokenizer, the Whisper
-feature extractor and the chat template, equal to the processor's. Positions of an audio-only prompt are a plain range on
-all three rotary axes, so the decoder is called directly and never through the stateful top-level forward.
+The official processor needs torchvision and pads every clip to 300 s; inputs are built here from the tokenizer, the
+Whisper feature extractor and the chat template, equal to the processor's. Positions of an audio-only prompt are a plain
+range on all three rotary axes, so the decoder is called directly and never through the stateful top-level forward.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Qwen25Omni(AudioLM):
         self.tower = thinker.model.audio_tower
         self.decoder = thinker.model.language_model
         self.head = thinker.lm_head
-        self.embedding = self.decoder.embed_tokens
+        self.embedding = thinker.model.language_model.embed_tokens
         self.tokenizer = tokenizer
         self.extractor = extractor
         self.system_prompt = system_prompt
@@ -59,10 +59,11 @@ class Qwen25Omni(AudioLM):
                 nothing under a launcher's environment variables.
         """
         with _quiet():
-            thinker, report = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
+            loaded: Any = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
                 source, dtype=dtype, device_map=device_map, use_safetensors=True,
                 trust_remote_code=False, output_loading_info=True,
             )  # fmt: skip
+        thinker, report = loaded
         missing = [key for key in report["missing_keys"] if not key.startswith("model.visual.")]
         if missing:
             raise ValueError(f"{source}: weights are missing from the checkpoint: {', '.join(sorted(missing)[:5])} ...")

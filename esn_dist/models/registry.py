@@ -49,8 +49,9 @@ def _download(spec: ModelSpec, source: str) -> Path:
     except Exception as error:
         raise UserError(
             f"model {spec.name!r}: cannot be had from the hub: {error}",
-            where=source, fix="give a local folder as `source`, or log in with `hf auth login` where the repository is gated",
-        ) from None  # fmt: skip
+            where=source,
+            fix="give a local folder as `source`, or log in with `hf auth login` where the repository is gated",
+        ) from None
 
 
 def fingerprint(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a store's folder says about its run: counted from done-marks, the log and the lock; works during and after it."""
+"""What a store's folder says about its run, from done-marks, the log and the lock; works during and after it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a sweep would cost before anything runs: cells, answers, units and bytes, from the spec alone.
 
-Set sizes are what the spec asks for; where a pool has no limit, the published count of the corpus stands in, or the size
-is unknown. Looks at no corpus and no model.
+Set sizes are what the spec asks for; where a pool has no limit, the published count of the corpus stands in, or the
+size is unknown. Looks at no corpus and no model.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def _units(sweep: Sweep, corpora: dict[str, CorpusForecast], identifications: in
 def _bytes(
     sweep: Sweep, corpora: dict[str, CorpusForecast], sources: set[tuple[str, str]], answers: int, masks: int
 ) -> int:
-    shape = {m.name: known_models()[m.model]["layers"] * known_models()[m.model]["width"] for m in sweep.models}
+    facts = {m.name: known_models()[m.model] for m in sweep.models}
+    shape: dict[str, int] = {name: known["layers"] * known["width"] for name, known in facts.items()}
     counts = sum(shape[model] * len(PARTS) * 2 * (corpora[corpus].candidates or 0) for model, corpus in sources)
     emotions = max(len(c.emotions) for c in sweep.corpora)
     return counts + answers * (CODES + LOGPROB * emotions + TEXT) + masks * max(shape.values())

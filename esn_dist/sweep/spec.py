@@ -1,6 +1,6 @@
 """The sweep's YAML as pydantic models: every field documented, and classed as identity or runtime.
 
-*Identity* fields change what a number in the store means; *runtime* fields (places, devices, degrees of parallelism) do not.
+*Identity* fields change what a number in the store means; *runtime* fields (places, devices, parallelism) do not.
 Knows nothing of how the file is read (`load.py`) or what it expands to (`plan.py`).
 """
 

@@ -142,11 +142,12 @@ def _exact(name: str, K: list[list[int]], T: list[int]) -> list[list[Fraction | 
 
 def _score(name: str, P: list[Fraction], e: int) -> Fraction | float:
     largest, second = sorted(P, reverse=True)[:2]
+    never: Fraction | float = NEVER
     alone = P[e] == largest != second
     if name == "LAP":
-        return P[e] or NEVER
+        return P[e] or never
     if name == "MAD":
-        return abs(P[e] - sum(P) / len(P)) or NEVER
+        return P[e] if P[e] else never
     if name == "ConAct":
-        return largest - second if alone else NEVER
-    return sum(float(p / sum(P)) * math.log(p / sum(P)) for p in P if p) if alone else NEVER
+        return largest - second if alone else never
+    return sum(float(p / sum(P)) * math.log(p / sum(P)) for p in P if p) if alone else never

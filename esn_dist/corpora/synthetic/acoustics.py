@@ -28,12 +28,13 @@ def room(speech: Samples, random: np.random.Generator) -> Samples:
 
 def phone(speech: Samples, random: np.random.Generator) -> Samples:
     """A telephone line: 300-3400 Hz, line noise, 8-bit mu-law companding (ITU-T G.711)."""
-    line = shape(speech, lambda hertz: ((hertz > 300) & (hertz < 3400)).astype(np.float64))
+    line = shape(speech, lambda hertz: np.asarray((hertz > 300) & (hertz < 3400), np.float64))
     line = _with_noise(line, random, below=random.uniform(18.0, 26.0), slope=0.0)
-    line = shape(line, lambda hertz: (hertz < 3700).astype(np.float64))
+    line = shape(line, lambda hertz: np.asarray(hertz < 3700, np.float64))
     companded = np.sign(line) * np.log1p(255.0 * np.minimum(np.abs(line), 1.0)) / np.log(256.0)
     companded = np.round(companded * 127.0) / 127.0
-    return np.sign(companded) * (256.0 ** np.abs(companded) - 1.0) / 255.0
+    heard: Samples = np.sign(companded) * (256.0 ** np.abs(companded) - 1.0) / 255.0
+    return heard
 
 
 CONDITIONS: dict[str, Callable[[Samples, np.random.Generator], Samples]] = {
@@ -46,7 +47,7 @@ CONDITIONS: dict[str, Callable[[Samples, np.random.Generator], Samples]] = {
 def shape(samples: Samples, gain: Callable[[Samples], Samples]) -> Samples:
     """Filter by `gain(hertz)`, a factor for each frequency, without changing phases."""
     spectrum = np.fft.rfft(samples)
-    hertz = np.fft.rfftfreq(len(samples), 1.0 / RATE)
+    hertz = np.asarray(np.fft.rfftfreq(len(samples), 1.0 / RATE), np.float64)
     return np.fft.irfft(spectrum * gain(hertz), len(samples))
 
 

@@ -2,12 +2,13 @@
 
 Knows neither the synthesiser nor files. Any edit here must raise `RECIPE`, which enters every folder name and seed.
 
-Directions of change follow table 1 of M. Schröder, "Emotional Speech Synthesis: A Review", Eurospeech 2001, pp. 561-564,
-which lists one tested rule set per emotion (F0 = fundamental frequency, st = semitones):
+Directions of change follow table 1 of M. Schröder, "Emotional Speech Synthesis: A Review", Eurospeech 2001,
+pp. 561-564, which lists one tested rule set per emotion (F0 = fundamental frequency, st = semitones):
 
 - joy, Burkhardt & Sendlmeier: F0 +50 %, range +100 %, tempo +30 %, modal or tense voice
 - anger, Murray & Arnott: F0 +10 Hz, range +9 st, tempo +30 words/min, loudness +6 dB, laryngealised voice
-- sadness, Cahn (scale -10..+10): F0 0 with reference line -1, range -5, tempo -10, loudness -5, breathiness +10, brilliance -9
+- sadness, Cahn (scale -10..+10): F0 0 with reference line -1, range -5, tempo -10, loudness -5, breathiness +10,
+  brilliance -9
 - surprise, Cahn: F0 0, range +8, steeply rising contour +10, tempo +4, loudness +5, brilliance -3
 
 Where the table gives physical units they are taken as upper ends (an utterance shows its emotion at a drawn strength);

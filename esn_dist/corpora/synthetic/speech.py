@@ -1,6 +1,7 @@
 """One utterance as samples: espeak (inside Praat) speaks a sentence with the prosody of an emotion.
 
-Knows nothing of files. What is drawn is a pure function of (RECIPE, seed, id); the sound also of espeak's state (block.py).
+Knows nothing of files. What is drawn is a pure function of (RECIPE, seed, id); the sound, of espeak's state too
+(block.py).
 """
 
 from __future__ import annotations

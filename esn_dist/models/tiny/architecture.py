@@ -1,4 +1,4 @@
-"""A small but real Qwen2.5-Omni thinker: transformers' own class, tokenizer and features, at a few hundred thousand weights.
+"""A small but real Qwen2.5-Omni thinker: transformers' own class, tokenizer and features, under a million weights.
 
 Knows neither training nor corpora; a folder written by `save` loads with `from_pretrained` like the 7B model's.
 """
@@ -9,6 +9,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -68,10 +69,11 @@ class Size:
 def build(size: Size, seed: int) -> Qwen2_5OmniThinkerForConditionalGeneration:
     """A freshly drawn float32 model without its vision tower; the same `seed` draws the same weights."""
     torch.manual_seed(seed)
-    model = Qwen2_5OmniThinkerForConditionalGeneration(thinker_config(size, tokenizer()))
+    model: Any = Qwen2_5OmniThinkerForConditionalGeneration(thinker_config(size, tokenizer()))
     del model.model.visual
     _draw_audio_tower(model.model.audio_tower)
-    return model.float().eval()
+    model.float().eval()
+    return cast(Qwen2_5OmniThinkerForConditionalGeneration, model)
 
 
 def save(model: Qwen2_5OmniThinkerForConditionalGeneration, folder: Path) -> None:
@@ -124,7 +126,7 @@ def thinker_config(size: Size, words: PreTrainedTokenizerFast) -> Qwen2_5OmniThi
     """The configuration of `size` whose special token ids are those of `words`."""
 
     def at(name: str) -> int:
-        return int(words.convert_tokens_to_ids(name))
+        return words.vocab[name]
 
     half_head = size.hidden // size.heads // 2
     # Rotary sections for time, height and width in the 7B model's proportions (16, 24, 24 of 64).

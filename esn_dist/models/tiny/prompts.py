@@ -61,7 +61,7 @@ class Prompts:
             [ids(f"<|audio_eos|>{question([emotions[code] for code in order])}{TAIL}") for order in self.orders]
         )
         self.plain_tail = ids(f"<|audio_eos|>{TAIL}")
-        self.stop, self.placeholder = (int(words.convert_tokens_to_ids(name)) for name in ("<|im_end|>", "<|AUDIO|>"))
+        self.stop, self.placeholder = (words.vocab[name] for name in ("<|im_end|>", "<|AUDIO|>"))
         self.digits = ids("".join(str(number) for number in range(1, len(emotions) + 1)))
         self.words = torch.cat([ids(f" {emotion}") for emotion in emotions])
         # number_OE[o, e]: zero-based number under which order o lists emotion e

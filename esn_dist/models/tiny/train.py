@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ class Recipe:
         sparsity: weight of the mean positive gate pre-activation, an L1 that lets gates fire only where it pays.
     """
 
-    size: Size = Size()
+    size: Size = field(default_factory=Size)
     utterances: int = 1000
     batch: int = 192
     phases: Sequence[Phase] = (
@@ -72,7 +73,7 @@ class Trainer:
     fired: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.model = build(self.recipe.size, self.seed).to(self.device)
+        self.model = cast(Any, build(self.recipe.size, self.seed)).to(self.device)
         self.decoder = self.model.model.language_model
         self.tower = self.model.model.audio_tower
         self.prompts = Prompts(EMOTIONS, self.device)
