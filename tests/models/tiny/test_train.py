@@ -1,0 +1,94 @@
+"""Training sees what the runner later asks: the same token ids, the same audio rows; and it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from esn_dist.corpora.synthetic import EMOTIONS
+from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.tiny.architecture import Size, build, save
+from esn_dist.models.tiny.prompts import Prompts
+from esn_dist.models.tiny.speech import Speech, load
+from esn_dist.models.tiny.train import Phase, Recipe, Trainer
+from esn_dist.task.prompt import question
+
+SIZE = Size(hidden=32, gates=16, audio_width=32, audio_ffn=32)
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> Qwen25Omni:
+    folder = tmp_path_factory.mktemp("model")
+    save(build(SIZE, seed=0), folder)
+    return Qwen25Omni.load(folder, dtype=torch.float32, device_map={"": "cpu"})
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, random = tmp_path_factory.mktemp("corpus"), np.random.default_rng(1)
+    lines = ["id,path,emotion,speaker,split"]
+    for number, seconds in enumerate((0.4, 0.9, 1.3)):
+        soundfile.write(folder / f"{number}.wav", 0.1 * random.standard_normal(int(16_000 * seconds)), 16_000)
+        lines.append(f"{number},{number}.wav,{EMOTIONS[number]},s,train")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("rows", [1, 12])
+@pytest.mark.parametrize("order", [0, 17, 119])
+def test_a_training_prompt_has_the_ids_of_the_runners_prompt(adapter: Qwen25Omni, rows: int, order: int) -> None:
+    prompts = Prompts(EMOTIONS, torch.device("cpu"))
+    batch = prompts.choice(torch.tensor([rows]), torch.tensor([2]), torch.tensor([order]), width=20)
+    asked = adapter.prompt(rows, question([EMOTIONS[code] for code in prompts.orders[order]]))
+    last = int(batch.last_B[0])
+    assert batch.ids_BL[0, : last + 1].tolist() == asked.ids_L.tolist()
+    number = prompts.orders[order].index(2) + 1
+    assert adapter.text(batch.ids_BL[0, last + 1 : last + 2].tolist()) == str(number)
+    assert int(batch.ids_BL[0, last + 2]) == adapter.stop_ids[0]
+
+
+def test_training_hears_the_rows_that_the_runner_encodes(corpus: Path) -> None:
+    model = build(SIZE, seed=0)
+    speech = load([corpus], "train", EMOTIONS, model)
+    tower = model.model.audio_tower
+    runner = Qwen25Omni.__new__(Qwen25Omni)  # around the very model that trains, not a copy in half precision
+    from esn_dist.models.tiny.architecture import feature_extractor
+
+    runner.tower, runner.extractor = tower, feature_extractor()
+    for number in range(3):
+        wave, _ = soundfile.read(corpus / f"{number}.wav", dtype="float32")
+        rows_RD = runner.encode(wave)
+        trained_RD = tower.proj(tower.ln_post(speech.rows_NRW[number, : speech.rows_N[number]]))
+        torch.testing.assert_close(rows_RD, trained_RD.detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_reading_ends_as_soon_as_it_is_learnt_and_what_follows_goes_on() -> None:
+    torch.manual_seed(0)
+    phases = (Phase("reading", 500, look_up=1.0, until=2.5), Phase("listening", 2, choice=1.0))
+    trainer = Trainer(replace(Recipe(), size=SIZE, batch=16, phases=phases), seed=0, device=torch.device("cpu"))
+    said: list[str] = []
+    trainer.fit(_noise(), said.append)
+    reading = [line for line in said if line.startswith("reading")]
+    assert float(reading[-1].split()[-1]) < 2.5
+    assert not reading[-1].startswith("reading 500")
+    assert said[-1].startswith("listening 2/2")
+
+
+def test_nothing_of_the_audio_tower_moves_but_its_last_norm_and_projection() -> None:
+    phases = (Phase("reading", 1, look_up=1.0), Phase("listening", 3, choice=1.0))
+    trainer = Trainer(replace(Recipe(), size=SIZE, batch=8, phases=phases), seed=0, device=torch.device("cpu"))
+    before = {name: value.clone() for name, value in trainer.tower.state_dict().items()}
+    trainer.fit(_noise(), lambda line: None)
+    moved = {name for name, value in trainer.tower.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"ln_post.weight", "ln_post.bias", "proj.weight", "proj.bias"}
+
+
+def _noise() -> Speech:
+    generator = torch.Generator().manual_seed(0)
+    rows_NRW = torch.randn(20, 6, SIZE.audio_width, generator=generator)
+    return Speech(rows_NRW, torch.full((20,), 6), torch.arange(20) % 5, torch.zeros(20, dtype=torch.long))
