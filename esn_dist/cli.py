@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _mendable(command: Callable[Params, None]) -> Callable[Params, None]:
-    """A user's mistake is printed without a traceback and exits with 2."""
+    """A user's mistake is printed without a traceback and exits with 2; a second Ctrl-C exits with 130 at once."""
 
     @wraps(command)
     def wrapped(*args: Params.args, **kwargs: Params.kwargs) -> None:
@@ -48,6 +48,9 @@ def _mendable(command: Callable[Params, None]) -> Callable[Params, None]:
         except UserError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            typer.echo("stopped at once; run it again to go on", err=True)
+            raise typer.Exit(130) from None
 
     return wrapped
 
@@ -107,7 +110,8 @@ def _conclude(console: Console, store: Path, result: Any, sweep: Path) -> None:
     for clip in sorted(result.lost):
         console.print(f"could not be read: {clip}", markup=False)
     if result.interrupted or result.left:
-        console.print(f"{result.left} units are left; run it again: esn-dist run {sweep}", markup=False)
+        left = f"{result.left} units are left" if result.left else "stopped before any unit was planned"
+        console.print(f"{left}; run it again: esn-dist run {sweep}", markup=False)
         return
     from esn_dist.report.terminal import summary
 

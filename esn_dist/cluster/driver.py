@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import ray
@@ -76,13 +77,25 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
         sweep_orphans(folder, lease)
         with _ray(actors or sweep.actors) as size, _signals(result):
             corpora = {}
-            for spec in sweep.corpora:
-                with progress.preparing(f"corpus {spec.name}") as report:
-                    corpora[spec.name] = prepare_corpus(sweep, spec, folder, workers=size, progress=report)
+            with suppress(_Stopped):
+                for spec in sweep.corpora:
+                    with progress.preparing(f"corpus {spec.name}") as report:
+                        stoppable = partial(_report_or_stop, report, result)
+                        corpora[spec.name] = prepare_corpus(sweep, spec, folder, workers=size, progress=stoppable)
             for model in sweep.models:
                 if not result.interrupted:
                     _Run(sweep, planned, model, corpora, folder, lease, size, progress, result).go()
     return result
+
+
+class _Stopped(Exception):
+    """A signal came while a corpus was being prepared. What was made of it is found again by the next run."""
+
+
+def _report_or_stop(report: Callable[[int, int], None], result: Result, done: int, total: int) -> None:
+    if result.interrupted:
+        raise _Stopped
+    report(done, total)
 
 
 class _Run:

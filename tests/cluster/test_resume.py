@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,8 @@ def test_a_killed_run_goes_on_where_it_was(
         os.kill(runner.actors(process.pid)[0], number)
         assert process.wait(timeout=300) == 0  # the driver replaces the actor and finishes by itself
     else:
-        os.kill(process.pid, number)
+        # Ctrl-C reaches everything that the terminal started, the others the driver alone.
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         expected = -number if number == signal.SIGKILL else 128 + number
         # A signal that comes when the last unit is in flight finds nothing left to leave.
         assert process.wait(timeout=300) in (expected, 0)
@@ -65,6 +67,22 @@ def test_a_killed_run_goes_on_where_it_was(
     process.stdout.close()
     assert differences(undisturbed, store) == []
     assert not damaged(store)
+
+
+def test_ctrl_c_while_speech_is_being_made_stops_at_once_and_loses_nothing(
+    undisturbed: StoreFolder, runner: Any, tmp_path: Path
+) -> None:
+    sweep = runner.sweep("early")
+    text = sweep.read_text(encoding="utf-8").replace(str(runner.cache), str(tmp_path))
+    sweep.write_text(text, encoding="utf-8")
+    process = runner.start(sweep)
+    runner.wait(lambda: any(tmp_path.rglob("*.wav")), process)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "run it again" in output and "Traceback" not in output
+    runner.run(sweep)
+    assert differences(undisturbed, StoreFolder(runner.folder / "early")) == []
 
 
 def test_a_second_driver_on_one_store_is_refused_with_the_first_ones_host(runner: Any) -> None:

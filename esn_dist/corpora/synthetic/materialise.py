@@ -42,7 +42,8 @@ def materialise(
             other utterances), "development" and "evaluation" (voices of their own).
         seed: draws everything; an utterance's bytes depend on it and on the utterance's id alone.
         workers: processes to synthesise with.
-        progress: called with (utterances done, utterances in all).
+        progress: called with (utterances done, utterances in all); an exception of its own ends the making, and the
+            next call goes on from there.
 
     Raises:
         UserError: unknown condition or split, or no synthesiser installed.
@@ -55,11 +56,14 @@ def materialise(
     (corpus / "wav").mkdir(parents=True, exist_ok=True)
     blocks = list(_blocks(condition, per_emotion))
     total, done = sum(len(block.utterances()) for block in blocks), 0
-    with ThreadPoolExecutor(workers) as threads:
+    threads = ThreadPoolExecutor(workers)
+    try:
         for spoken in threads.map(lambda block: _speak(corpus, block, seed), blocks):
             done += spoken
             if progress:
                 progress(done, total)
+    finally:
+        threads.shutdown(cancel_futures=True)  # what stops us, `progress` perhaps, waits for no block not yet begun
     replace(corpus / MANIFEST, _manifest(blocks, seed).encode())
     return corpus
 
@@ -82,7 +86,8 @@ def _speak(corpus: Path, block: Block, seed: int) -> int:
     utterances = block.utterances()
     if not all(wav(corpus, utterance).is_file() for utterance in utterances):
         command = [sys.executable, "-m", "esn_dist.corpora.synthetic", *block.arguments(corpus, seed)]
-        outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+        # A session of its own: Ctrl-C reaches whoever called us, who decides; a block takes a second or two.
+        outcome = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
         if outcome.returncode:
             raise RuntimeError(f"speaking {block} ended with {outcome.returncode}:\n{outcome.stderr}")
     return len(utterances)
