@@ -45,8 +45,16 @@ class Prompt:
         return len(self.ids_L)
 
 
-class ClipTooShort(Exception):
+class ClipUnfit(Exception):
+    """The model cannot take the clip as a whole; the utterance is recorded as unreadable, never cut or filled."""
+
+
+class ClipTooShort(ClipUnfit):
     """The clip gives the model no audio token at all (Qwen2.5-Omni: under three mel frames, about 30 ms)."""
+
+
+class ClipTooLong(ClipUnfit):
+    """The official processor would silently cut the clip."""
 
 
 class AudioLM(ABC):
@@ -73,7 +81,7 @@ class AudioLM(ABC):
         """Audio rows [R, D] of one mono 16 kHz clip, in the decoder's dtype, ready to stand in for the placeholders.
 
         Raises:
-            ClipTooShort: the clip yields no row.
+            ClipUnfit: the clip yields no row, or is longer than the model hears.
         """
 
     @abstractmethod

@@ -20,10 +20,12 @@ from torch import Tensor
 from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 from transformers.utils import logging
 
-from esn_dist.models.audio_lm import EXCLUDED, AudioLM, ClipTooShort, Part, Prompt
+from esn_dist.models.audio_lm import EXCLUDED, AudioLM, ClipTooLong, ClipTooShort, Part, Prompt
 
 HOP = 160  # samples per mel frame at 16 kHz
-TAIL = 640  # zeros after the clip: the last frame then sees silence, not the STFT's reflection
+# Zeros after the clip. The last frame then sees silence, not the STFT's reflection; and a product of few frames takes
+# another kernel, which rounds otherwise: 640 zeros left clips of under 0.1 s one bit away from the official features.
+TAIL = 3_200
 
 
 class Qwen25Omni(AudioLM):
@@ -32,6 +34,7 @@ class Qwen25Omni(AudioLM):
     settings: ClassVar = {"system_prompt": "You are a helpful assistant.", "order": "audio, text"}
 
     def __init__(self, thinker: Any, tokenizer: Any, extractor: WhisperFeatureExtractor, system_prompt: str) -> None:
+        self.thinker = thinker
         self.tower = thinker.model.audio_tower
         self.decoder = thinker.model.language_model
         self.head = thinker.lm_head
@@ -74,6 +77,10 @@ class Qwen25Omni(AudioLM):
 
     @torch.inference_mode()
     def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+        longest = self.extractor.chunk_length * self.extractor.sampling_rate
+        if len(wave_S) > longest:
+            seconds = len(wave_S) / self.extractor.sampling_rate
+            raise ClipTooLong(f"{seconds:.1f} s; the model hears {self.extractor.chunk_length} s at most")
         mel_MF = self.mel(wave_S)
         frames = mel_MF.shape[1]
         if audio_rows(frames) < 1:
