@@ -23,7 +23,7 @@ def omni() -> Qwen25Omni:
     import torch
 
     from esn_dist.models.qwen2_5_omni import Qwen25Omni
-    from esn_dist.models.tiny.architecture import SYSTEM, Size, build, feature_extractor, tokenizer
+    from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
 
     size = Size(hidden=32, layers=3, gates=64, audio_width=32, audio_layers=2, audio_ffn=64)
     thinker = build(size, seed=1)
@@ -32,4 +32,4 @@ def omni() -> Qwen25Omni:
         for weight in thinker.parameters():
             if weight.dim() > 1:  # the usual spread of 0.02 gives almost constant logits
                 weight.normal_(0.0, 0.2)
-    return Qwen25Omni(thinker, tokenizer(), feature_extractor(), SYSTEM)
+    return Qwen25Omni(thinker, tokenizer(), feature_extractor())

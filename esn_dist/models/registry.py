@@ -6,17 +6,20 @@ import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import torch
 from huggingface_hub import snapshot_download
 
 from esn_dist.errors import UserError
+from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
 from esn_dist.models.audio_lm import AudioLM
+from esn_dist.models.placement import GB, Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.sweep.words import known_models
 
-ADAPTERS: dict[str, type[Qwen25Omni]] = {"qwen2.5-omni": Qwen25Omni}
+ADAPTERS: dict[str, type[AudioLM]] = {"qwen2.5-omni": Qwen25Omni, "audio-flamingo-3": AudioFlamingo3}
 DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.txt")  # never a pickle, never code
 SAMPLES, SAMPLE_BYTES = 64, 65_536
 
@@ -78,22 +81,17 @@ def dtype_of(spec: ModelSpec) -> str:
     return str(spec.dtype or known_models()[spec.model]["dtype"])
 
 
-def load(spec: ModelSpec, device: str) -> AudioLM:
-    """The model, placed whole on `device` ("cpu" or "cuda") by accelerate."""
-    if spec.gpus > 1:
-        raise UserError(f"model {spec.name!r}: sharding over {spec.gpus} GPUs is not built yet", fix="set gpus: 1")
-    return _adapter(spec).load(
-        locate(spec),
-        dtype=getattr(torch, dtype_of(spec)),
-        device_map={"": "cpu" if device == "cpu" else 0},
-        system_prompt=settings(spec)["system_prompt"],
-    )
+def load(spec: ModelSpec, device: Literal["cpu", "cuda"]) -> AudioLM:
+    """The model on `device`: over `spec.gpus` GPUs, with a rest offloaded where the spec allows it."""
+    memory = None if spec.memory is None else round(spec.memory * GB)
+    placement = Placement(device, spec.gpus if device == "cuda" else 1, spec.offload, memory)
+    return _adapter(spec).load(locate(spec), getattr(torch, dtype_of(spec)), placement, settings(spec))
 
 
 def settings(spec: ModelSpec) -> dict[str, str]:
     """What changes answers but not weights: the spec's choices over the adapter's defaults."""
-    own = {"system_prompt": spec.system_prompt} if spec.system_prompt is not None else {}
-    return {**_adapter(spec).settings, **own}
+    chosen = {"system_prompt": spec.system_prompt, "order": spec.order}
+    return {**_adapter(spec).settings, **{name: value for name, value in chosen.items() if value is not None}}
 
 
 def shape(folder: Path) -> tuple[int, int]:
@@ -103,5 +101,5 @@ def shape(folder: Path) -> tuple[int, int]:
     return int(text["num_hidden_layers"]), int(text["intermediate_size"])
 
 
-def _adapter(spec: ModelSpec) -> type[Qwen25Omni]:
+def _adapter(spec: ModelSpec) -> type[AudioLM]:
     return ADAPTERS[known_models()[spec.model]["adapter"]]

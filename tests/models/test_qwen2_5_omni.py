@@ -18,6 +18,7 @@ from esn_dist.gates.find import find_gates
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import EXCLUDED, ClipTooLong, ClipTooShort, Part
+from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.tiny.architecture import SYSTEM, Size, feature_extractor, thinker_config, tokenizer
 from esn_dist.task.prompt import question
@@ -193,7 +194,7 @@ def test_gates_of_the_vision_tower_are_not_mistaken_for_the_decoders(checkpoint:
 
 
 def test_a_bfloat16_model_takes_float32_audio(checkpoint: Path) -> None:
-    half = Qwen25Omni.load(checkpoint, dtype=torch.bfloat16, device_map={"": "cpu"})
+    half = Qwen25Omni.load(checkpoint, torch.bfloat16, Placement(), Qwen25Omni.settings)
     rows_RD = half.encode(wave(16_000))
     assert rows_RD.dtype == torch.bfloat16 and rows_RD.isfinite().all()
 
@@ -216,7 +217,7 @@ def generated(omni: Qwen25Omni, inputs: dict[str, Tensor], new: int) -> tuple[li
 
 
 def load(folder: Path) -> Qwen25Omni:
-    return Qwen25Omni.load(folder, dtype=torch.float32, device_map={"": "cpu"})
+    return Qwen25Omni.load(folder, torch.float32, Placement(), Qwen25Omni.settings)
 
 
 @pytest.fixture
