@@ -149,6 +149,6 @@ def _watch_experts(gate: Gate, watcher: Watcher) -> list[RemovableHandle]:
 def _routing(top_TK: Tensor, experts: int) -> Iterator[Routed]:
     """Experts that any token is sent to, in order, each with its tokens in the order (choice, token)."""
     for expert in range(experts):
-        _, tokens_R = torch.where(expert == top_TK.T)
+        tokens_R = torch.eq(top_TK.T, expert).nonzero()[:, 1]
         if len(tokens_R):
             yield Routed(expert, tokens_R)
