@@ -11,8 +11,9 @@ from math import ceil
 
 from esn_dist.store.schema import PARTS
 from esn_dist.store.tables import SHARD_ROWS
+from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.plan import plan
-from esn_dist.sweep.spec import CorpusSpec, Sweep
+from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.units import SHARDS_PER_UNIT, cells_per_block, evaluation_blocks
 from esn_dist.sweep.words import known_models
 
