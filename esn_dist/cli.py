@@ -1,4 +1,4 @@
-"""The door: `esn-dist plan | corpora | run | status | report`, each with `--json`, help that teaches, honest exit codes.
+"""The door: `esn-dist plan | corpora | run | status | report`, each with `--json`, good help, honest exit codes.
 
 A light install (no torch, no Ray) offers all but `run`, which says what to install. Everything heavy is
 imported by the command that needs it, so that `plan` answers at once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from esn_dist.corpora.survey import SetSize, Survey
@@ -13,7 +14,7 @@ EXAMPLES = 3  # of each reason, in the text; JSON has them all
 
 
 def corpora_facts(surveys: Sequence[Survey]) -> list[dict[str, Any]]:
-    """The surveys with plain values. Utterances of labels outside the study are counted, others set aside are listed."""
+    """The surveys with plain values; labels outside the study are counted, what else was set aside is listed."""
     return [_facts(survey) for survey in surveys]
 
 
@@ -54,7 +55,7 @@ def _facts(survey: Survey) -> dict[str, Any]:
 
 
 def _set_facts(size: SetSize | None) -> dict[str, Any] | None:
-    return size and {"by_emotion": dict(size.by_emotion), "unknown_speakers": size.unknown_speakers}
+    return asdict(size) if size else None
 
 
 def _lines(survey: Survey) -> list[str]:
@@ -93,11 +94,8 @@ def _row(survey: Survey, splits: Sequence[str], emotions: Sequence[str], title: 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  "
-        + "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
+    padded = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    return ["  " + "  ".join(row) for row in padded]
 
 
 def _aside(survey: Survey) -> list[str]:
