@@ -128,8 +128,8 @@ def _notes(
         notes.append(f"splits of no known release: {shown(foreign)}")
     if unknown := Counter(utterance.split for utterance in utterances if not utterance.speaker):
         where = ", ".join(f"{split} {count:,}" for split, count in sorted(unknown.items()))
-        notes.append(f"speaker unknown: {unknown.total():,} utterances ({where}); they may be anyone, in any split")
-    audio = {name for name in spare if name.lower().endswith(".wav")}
-    if audio:
-        notes.append(f"{len(audio):,} wavs have no row (normal for Test3: its labels are kept back): {shown(audio, 3)}")
+        notes.append(f"utterances of unknown speaker: {unknown.total():,} ({where}); it may be anyone, of any split")
+    if audio := {name for name in spare if name.lower().endswith(".wav")}:
+        found = f"{len(audio):,} ({shown(audio, 3)})"
+        notes.append(f"wavs without a row: {found}; normal for Test3, whose labels are kept back")
     return notes
