@@ -83,7 +83,7 @@ def write_meld(root: Path) -> Path:
             # One clip in nine is stereo, the others are 5.1.
             write_mp4(root / folder / f"dia{dialogue}_utt{turn}.mp4", 14 + place, 2 if place % 9 == 8 else 6)
     train, dev, test = (root / FOLDERS[split] for split in ("train", "dev", "test"))
-    write_mp4(train / "dia71_utt0.mp4", 2)  # 0.064 s
+    write_mp4(train / "dia71_utt0.mp4", 3)  # 0.064 s
     (train / "dia125_utt3.mp4").write_bytes((train / "dia125_utt3.mp4").read_bytes()[:2_000])
     (dev / "dia110_utt7.mp4").unlink()
     write_mp4(dev / "dia49_utt4.mp4", 20)  # has no row

@@ -5,15 +5,16 @@ Knows no corpus. Everything is a function of its arguments.
 
 from __future__ import annotations
 
-import io
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
 import numpy.typing as npt
 import soundfile
+from av.container import OutputContainer
 
 VIDEO_RATE = 48_000
 FRAME = 1_024  # samples of an AAC frame: clips are whole numbers of them
@@ -54,17 +55,22 @@ def mp4(sound: npt.NDArray[np.float32], *, codec: str = "aac", fast_start: bool 
         fast_start: the index before the data, so that a cut file still opens.
     """
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(sound)]
-    buffer = io.BytesIO()
     options = {"movflags": "faststart"} if fast_start else {}
-    with av.open(buffer, "w", format="mp4", options=options) as file:
-        picture = file.add_stream("libx264", rate=Fraction(24_000, 1_001))
-        audio = file.add_stream(codec, rate=VIDEO_RATE, layout=layout)
-        assert isinstance(picture, av.VideoStream) and isinstance(audio, av.AudioStream)
-        picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
-        file.mux(picture.encode(av.VideoFrame.from_ndarray(np.full((32, 32, 3), 90, np.uint8), format="rgb24")))
-        file.mux(picture.encode(None))
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound), format="fltp", layout=layout)
-        frame.sample_rate = VIDEO_RATE
-        file.mux(audio.encode(frame))
-        file.mux(audio.encode(None))
-    return buffer.getvalue()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "clip.mp4")
+        with av.open(str(path), "w", options=options) as file:
+            _encode(file, sound, codec, layout)
+        return path.read_bytes()
+
+
+def _encode(file: OutputContainer, sound: npt.NDArray[np.float32], codec: str, layout: str) -> None:
+    picture = file.add_stream("libx264", rate=Fraction(24_000, 1_001))
+    audio = file.add_stream(codec, rate=VIDEO_RATE, layout=layout)
+    assert isinstance(picture, av.VideoStream) and isinstance(audio, av.AudioStream)
+    picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
+    file.mux(picture.encode(av.VideoFrame.from_ndarray(np.full((32, 32, 3), 90, np.uint8), format="rgb24")))
+    file.mux(picture.encode(None))
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound), format="fltp", layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = VIDEO_RATE, 0, Fraction(1, VIDEO_RATE)
+    file.mux(audio.encode(frame))
+    file.mux(audio.encode(None))
