@@ -1,4 +1,4 @@
-"""A survey draws the very sets that a run draws, promises no more than the corpus can, and leaves the disk as it was."""
+"""A survey draws the very sets that a run draws, promises no more than it can, and leaves the disk as it was."""
 
 from __future__ import annotations
 
