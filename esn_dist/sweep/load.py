@@ -55,7 +55,7 @@ def _anchored(sweep: Sweep, folder: Path) -> Sweep:
     store = (folder / (sweep.store or Path("..", "store", sweep.name))).resolve()
     cache = (folder / sweep.cache).resolve() if sweep.cache else store / "cache"
     corpora = [
-        c if c.type == "synthetic" else c.model_copy(update={"path": (folder / c.path.expanduser()).absolute()})
+        c if c.type == "synthetic" else c.model_copy(update={"path": _placed(folder / c.path.expanduser())})
         for c in sweep.corpora
     ]
     models = [
@@ -65,6 +65,11 @@ def _anchored(sweep: Sweep, folder: Path) -> Sweep:
         for m in sweep.models
     ]
     return sweep.model_copy(update={"store": store, "cache": cache, "corpora": tuple(corpora), "models": tuple(models)})
+
+
+def _placed(path: Path) -> Path:
+    """Absolute, but if its last part is a link it stays one: a manifest's clips lie beside the link, not its target."""
+    return path.parent.resolve() / path.name
 
 
 def _causes(error: ValidationError) -> list[Any]:
