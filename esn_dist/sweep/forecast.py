@@ -1,18 +1,21 @@
 """What a sweep would cost before anything runs: cells, answers, units and bytes, from the spec alone.
 
-Set sizes are what the spec asks for; where a pool has no limit, the published count of the corpus stands in, or the
-size is unknown. Looks at no corpus and no model.
+Set sizes are what the spec asks for and the corpus has: by its index where the caller looked at it, else by published
+counts, else unknown; each says which. Looks itself at no corpus and no model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
 from esn_dist.store.schema import PARTS
 from esn_dist.store.tables import SHARD_ROWS
+from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.plan import plan
-from esn_dist.sweep.spec import CorpusSpec, Sweep
+from esn_dist.sweep.sizes import Found, candidates
+from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.units import SHARDS_PER_UNIT, cells_per_block, evaluation_blocks
 from esn_dist.sweep.words import known_models
 
@@ -60,13 +63,17 @@ class Forecast:
     bytes: int | None
 
 
-def forecast(sweep: Sweep) -> Forecast:
-    """The cost of everything that `sweep` asks for."""
+def forecast(sweep: Sweep, found: Mapping[str, Found] | None = None) -> Forecast:
+    """The cost of everything that `sweep` asks for.
+
+    Args:
+        found: what a look at the corpora gave, by name.
+    """
     planned = plan(sweep)
-    corpora = {spec.name: _corpus(spec) for spec in sweep.corpora}
+    corpora = {spec.name: _corpus(spec, (found or {}).get(spec.name)) for spec in sweep.corpora}
     sources = {(m.model, m.corpus) for m in planned.masks if m.corpus}
-    candidates = [corpora[corpus].candidates for _, corpus in sources]
-    pool = None if None in candidates else sum(c for c in candidates if c is not None)
+    pools = [corpora[corpus].candidates for _, corpus in sources]
+    pool = None if None in pools else sum(size for size in pools if size is not None)
     answers = sum(corpora[c.corpus].evaluation for c in planned.cells)
     return Forecast(
         sweep.name,
@@ -92,15 +99,9 @@ def _studies(studies: object, corpora: dict[str, CorpusForecast]) -> tuple[Study
     return tuple(found)
 
 
-def _corpus(spec: CorpusSpec) -> CorpusForecast:
-    emotions = len(spec.emotions)
-    pool = spec.identification.candidates
-    if pool is None and spec.type == "synthetic":
-        pool = 2 * spec.identification.cap
-    source = "as the sweep asks" if pool is not None else "unknown: the sweep sets no `candidates`"
-    return CorpusForecast(
-        spec.name, spec.evaluation.per_emotion * emotions, None if pool is None else pool * emotions, source
-    )
+def _corpus(spec: CorpusSpec, found: Found | None) -> CorpusForecast:
+    pool, source = candidates(spec, found)
+    return CorpusForecast(spec.name, spec.evaluation.per_emotion * len(spec.emotions), pool, source)
 
 
 def _units(sweep: Sweep, corpora: dict[str, CorpusForecast], identifications: int) -> dict[str, int]:

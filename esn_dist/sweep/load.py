@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.sweep.spec import Misnamed, Sweep
+from esn_dist.sweep.fields import Misnamed
+from esn_dist.sweep.spec import Sweep
 
 Loc = tuple[str | int, ...]
 
@@ -54,7 +55,7 @@ def _anchored(sweep: Sweep, folder: Path) -> Sweep:
     store = (folder / (sweep.store or Path("..", "store", sweep.name))).resolve()
     cache = (folder / sweep.cache).resolve() if sweep.cache else store / "cache"
     corpora = [
-        c.model_copy(update={"path": (folder / c.path).resolve()} if c.type == "manifest" else {})
+        c if c.type == "synthetic" else c.model_copy(update={"path": _placed(folder / c.path.expanduser())})
         for c in sweep.corpora
     ]
     models = [
@@ -64,6 +65,11 @@ def _anchored(sweep: Sweep, folder: Path) -> Sweep:
         for m in sweep.models
     ]
     return sweep.model_copy(update={"store": store, "cache": cache, "corpora": tuple(corpora), "models": tuple(models)})
+
+
+def _placed(path: Path) -> Path:
+    """Absolute, but if its last part is a link it stays one: a manifest's clips lie beside the link, not its target."""
+    return path.parent.resolve() / path.name
 
 
 def _causes(error: ValidationError) -> list[Any]:
@@ -91,6 +97,13 @@ def _explain(error: Any, root: yaml.Node, path: Path) -> UserError:
         )
     if error["type"] == "missing":
         return UserError(f"{name} is missing", where=where)
+    if error["type"] == "union_tag_invalid":
+        tags = [tag.strip("' ") for tag in error["ctx"]["expected_tags"].split(",")]
+        given = error["ctx"]["tag"]
+        hint = did_you_mean(given, tags)
+        return UserError(
+            f"{name}.type is {given!r}.{hint}", where=_where((*loc, "type"), root, path), expected=", ".join(tags)
+        )
     if error["type"] in ("enum", "literal_error"):
         allowed = [word.strip(" '") for word in error["ctx"]["expected"].replace(" or ", ",").split(",")]
         given = str(error["input"])
@@ -107,7 +120,7 @@ def _combined(errors: Sequence[UserError]) -> UserError:
 
 
 def _dotted(loc: Loc) -> str:
-    parts = [p for p in loc if p not in ("synthetic", "manifest")]  # pydantic puts the union's tag into the path
+    parts = loc[:2] + loc[3:] if loc[:1] == ("corpora",) else loc  # pydantic puts the union's tag into the path
     return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in parts).lstrip(".") or "the sweep"
 
 

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import TypeVar
 
 from esn_dist.seeds import digest
-from esn_dist.sweep.spec import CorpusSpec, StudySpec, Sweep
+from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.spec import StudySpec, Sweep
 from esn_dist.sweep.words import InterventionType, Selector
 
 Item = TypeVar("Item")

@@ -1,29 +1,22 @@
 """The sweep's YAML as pydantic models: every field documented, and classed as identity or runtime.
 
 *Identity* fields change what a number in the store means; *runtime* fields (places, devices, parallelism) do not.
-Knows nothing of how the file is read (`load.py`) or what it expands to (`plan.py`).
+The corpora's part is `corpus_spec.py`. Knows nothing of how the file is read (`load.py`) or what it expands to
+(`plan.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.fields import Misnamed, Name, Spec, identity, runtime
 from esn_dist.sweep.words import InterventionType, Selector, known_models
-
-
-def identity(default: Any = ..., **options: Any) -> Any:
-    """A field that enters the hash of what a result means."""
-    return Field(default, json_schema_extra={"class": "identity"}, **options)
-
-
-def runtime(default: Any = ..., **options: Any) -> Any:
-    """A field that may change between two runs of one store without changing a single number."""
-    return Field(default, json_schema_extra={"class": "runtime"}, **options)
 
 
 def _fraction(value: Any) -> Any:
@@ -35,20 +28,7 @@ def _fraction(value: Any) -> Any:
         raise ValueError(f"{text!r} is not a fraction; write 0.005 or 0.5 %") from None
 
 
-def _name(value: str) -> str:
-    if not value or not all(c.isalnum() or c in "._-" for c in value) or value.startswith("."):
-        raise ValueError(f"{value!r} is not a name; use letters, digits, '.', '_' and '-'")
-    return value
-
-
 Fraction = Annotated[Decimal, BeforeValidator(_fraction), Field(gt=0, le=1)]
-Name = Annotated[str, AfterValidator(_name)]
-
-
-class Spec(BaseModel):
-    """Base of all parts of a sweep: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelSpec(Spec):
@@ -82,53 +62,6 @@ class ModelSpec(Spec):
         if self.model not in known_models():
             raise Misnamed(f"unknown model {self.model!r}", self.model, known_models())
         return self
-
-
-class EvaluationSpec(Spec):
-    """The held-out, class-balanced set that every cell answers."""
-
-    per_emotion: int = identity(200, ge=1, description="utterances of each emotion")
-    splits: tuple[str, ...] | None = identity(None, description="splits to draw from; default: all")
-
-
-class IdentificationSpec(Spec):
-    """The pool in which correctly answered utterances are looked for."""
-
-    candidates: int | None = identity(None, ge=1, description="utterances per emotion at most; default: all the rest")
-    cap: int = identity(500, ge=1, description="stop at so many correct ones per emotion (Table 4)")
-    size: int | Literal["auto"] = identity("auto", description="correct ones used per emotion; auto: what all have")
-    splits: tuple[str, ...] | None = identity(None, description="splits to draw from; default: all")
-    speaker_disjoint: bool = identity(False, description="leave out speakers of the evaluation set")
-    parts: tuple[Literal["audio", "text", "generated"], ...] = identity(
-        ("audio", "text", "generated"), description="positions whose counts are summed"
-    )
-
-
-class CorpusBase(Spec):
-    """What every corpus has."""
-
-    name: Name = identity(description="its name in store and tables")
-    emotions: tuple[Name, ...] = identity(min_length=2, max_length=9, description="labels studied; others set aside")
-    evaluation: EvaluationSpec = identity(EvaluationSpec())
-    identification: IdentificationSpec = identity(IdentificationSpec())
-
-
-class SyntheticCorpus(CorpusBase):
-    """Synthetic emotional speech, made on the spot (needs the extra `quickstart`)."""
-
-    type: Literal["synthetic"] = identity()
-    condition: Literal["studio", "room", "phone"] = identity(description="acoustic condition")
-    speech_seed: int = identity(0, description="draws sentences, voices and prosodic jitter")
-
-
-class ManifestCorpus(CorpusBase):
-    """Any corpus given as a table of utterances."""
-
-    type: Literal["manifest"] = identity()
-    path: Path = runtime(description="CSV or JSONL with id, path, emotion, speaker, split; relative to this file")
-
-
-CorpusSpec = Annotated[SyntheticCorpus | ManifestCorpus, Field(discriminator="type")]
 
 
 class InterventionSpec(Spec):
@@ -209,18 +142,6 @@ class Sweep(Spec):
             _listed(title, "corpora", study.corpora, corpora)
             _listed(title, "sources", study.sources, corpora)
         return self
-
-
-class Misnamed(ValueError):
-    """A name that cannot stand where it does; carries its place, so that the loader can give line and nearest match.
-
-    Args:
-        at: path to the name below the validated object.
-    """
-
-    def __init__(self, problem: str, word: str, allowed: Iterable[str] = (), at: tuple[str | int, ...] = ()) -> None:
-        super().__init__(problem)
-        self.word, self.allowed, self.at = word, sorted(allowed), at
 
 
 def _distinct(axis: str, names: Sequence[str]) -> None:

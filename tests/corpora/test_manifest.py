@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
 import time
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from esn_dist.corpora import Reason, SetAside, Utterance, read_manifest
 from esn_dist.errors import UserError
@@ -110,7 +116,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, content: str | bytes,
 
 
 def test_a_manifest_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
-    assert "cannot read the manifest" in problem(tmp_path / "no.csv")
+    assert "cannot read the file" in problem(tmp_path / "no.csv")
 
 
 def test_a_hundred_thousand_rows_are_indexed_in_seconds(tmp_path: Path) -> None:
@@ -119,3 +125,79 @@ def test_a_hundred_thousand_rows_are_indexed_in_seconds(tmp_path: Path) -> None:
     before = time.process_time()
     assert len(read_manifest(path, EMOTIONS).utterances) == 100_000
     assert time.process_time() - before < 4, "it takes about one second; a quadratic step would take minutes"
+
+
+def test_parquet_is_the_same_listing_with_nothing_taken_for_missing(tmp_path: Path) -> None:
+    rows = [
+        {"id": 1, "path": "a b/é.wav", "emotion": "joy", "speaker": None, "score": 0.5},
+        {"id": 2, "path": "/abs/NA.wav", "emotion": "anger", "speaker": "NA", "score": None},
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "m.parquet")
+    table = "id,path,emotion,speaker\n1,a b/é.wav,joy,\n2,/abs/NA.wav,anger,NA\n"
+    assert read_manifest(tmp_path / "m.parquet", EMOTIONS) == read_manifest(written(tmp_path, table), EMOTIONS)
+
+
+def test_mistakes_in_parquet_are_named_with_row_and_column(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    good = {"id": "u1", "path": "a.wav", "emotion": "joy"}
+    for rows, said in (
+        ([good, good], [":2, column 'id'", "'u1'", "line 1"]),
+        ([{**good, "path": None}], [":1, column 'path'", "empty"]),
+        ([{**good, "id": 0.5}], [":1, column 'id'", "0.5 is not a text"]),
+        ([{"id": "u1", "Path": "a", "emotion": "joy"}], ["'path' is missing", "Did you mean 'Path'?"]),
+    ):
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+        message = problem(path)
+        for part in ("m.parquet", *said):
+            assert part in message
+    path.write_bytes(b"no parquet")
+    assert "not valid Parquet" in problem(path)
+
+
+def test_without_pyarrow_parquet_tells_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyarrow.parquet.write_table(pyarrow.table({"id": ["u1"]}), tmp_path / "m.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "esn-dist[parquet]" in problem(tmp_path / "m.parquet")
+
+
+def test_anyone_s_own_columns_and_labels_are_settings(tmp_path: Path) -> None:
+    table = "file,label,who,split\na.wav,hap,s1,x\nb.wav,exc,s2,x\nc.wav,ang,s3,x\nd.wav,boredom,s4,x\n"
+    listing = read_manifest(
+        written(tmp_path, table),
+        EMOTIONS,
+        columns={"id": "file", "path": "file", "emotion": "label", "speaker": "who"},
+        labels={"hap": "joy", "exc": "joy", "ang": "anger"},
+    )
+    assert [(u.id, u.emotion, u.speaker) for u in listing.utterances] == [
+        ("a.wav", "joy", "s1"),
+        ("b.wav", "joy", "s2"),
+        ("c.wav", "anger", "s3"),
+    ]
+    assert [item.emotion for item in listing.set_aside] == ["boredom"]
+    with pytest.raises(UserError, match=r"labels: \{happy: joy\}"):
+        read_manifest(written(tmp_path, GOOD.replace("joy", "happy")), EMOTIONS)
+
+
+@given(
+    cells=st.lists(
+        st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9)] * 3),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_csv_jsonl_and_parquet_read_any_text_alike(
+    cells: list[tuple[str, str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    rows = [
+        {"id": f"u{number}", "path": f"p{a}", "emotion": "joy", "speaker": b, "split": c}
+        for number, (a, b, c) in enumerate(cells)
+    ]
+    with (folder / "m.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    (folder / "m.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "m.parquet")
+    one, two, three = (read_manifest(folder / f"m.{kind}", ("joy",)) for kind in ("csv", "jsonl", "parquet"))
+    assert one == two == three

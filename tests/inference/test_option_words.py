@@ -1,0 +1,53 @@
+"""The words of a corpus's `words` are what the model reads, and what its answer is read by; labels stay emotions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from esn_dist.cluster.questions import Questions
+from esn_dist.inference.batches import pad
+from esn_dist.models.audio_lm import AudioLM
+from esn_dist.models.registry import load
+from esn_dist.sweep.spec import ModelSpec
+from esn_dist.task.answers import Outcome
+from esn_dist.task.prompt import question
+from tests.corpora.miniature.speech import hum
+
+EMOTIONS = ("anger", "joy", "sadness")
+OPTIONS = ("anger", "happiness", "sad")
+ORDER = ("sadness", "anger", "joy")
+
+
+@pytest.fixture(scope="module")
+def model() -> AudioLM:
+    return load(ModelSpec.model_validate("tiny-qwen2.5-omni"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def rows(model: AudioLM) -> torch.Tensor:
+    return model.encode(hum(0.5))
+
+
+def test_the_model_is_shown_the_words_in_the_utterance_s_own_order(model: AudioLM, rows: torch.Tensor) -> None:
+    asked = Questions(model, [rows], [ORDER], EMOTIONS, OPTIONS, 4_096)
+    ((_, batch),) = asked.batches
+    text = question(["sad", "anger", "happiness"])
+    expected = pad(model, [model.prompt(len(rows), text)], [rows])
+    assert torch.equal(batch.embedded_BLD, expected.embedded_BLD)
+    plain = Questions(model, [rows], [ORDER], EMOTIONS, EMOTIONS, 4_096).batches[0][1]
+    assert plain.embedded_BLD.shape != batch.embedded_BLD.shape or not torch.equal(
+        plain.embedded_BLD, batch.embedded_BLD
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "emotion"), [("Happiness", "joy"), ("3", "joy"), ("1", "sadness"), ("sad.", "sadness"), ("joy", None)]
+)
+def test_an_answer_in_those_words_counts_for_its_emotion(
+    model: AudioLM, rows: torch.Tensor, said: str, emotion: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "text", lambda tokens: said)  # a model that answers in words
+    result = Questions(model, [rows], [ORDER], EMOTIONS, OPTIONS, 4_096).ask(4)
+    assert Outcome(result.outcome[0]) is (Outcome.UNPARSED if emotion is None else Outcome.ANSWERED)
+    assert result.answer[0] == (-1 if emotion is None else EMOTIONS.index(emotion))
