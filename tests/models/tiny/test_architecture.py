@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGeneration
 
+from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.registry import shape
 from esn_dist.models.tiny.architecture import EMOTIONS, SYSTEM, Size, build, save, tokenizer
@@ -70,7 +71,7 @@ def test_the_same_seed_draws_the_same_weights_and_another_draws_others(tmp_path:
 def test_a_saved_model_answers_as_the_one_in_memory_up_to_half_precision(tmp_path: Path, rows: int) -> None:
     model = build(Size(hidden=32, gates=16, audio_width=32, audio_ffn=32), seed=4)
     save(model, tmp_path)
-    loaded = Qwen25Omni.load(tmp_path, dtype=torch.float32, device_map={"": "cpu"})
+    loaded = Qwen25Omni.load(tmp_path, torch.float32, Placement(), Qwen25Omni.settings)
     prompt = loaded.prompt(rows, question(EMOTIONS))
     embedded_BLD = loaded.embed(prompt, torch.ones(rows, 32))[None]
     with torch.inference_mode():
