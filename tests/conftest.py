@@ -5,6 +5,7 @@ Heavy imports stand inside the fixtures: the light rooms' tests run without torc
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,9 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from esn_dist.models.qwen2_5_omni import Qwen25Omni
+
+# Before anything imports torch: at these sizes a second thread costs more than it does, 4 to 50 times on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("esn_dist", deadline=None)
 settings.load_profile("esn_dist")
