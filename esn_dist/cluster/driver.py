@@ -30,7 +30,8 @@ from esn_dist.store.done import done_units, publish, sweep_orphans
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
 from esn_dist.store.read import read_masks
-from esn_dist.sweep.plan import MaskKey, Plan, plan
+from esn_dist.sweep.keys import MaskKey
+from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import SelectUnit
 from esn_dist.sweep.words import Selector

@@ -22,7 +22,8 @@ from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks
 from esn_dist.store.folder import StoreFolder, corpus_group
 from esn_dist.store.read import read_model, read_set_aside, read_utterances
 from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
-from esn_dist.sweep.plan import Cell, MaskKey, Plan
+from esn_dist.sweep.keys import Cell, MaskKey
+from esn_dist.sweep.plan import Plan
 from esn_dist.sweep.spec import CorpusSpec, ModelSpec, Sweep
 from esn_dist.sweep.units import cells_per_block
 from esn_dist.task.prompt import CLOSING, LEAD, option_order

@@ -18,7 +18,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, open_counts, read_masks, read_model
 from esn_dist.store.schema import PARTS
 from esn_dist.store.write import write_masks
-from esn_dist.sweep.plan import MaskKey
+from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.words import Selector
 from esn_dist.task.answers import Outcome
 

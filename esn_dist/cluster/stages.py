@@ -14,7 +14,7 @@ from esn_dist.cluster.select import correctly_answered
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
 from esn_dist.store.tables import SHARD_ROWS
-from esn_dist.sweep.plan import MaskKey
+from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.units import (
     AnswerUnit,
     EmotionPool,

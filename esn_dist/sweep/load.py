@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.sweep.spec import Misnamed, Sweep
+from esn_dist.sweep.fields import Misnamed
+from esn_dist.sweep.spec import Sweep
 
 Loc = tuple[str | int, ...]
 
