@@ -12,7 +12,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import ray
@@ -23,18 +22,15 @@ from esn_dist.cluster.prepare import prepare_corpus, prepare_model, prepare_root
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.provenance import recorded
 from esn_dist.cluster.schedule import Schedule
-from esn_dist.cluster.select import Selection
+from esn_dist.cluster.select import Selection, mask_keys
 from esn_dist.cluster.stages import Stages
 from esn_dist.errors import UserError
 from esn_dist.store.done import done_units, publish, sweep_orphans
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
-from esn_dist.store.read import read_masks
-from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import SelectUnit
-from esn_dist.sweep.words import Selector
 
 POLL = 0.5  # seconds between two looks at signals and the progress display
 DEATHS = 3  # actors in a row that die without finishing a unit: the fault is not the unit's
@@ -110,11 +106,12 @@ class _Run:
         self.job = Job(
             folder.root, sweep.cache, model, weights, profile, corpora, sweep.seed, sweep.max_new_tokens, lease.token
         )
-        self.masks = _mask_keys(folder, model.name)
+        self.masks = mask_keys(folder, model.name)
         self.selection = Selection(folder, model.name, emotions, caps, sweep.seed)
         self.schedule = Schedule(done_units(folder))
         wanted = [cell.id for cell in planned.cells if cell.model == model.name]
-        self.stages = Stages(model.name, corpora, self.masks, wanted, caps, folder, self.schedule)
+        masks = planned.masks_of(model.name)
+        self.stages = Stages(model.name, corpora, self.masks, wanted, masks, caps, folder, self.schedule)
         self.lease, self.folder, self.model = lease, folder, model
 
     def go(self) -> None:
@@ -180,23 +177,6 @@ class _Run:
         self.schedule.finish(id)
         self.stages.finished(id)
         self.result.finished += 1
-
-
-def _mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:
-    """Every mask of the store's table, those of older plans included, as what it means."""
-    table = read_masks(folder, model)
-    keys = {}
-    for row, id in enumerate(table.id):
-        size: int | str = table.identification_size[row]
-        random = table.selector[row] == Selector.RND
-        key = MaskKey(
-            model, Selector(table.selector[row]), Decimal(repr(table.fraction[row])), table.source_corpus[row],
-            table.source_emotion[row], table.mask_seed[row],
-            size="" if random else "auto" if size == 0 else size,
-            parts=tuple(p for p in table.parts[row].split("+") if p),
-        )  # fmt: skip
-        keys[id] = key
-    return keys
 
 
 def _device(model: ModelSpec) -> str:

@@ -1,7 +1,7 @@
 """The sweep's YAML as pydantic models: every field documented, and classed as identity or runtime.
 
 *Identity* fields change what a number in the store means; *runtime* fields (places, devices, parallelism) do not.
-The studies' part is `study_spec.py`. Knows nothing of how the file is read (`load.py`) or what it expands to (`plan.py`).
+The studies' part is `study_spec.py`. Knows nothing of how the file is read (`load.py`) or expanded (`plan.py`).
 """
 
 from __future__ import annotations

@@ -159,7 +159,8 @@ def _score(name: str, P: list[Fraction], e: int, bar: Fraction) -> Fraction | fl
     if name == "LAP":
         return P[e] or never
     if name == "MAD":
-        return abs(P[e] - sum(P) / len(P)) or never
+        deviation = abs(P[e] - sum(P) / len(P))
+        return deviation if deviation else never
     if name == "ConAct":
         return largest - second if alone else never
     belongs = P[e] > bar if name == "LAPE-filtered" else alone
