@@ -124,7 +124,8 @@ class Executor:
         ids = [clip.utterance.id for row in rows if (clip := corpus.pool(pool)[row])]
         orders = [option_order(corpus.emotions, self.job.seed, corpus.name, id) for id in ids]
         features = [encoded[row] for row in rows]
-        return Questions(self.model, features, orders, corpus.emotions, self.job.profile.token_budget)
+        budget = self.job.profile.token_budget
+        return Questions(self.model, features, orders, corpus.emotions, corpus.options, budget)
 
     def _features(self, unit: EncodeUnit) -> dict[int, Tensor | None]:
         """Audio rows of the utterances of one encode block, by row; None for clips that cannot be read any more."""

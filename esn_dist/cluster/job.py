@@ -16,12 +16,14 @@ class CorpusItems:
     """The rows of a corpus's two sets, in the store's order.
 
     Attributes:
+        options: the word that the model is shown for each of `emotions`.
         evaluation: class-balanced held-out set.
         identification: candidates, emotion-major; None where a row only fills an emotion's last K-shard.
     """
 
     name: str
     emotions: tuple[str, ...]
+    options: tuple[str, ...]
     evaluation: tuple[Clip, ...]
     identification: tuple[Clip | None, ...]
 

@@ -22,9 +22,10 @@ from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks
 from esn_dist.store.folder import StoreFolder, corpus_group
 from esn_dist.store.read import read_model, read_set_aside, read_utterances
 from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.keys import AND, Cell, MaskKey
 from esn_dist.sweep.plan import Plan
-from esn_dist.sweep.spec import CorpusSpec, ModelSpec, Sweep
+from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import cells_per_block
 from esn_dist.task.prompt import CLOSING, LEAD, option_order
 
@@ -42,7 +43,8 @@ def prepare_corpus(
 ) -> CorpusItems:
     """The sets of one corpus: drawn by decoding, or as stored."""
     assert sweep.cache
-    listing, root = open_corpus(spec, sweep.cache, workers=workers, progress=progress)
+    listing = open_corpus(spec, sweep.cache, workers=workers, progress=progress)
+    root = listing.root
     if (folder.data / corpus_group(spec.name)).is_dir():
         tables = (
             read_utterances(folder, spec.name, "evaluation"),
@@ -55,7 +57,7 @@ def prepare_corpus(
             listing.utterances, spec.emotions, seed=sweep.seed, corpus=spec.name,
             evaluation=SetRule(spec.evaluation.splits, spec.evaluation.per_emotion),
             identification=SetRule(pool.splits, pool.candidates),
-            speaker_disjoint=pool.speaker_disjoint, workers=workers, progress=progress,
+            speaker_disjoint=pool.speaker_disjoint, limits=spec.limits, workers=workers, progress=progress,
         )  # fmt: skip
         orders = _Orders(spec, sweep.seed)
         tables = (
@@ -146,6 +148,7 @@ def _items(
     return CorpusItems(
         spec.name,
         spec.emotions,
+        spec.options,
         tuple(clip(evaluation, row) for row in range(len(evaluation))),
         tuple(clip(identification, row) if id else None for row, id in enumerate(identification.id)),
     )

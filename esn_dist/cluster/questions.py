@@ -56,6 +56,7 @@ class Questions:
         rows: audio rows [R, D] of each utterance; None where the clip cannot be read any more.
         orders: the emotions in the order in which each utterance shows them.
         emotions: the corpus's, in code order.
+        options: the word shown for each of `emotions`.
     """
 
     def __init__(
@@ -64,15 +65,17 @@ class Questions:
         rows: Sequence[Tensor | None],
         orders: Sequence[tuple[str, ...]],
         emotions: tuple[str, ...],
+        options: tuple[str, ...],
         token_budget: int,
     ) -> None:
         self.model, self.orders, self.emotions, self.size = model, orders, emotions, len(rows)
+        self.words = [[options[emotions.index(e)] for e in order] for order in orders]  # as printed, per utterance
         numbers = model.number_tokens(len(emotions))
         # Column e: the token that this utterance's prompt gives to emotion e, so log-probabilities come by emotion.
         self.options_nE = torch.tensor([[numbers[order.index(e)] for e in emotions] for order in orders])
         readable = [(i, r) for i, r in enumerate(rows) if r is not None]
         self.unreadable = sorted(set(range(self.size)) - {i for i, _ in readable})
-        prompts = [model.prompt(len(r), question(orders[i])) for i, r in readable]
+        prompts = [model.prompt(len(r), question(self.words[i])) for i, r in readable]
         groups = compose([len(p) for p in prompts], token_budget)
         self.batches = [
             ([readable[i][0] for i in group], pad(model, [prompts[i] for i in group], [readable[i][1] for i in group]))
@@ -109,6 +112,6 @@ class Questions:
                 continue
             rows.text[i] = self.model.text(tokens)
             rows.logprob[i] = logprob_E
-            number = read_answer(rows.text[i], self.orders[i])
+            number = read_answer(rows.text[i], self.words[i])
             rows.outcome[i] = Outcome.UNPARSED if number is None else Outcome.ANSWERED
             rows.answer[i] = -1 if number is None else self.emotions.index(self.orders[i][number - 1])

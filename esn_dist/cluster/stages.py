@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from esn_dist.cluster.job import CorpusItems
 from esn_dist.cluster.schedule import Schedule
 from esn_dist.cluster.select import correctly_answered
-from esn_dist.store.folder import StoreFolder
+from esn_dist.store.folder import StoreFolder, answers_group
 from esn_dist.store.read import read_cells
 from esn_dist.store.tables import SHARD_ROWS, CellTable
 from esn_dist.sweep.keys import MaskKey
@@ -144,6 +144,8 @@ class Stages:
         Returns:
             The masks that these blocks need.
         """
+        if not (self.folder.data / answers_group(self.model, corpus.name)).is_dir():
+            return []  # no study evaluates on it
         block = cells_per_block(len(corpus.evaluation))
         table = read_cells(self.folder, self.model, corpus.name)
         encode = [

@@ -1,5 +1,6 @@
 """Audio files as mono float32 at 16 kHz, and a verdict on each: a clip that is fit, or the reason why not.
 
+What a file is, its first bytes say, never its name: libsndfile reads the audio formats, PyAV the video containers.
 Knows nothing of emotions, sets or models. The bytes that are hashed are the bytes that are decoded.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +17,17 @@ import soundfile
 import soxr
 
 from esn_dist.corpora.utterance import Clip, Reason, SetAside, Utterance
+from esn_dist.corpora.video import VideoError, container_of, declared_seconds, read_frames
+from esn_dist.sweep.corpus_spec import Limits
 
 SAMPLE_RATE = 16_000
 _UNKNOWN = 2**62  # libsndfile reports frames near 2**63 where a streamed FLAC has none in its header
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a clip must keep to take part; the defaults are the protocol's.
-
-    Attributes:
-        shortest: seconds; a clip that lasts less is "too short".
-        longest: seconds; a clip that lasts more is "too long".
-        quietest: dBFS; a clip whose highest peak lies below is "silent".
-        length_slack: seconds by which the length that the file declares may differ from what it holds.
-    """
-
-    shortest: float = 0.1
-    longest: float = 60.0
-    quietest: float = -80.0
-    length_slack: float = 0.1
+# ITU-R BS.775: centre whole, front left and right at -3 dB, surrounds at -6 dB, no LFE; scaled so that nothing can
+# clip. It is what `ffmpeg -ac 1` writes into a 16-bit file. Order: FL FR FC LFE BL BR.
+_SURROUND_6 = np.array([0.5**0.5, 0.5**0.5, 1, 0, 0.5, 0.5])
+DOWNMIX_6 = (_SURROUND_6 / _SURROUND_6.sum()).astype(np.float32)
 
 
 class AudioError(Exception):
@@ -49,7 +40,10 @@ class AudioError(Exception):
 
 
 def decode(path: Path) -> npt.NDArray[np.float32]:
-    """The file as `wave[sample]`: mono (mean of the channels), 16 kHz (soxr, very high quality).
+    """The file as `wave[sample]`: mono, 16 kHz (soxr, very high quality).
+
+    Mono is the mean of the channels; of six, which are 5.1, the standard downmix `DOWNMIX_6`: speech sits in the
+    centre, which the plain mean lowers and the first channel lacks.
 
     Raises:
         AudioError: missing or unreadable.
@@ -82,7 +76,7 @@ def _judged_samples(data: bytes, limits: Limits) -> int:
     """Samples at 16 kHz of a file that keeps `limits`; the first limit it breaks is the reason it is refused."""
     declared = _declared_seconds(data, limits)
     frames, rate = _frames(data)
-    held = len(frames) / rate
+    held = _seconds(frames, rate)
     if abs(declared - held) > limits.length_slack:
         raise AudioError(Reason.LENGTH_MISMATCH, f"declares {declared:.3f} s and holds {held:.3f} s")
     if held < limits.shortest:
@@ -99,15 +93,28 @@ def _judged_samples(data: bytes, limits: Limits) -> int:
 
 def _declared_seconds(data: bytes, limits: Limits) -> float:
     """Length by the header. A file of hours is refused here, before anything of it is decoded."""
+    seconds, shortened = _header(data)
+    if seconds > limits.longest:
+        raise AudioError(Reason.TOO_LONG, f"lasts {seconds:.1f} s, the most is {limits.longest:g} s")
+    return seconds * shortened
+
+
+def _header(data: bytes) -> tuple[float, float]:
+    """Seconds by the header, and how many times longer it says the file is than what it holds."""
+    if container := container_of(data):
+        try:
+            declared = declared_seconds(data, container)
+        except VideoError as error:
+            raise AudioError(Reason.UNREADABLE, str(error)) from None
+        # Raw AAC has no header at all: its length is what it holds.
+        return (_seconds(*_frames(data)) if declared is None else declared), 1.0
     try:
         info = soundfile.info(_File(data))
     except soundfile.LibsndfileError as error:
         raise AudioError(Reason.UNREADABLE, error.error_string) from None
     if info.frames > _UNKNOWN:
         raise AudioError(Reason.UNREADABLE, "the header does not say how long the audio is; encode the file again")
-    if info.duration > limits.longest:
-        raise AudioError(Reason.TOO_LONG, f"lasts {info.duration:.1f} s, the most is {limits.longest:g} s")
-    return float(info.duration) * _shortened(info.extra_info)
+    return float(info.duration), _shortened(info.extra_info)
 
 
 # libsndfile takes the frames of a cut WAV or AIFF from what is left of it, and notes the header's word in its log.
@@ -127,11 +134,20 @@ def _shortened(log: str) -> float:
 
 def _frames(data: bytes) -> tuple[npt.NDArray[np.float32], int]:
     """`frames[frame, channel]` and their rate in Hz."""
+    if container := container_of(data):
+        try:
+            return read_frames(data, container)
+        except VideoError as error:
+            raise AudioError(Reason.UNREADABLE, str(error)) from None
     try:
         frames, rate = soundfile.read(_File(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise AudioError(Reason.UNREADABLE, error.error_string) from None
     return frames, rate
+
+
+def _seconds(frames: npt.NDArray[np.float32], rate: int) -> float:
+    return len(frames) / rate
 
 
 class _File(io.BytesIO):
@@ -148,7 +164,8 @@ class _File(io.BytesIO):
 
 
 def _mono_16k(frames: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
-    mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1)
+    channels = frames.shape[1]
+    mono = frames[:, 0] if channels == 1 else frames @ DOWNMIX_6 if channels == len(DOWNMIX_6) else frames.mean(axis=1)
     if rate == SAMPLE_RATE or not len(mono):
         return mono
     wave: npt.NDArray[np.float32] = soxr.resample(mono, rate, SAMPLE_RATE, quality="VHQ")

@@ -5,27 +5,52 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from esn_dist.corpora.audiofolder import read_audiofolder
+from esn_dist.corpora.huggingface import read_huggingface
+from esn_dist.corpora.iemocap import read_iemocap
 from esn_dist.corpora.manifest import read_manifest
+from esn_dist.corpora.meld import read_meld
+from esn_dist.corpora.msp_podcast import read_msp_podcast
 from esn_dist.corpora.scan import Progress
 from esn_dist.corpora.synthetic import materialise
 from esn_dist.corpora.utterance import Listing
-from esn_dist.sweep.spec import CorpusSpec, SyntheticCorpus
+from esn_dist.sweep.corpus_spec import (
+    AudioFolderCorpus,
+    CorpusSpec,
+    HuggingFaceCorpus,
+    IemocapCorpus,
+    ManifestCorpus,
+    MeldCorpus,
+    MspPodcastCorpus,
+    SyntheticCorpus,
+)
 
 
-def open_corpus(
-    spec: CorpusSpec, cache: Path, *, workers: int = 1, progress: Progress | None = None
-) -> tuple[Listing, Path]:
-    """The utterances of `spec`, and the folder that their paths are told from.
+def open_corpus(spec: CorpusSpec, cache: Path, *, workers: int = 1, progress: Progress | None = None) -> Listing:
+    """The utterances of `spec`; nothing but `cache` is ever written to.
 
-    A synthetic corpus is made under `cache` first, unless it is there.
+    A synthetic corpus is made under `cache` first, and audio inside Parquet unpacked there, unless it is there.
+
+    Raises:
+        UserError: the corpus is not there, or cannot be read as what the spec says it is.
     """
-    if isinstance(spec, SyntheticCorpus):
-        speech = cache / "speech"
-        folder = materialise(speech, spec.condition, dict(speech_wanted(spec)), spec.speech_seed, workers, progress)
-        manifest = folder / "manifest.csv"
-    else:
-        manifest = spec.path
-    return read_manifest(manifest, spec.emotions), manifest.parent
+    match spec:
+        case SyntheticCorpus():
+            speech, wanted = cache / "speech", dict(speech_wanted(spec))
+            folder = materialise(speech, spec.condition, wanted, spec.speech_seed, workers, progress)
+            return read_manifest(folder / "manifest.csv", spec.emotions)
+        case IemocapCorpus():
+            return read_iemocap(spec.path, spec.emotions, excited_is_joy=spec.excited_is_joy)
+        case MeldCorpus():
+            return read_meld(spec.path, spec.emotions, prefer_recuts=spec.prefer_recuts)
+        case MspPodcastCorpus():
+            return read_msp_podcast(spec.path, spec.emotions)
+        case ManifestCorpus():
+            return read_manifest(spec.path, spec.emotions, columns=spec.columns, labels=spec.labels)
+        case AudioFolderCorpus():
+            return read_audiofolder(spec.path, spec.emotions, columns=spec.columns, labels=spec.labels)
+        case HuggingFaceCorpus():
+            return read_huggingface(spec.path, cache, spec.emotions, columns=spec.columns, labels=spec.labels)
 
 
 def speech_wanted(spec: SyntheticCorpus) -> Counter[str]:

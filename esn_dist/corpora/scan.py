@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
 
-from esn_dist.corpora.audio import Limits, probe
+from esn_dist.corpora.audio import probe
 from esn_dist.corpora.sets import SetRule, Sets, draw
 from esn_dist.corpora.utterance import Clip, SetAside, Utterance
+from esn_dist.sweep.corpus_spec import Limits
 
 Progress = Callable[[int, int], None]
 """Called with (clips judged, clips expected); the expected grow where clips are set aside."""

@@ -62,21 +62,25 @@ class SetAside:
 class Listing:
     """What a loader found: utterances of the wanted emotions, the others set aside, and notes for the user.
 
-    `notes` are sentences on how the corpus was read ("labels.csv is not UTF-8: read as cp1252").
+    Attributes:
+        root: the folder that the utterances' paths are told from.
+        notes: sentences on how the corpus was read ("labels.csv is not UTF-8: read as cp1252").
     """
 
     utterances: tuple[Utterance, ...]
     set_aside: tuple[SetAside, ...]
+    root: Path
     notes: tuple[str, ...] = ()
 
 
 def keep_emotions(
-    found: Iterable[Utterance], emotions: Sequence[str], *, where: str, notes: tuple[str, ...] = ()
+    found: Iterable[Utterance], emotions: Sequence[str], *, where: str, root: Path, notes: tuple[str, ...] = ()
 ) -> Listing:
     """Split `found` into utterances of `emotions` and utterances set aside as "label excluded".
 
     Raises:
-        UserError: an emotion that no utterance has; `where` names the file or folder that was read.
+        UserError: an emotion that no utterance has; `where` names the file or folder that was read, `root` the folder
+            that the paths are told from.
     """
     everything = tuple(found)
     counts = Counter(utterance.emotion for utterance in everything)
@@ -86,7 +90,7 @@ def keep_emotions(
                 f"no utterance has the emotion {emotion!r}.{did_you_mean(emotion, counts)}",
                 where=where,
                 expected=f"one of the labels found: {tally(counts)}",
-                fix="correct the corpus's `emotions`, or the labels",
+                fix="correct the corpus's `emotions`, or its labels (a manifest's `labels: {happy: joy}` maps them)",
             )
     wanted = set(emotions)
     return Listing(
@@ -96,6 +100,7 @@ def keep_emotions(
             for utterance in everything
             if utterance.emotion not in wanted
         ),
+        root=root,
         notes=notes,
     )
 

@@ -55,7 +55,7 @@ def _anchored(sweep: Sweep, folder: Path) -> Sweep:
     store = (folder / (sweep.store or Path("..", "store", sweep.name))).resolve()
     cache = (folder / sweep.cache).resolve() if sweep.cache else store / "cache"
     corpora = [
-        c.model_copy(update={"path": (folder / c.path).resolve()} if c.type == "manifest" else {})
+        c if c.type == "synthetic" else c.model_copy(update={"path": (folder / c.path.expanduser()).absolute()})
         for c in sweep.corpora
     ]
     models = [
@@ -92,6 +92,13 @@ def _explain(error: Any, root: yaml.Node, path: Path) -> UserError:
         )
     if error["type"] == "missing":
         return UserError(f"{name} is missing", where=where)
+    if error["type"] == "union_tag_invalid":
+        tags = [tag.strip("' ") for tag in error["ctx"]["expected_tags"].split(",")]
+        given = error["ctx"]["tag"]
+        hint = did_you_mean(given, tags)
+        return UserError(
+            f"{name}.type is {given!r}.{hint}", where=_where((*loc, "type"), root, path), expected=", ".join(tags)
+        )
     if error["type"] in ("enum", "literal_error"):
         allowed = [word.strip(" '") for word in error["ctx"]["expected"].replace(" or ", ",").split(",")]
         given = str(error["input"])
@@ -108,7 +115,7 @@ def _combined(errors: Sequence[UserError]) -> UserError:
 
 
 def _dotted(loc: Loc) -> str:
-    parts = [p for p in loc if p not in ("synthetic", "manifest")]  # pydantic puts the union's tag into the path
+    parts = loc[:2] + loc[3:] if loc[:1] == ("corpora",) else loc  # pydantic puts the union's tag into the path
     return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in parts).lstrip(".") or "the sweep"
 
 

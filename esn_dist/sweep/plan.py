@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TypeVar
 
+from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.keys import AND, Cell, MaskKey
-from esn_dist.sweep.spec import CorpusSpec, Sweep
+from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import InterventionSpec, StudySpec
 from esn_dist.sweep.words import InterventionType, Selector
 

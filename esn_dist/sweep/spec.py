@@ -1,17 +1,19 @@
 """The sweep's YAML as pydantic models: every field documented, and classed as identity or runtime.
 
 *Identity* fields change what a number in the store means; *runtime* fields (places, devices, parallelism) do not.
-The studies' part is `study_spec.py`. Knows nothing of how the file is read (`load.py`) or expanded (`plan.py`).
+The corpora's part is `corpus_spec.py`, the studies' `study_spec.py`. Knows nothing of how the file is read (`load.py`)
+or expanded (`plan.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from esn_dist.sweep.corpus_spec import CorpusBase, CorpusSpec
 from esn_dist.sweep.fields import Misnamed, Name, Spec, identity, runtime
 from esn_dist.sweep.study_spec import StudySpec
 from esn_dist.sweep.words import known_models
@@ -41,53 +43,6 @@ class ModelSpec(Spec):
         if self.model not in known_models():
             raise Misnamed(f"unknown model {self.model!r}", self.model, known_models())
         return self
-
-
-class EvaluationSpec(Spec):
-    """The held-out, class-balanced set that every cell answers."""
-
-    per_emotion: int = identity(200, ge=1, description="utterances of each emotion")
-    splits: tuple[str, ...] | None = identity(None, description="splits to draw from; default: all")
-
-
-class IdentificationSpec(Spec):
-    """The pool in which correctly answered utterances are looked for."""
-
-    candidates: int | None = identity(None, ge=1, description="utterances per emotion at most; default: all the rest")
-    cap: int = identity(500, ge=1, description="stop at so many correct ones per emotion (Table 4)")
-    size: int | Literal["auto"] = identity("auto", description="correct ones used per emotion; auto: what all have")
-    splits: tuple[str, ...] | None = identity(None, description="splits to draw from; default: all")
-    speaker_disjoint: bool = identity(False, description="leave out speakers of the evaluation set")
-    parts: tuple[Literal["audio", "text", "generated"], ...] = identity(
-        ("audio", "text", "generated"), description="positions whose counts are summed"
-    )
-
-
-class CorpusBase(Spec):
-    """What every corpus has."""
-
-    name: Name = identity(description="its name in store and tables")
-    emotions: tuple[Name, ...] = identity(min_length=2, max_length=9, description="labels studied; others set aside")
-    evaluation: EvaluationSpec = identity(EvaluationSpec())
-    identification: IdentificationSpec = identity(IdentificationSpec())
-
-
-class SyntheticCorpus(CorpusBase):
-    """Synthetic emotional speech, made on the spot (needs the extra `quickstart`)."""
-
-    type: Literal["synthetic"] = identity()
-    condition: Literal["studio", "room", "phone"] = identity(description="acoustic condition")
-    speech_seed: int = identity(0, description="draws sentences, voices and prosodic jitter")
-
-
-class ManifestCorpus(CorpusBase):
-    """Any corpus given as a table of utterances."""
-
-    type: Literal["manifest"] = identity()
-    path: Path = runtime(description="CSV or JSONL with id, path, emotion, speaker, split; relative to this file")
-
-
-CorpusSpec = Annotated[SyntheticCorpus | ManifestCorpus, Field(discriminator="type")]
 
 
 class Sweep(Spec):

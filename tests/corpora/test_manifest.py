@@ -110,7 +110,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, content: str | bytes,
 
 
 def test_a_manifest_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
-    assert "cannot read the manifest" in problem(tmp_path / "no.csv")
+    assert "cannot read the file" in problem(tmp_path / "no.csv")
 
 
 def test_a_hundred_thousand_rows_are_indexed_in_seconds(tmp_path: Path) -> None:

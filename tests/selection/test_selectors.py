@@ -159,8 +159,7 @@ def _score(name: str, P: list[Fraction], e: int, bar: Fraction) -> Fraction | fl
     if name == "LAP":
         return P[e] or never
     if name == "MAD":
-        deviation = abs(P[e] - sum(P) / len(P))
-        return deviation if deviation else never
+        return abs(P[e] - sum(P, Fraction(0)) / len(P)) or never
     if name == "ConAct":
         return largest - second if alone else never
     belongs = P[e] > bar if name == "LAPE-filtered" else alone

@@ -1,0 +1,81 @@
+"""Audio out of the containers that libsndfile cannot read (mp4, m4a, mov, Matroska, WebM, raw AAC), by PyAV.
+
+Knows nothing of limits or emotions. PyAV is imported when the first such file is met: a light install does without.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from esn_dist.errors import UserError
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+
+class VideoError(Exception):
+    """A container that gives no audio; the text says why."""
+
+
+def container_of(data: bytes) -> str | None:
+    """FFmpeg's name of the container by its first bytes, or None for what libsndfile may know. Names of files lie."""
+    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return "mp4"
+    if data[:4] == b"\x1a\x45\xdf\xa3":
+        return "matroska"
+    # ADTS: twelve set bits, then a layer of 00, which no MPEG audio layer has.
+    if len(data) > 1 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
+        return "aac"
+    return None
+
+
+def declared_seconds(data: bytes, container: str) -> float | None:
+    """Length of the first audio stream by the container's word; None where it gives none.
+
+    Raises:
+        VideoError: not readable, or no audio in it.
+    """
+    with _audio(data, container) as (_, stream):
+        if stream.duration is None or stream.time_base is None:
+            return None
+        return float(stream.duration * stream.time_base)
+
+
+def read_frames(data: bytes, container: str) -> tuple[npt.NDArray[np.float32], int]:
+    """`frames[frame, channel]` of the first audio stream, channels in the decoder's order, and their rate in Hz.
+
+    Raises:
+        VideoError: not readable, or no audio in it.
+    """
+    import av
+
+    with _audio(data, container) as (opened, stream):
+        # Planar float of the same rate and layout: what AAC decodes to, and a plain conversion for any other codec.
+        convert = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
+        decoded = [*opened.decode(stream), None]  # None: what the resampler still holds
+        planes = [frame.to_ndarray() for item in decoded for frame in convert.resample(item)]
+        empty = np.zeros((stream.layout.nb_channels, 0), np.float32)
+        return np.concatenate([empty, *planes], axis=1, dtype=np.float32).T, stream.rate
+
+
+@contextmanager
+def _audio(data: bytes, container: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+    try:
+        import av
+    except ModuleNotFoundError:
+        raise UserError("clips in mp4, m4a or the like need PyAV", fix="pip install 'esn-dist[video]'") from None
+    try:
+        # The format is given, not guessed: a playlist in disguise must not make FFmpeg open what it names.
+        with av.open(io.BytesIO(data), "r", format=container) as opened:
+            if not opened.streams.audio:
+                raise VideoError("the container holds no audio")
+            yield opened, opened.streams.audio[0]
+    except (av.FFmpegError, ValueError) as error:  # ValueError: a stream that changes its layout half way
+        raise VideoError(getattr(error, "strerror", None) or str(error)) from None
