@@ -47,10 +47,7 @@ Fraction = Annotated[Decimal, BeforeValidator(_fraction), Field(gt=0, le=1)]
 class InterventionSpec(Spec):
     """What is done to the gates of a study's masks (eqs. 8–18): a type, its gains α, and for Mix its temperatures τ."""
 
-    type: Literal[
-        InterventionType.DEACTIVATE, InterventionType.STEER, InterventionType.TWO_PASS, InterventionType.MIX,
-        InterventionType.UNION, InterventionType.CO_DEACTIVATE, InterventionType.CO_STEER,
-    ] = identity()  # fmt: skip
+    type: InterventionType = identity(description="baseline is none: every study has it")
     alpha: tuple[float, ...] = identity((), description="gains: the gate is multiplied by 1 + α; none to deactivate")
     tau: tuple[float, ...] = identity((), description="temperatures of mix; default 0.5 (Table 2)")
 
@@ -64,6 +61,8 @@ class InterventionSpec(Spec):
     @model_validator(mode="after")
     def _gains(self) -> InterventionSpec:
         mix = self.type == InterventionType.MIX
+        if self.type == InterventionType.BASELINE:
+            raise ValueError("every study has the baseline already")
         if (self.type in WITHOUT_GAIN) == bool(self.alpha):
             raise ValueError(f"{self.type} takes no `alpha`" if self.alpha else f"{self.type} needs `alpha`, its gains")
         if any(a in (0.0, -1.0) or a != a or abs(a) == float("inf") for a in self.alpha):

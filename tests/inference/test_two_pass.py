@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -26,14 +28,14 @@ RANDOM = "RND"
 @pytest.fixture(scope="module")
 def model() -> Qwen25Omni:
     """A random Qwen2.5-Omni thinker that likes numbers, so that many of its answers name an option."""
-    thinker = build(SIZE, seed=3)
+    thinker: Any = build(SIZE, seed=3)
     draw = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for weight in thinker.parameters():
             if weight.dim() > 1:
                 weight.copy_(torch.randn(weight.shape, generator=draw) * 0.2)
         made = Qwen25Omni(thinker, tokenizer(), feature_extractor(), SYSTEM)
-        made.head.weight[list(made.number_tokens(3))] *= 3
+        thinker.lm_head.weight[list(made.number_tokens(3))] *= 3
     return made
 
 
@@ -49,7 +51,9 @@ class Sweep:
         self.masks = {e: random.random((SIZE.layers, SIZE.gates)) < 0.3 for e in (*EMOTIONS, RANDOM)}
 
     def questions(self, rows: range) -> Questions:
-        return Questions(self.model, [self.rows[i] for i in rows], [self.orders[i] for i in rows], EMOTIONS, EMOTIONS, 400)
+        return Questions(
+            self.model, [self.rows[i] for i in rows], [self.orders[i] for i in rows], EMOTIONS, EMOTIONS, 400
+        )
 
     def steered(self, rows: range, mask: npt.NDArray[np.bool_]) -> Rows:
         with scaled(self.gates, mask, 1 + ALPHA, "fold"):
