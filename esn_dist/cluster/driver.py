@@ -21,6 +21,7 @@ from esn_dist.cluster.pool import Died, Failed, Finished, Pool
 from esn_dist.cluster.prepare import prepare_corpus, prepare_model, prepare_root
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.provenance import recorded
+from esn_dist.cluster.rounds import next_round
 from esn_dist.cluster.schedule import Schedule
 from esn_dist.cluster.select import Selection, mask_keys
 from esn_dist.cluster.stages import Stages
@@ -28,6 +29,7 @@ from esn_dist.errors import UserError
 from esn_dist.store.done import done_units, publish, sweep_orphans
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
+from esn_dist.sweep.keys import Cell
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import SelectUnit
@@ -66,7 +68,6 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
     assert sweep.store
     folder = StoreFolder(sweep.store)
     folder.root.mkdir(parents=True, exist_ok=True)
-    planned = plan(sweep)
     result = Result()
     with Lock(folder.lock) as lease, recorded(folder, text):
         prepare_root(sweep, folder)
@@ -77,8 +78,13 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
                 with progress.preparing(f"corpus {spec.name}") as report:
                     corpora[spec.name] = prepare_corpus(sweep, spec, folder, workers=size, progress=report)
             for model in sweep.models:
-                if not result.interrupted:
-                    _Run(sweep, planned, model, corpora, folder, lease, size, progress, result).go()
+                found: dict[str, tuple[Cell, ...]] = {}
+                while not result.interrupted:
+                    _Run(sweep, plan(sweep, found), model, corpora, folder, lease, size, progress, result).go()
+                    new = next_round(sweep, plan(sweep, found), folder, model.name)
+                    if not new or result.left:
+                        break
+                    found = {name: (*found.get(name, ()), *new.get(name, ())) for name in {*found, *new}}
     return result
 
 

@@ -18,7 +18,9 @@ from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.rates import known_rates
+from esn_dist.sweep.search import rounds
 from esn_dist.sweep.spec import Sweep
+from esn_dist.sweep.study_spec import StudySpec
 from esn_dist.sweep.units import SHARDS_PER_UNIT, cells_per_block, evaluation_blocks
 from esn_dist.sweep.words import known_models
 
@@ -34,6 +36,7 @@ class StudyForecast:
         shared: cells that a study above it has too, which run once; `shared_with`: those studies.
         hours: of answering its other cells, by device for which all its models have a measured rate; empty: unknown.
         bytes: of its other cells' answers, uncompressed, and of its other masks.
+        later: cells that the rounds of a search add at most; in no other number.
     """
 
     name: str
@@ -44,6 +47,7 @@ class StudyForecast:
     shared_with: tuple[str, ...]
     hours: dict[str, float]
     bytes: int
+    later: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,7 @@ def _studies(planned: Plan, costs: _Costs) -> tuple[StudyForecast, ...]:
                 above,
                 costs.hours(new_cells),
                 costs.bytes(new_cells, new_masks),
+                _later(costs.sweep.studies[name], cells),
             )
         )
         owner |= dict.fromkeys((*new_cells, *new_masks), name)
@@ -172,6 +177,11 @@ def _corpus(spec: CorpusSpec) -> CorpusForecast:
     return CorpusForecast(
         spec.name, spec.evaluation.per_emotion * emotions, None if pool is None else pool * emotions, source
     )
+
+
+def _later(study: StudySpec, cells: Sequence[Cell]) -> int:
+    first = sum(cell.mask is not None for cell in cells)
+    return 0 if study.reach is None else first * (rounds(len(set(study.fractions))) - 1)
 
 
 def _units(planned: Plan, corpora: dict[str, CorpusForecast], sources: set[tuple[str, str]]) -> dict[str, int]:

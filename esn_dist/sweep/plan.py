@@ -6,9 +6,10 @@ cross-effects come from the same answers. Knows nothing of what is done already,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
+from types import MappingProxyType
 from typing import TypeVar
 
 from esn_dist.sweep.corpus_spec import CorpusSpec
@@ -45,9 +46,11 @@ class Plan:
         return tuple(m for m in self.masks if m.model == model)
 
 
-def plan(sweep: Sweep) -> Plan:
-    """Expand every study of `sweep`."""
-    studies = {name: tuple(_once(_cells(sweep, study))) for name, study in sweep.studies.items()}
+def plan(sweep: Sweep, found: Mapping[str, Sequence[Cell]] = MappingProxyType({})) -> Plan:
+    """Expand every study of `sweep`; `found` are cells that results have added to a study that searches."""
+    studies = {
+        name: tuple(_once((*_cells(sweep, study), *found.get(name, ())))) for name, study in sweep.studies.items()
+    }
     selected = {name: tuple(_once(_masks(sweep, study, studies[name]))) for name, study in sweep.studies.items()}
     order = {at: i for i, at in enumerate(product((m.name for m in sweep.models), (c.name for c in sweep.corpora)))}
     # The baseline leads its group: every effect is a difference from it.
@@ -134,7 +137,7 @@ def _grounds(sweep: Sweep, study: StudySpec) -> Iterator[tuple[str, str]]:
 def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterator[Family]:
     corpora = {c.name: c for c in sweep.corpora}
     sources = [[corpora[name] for name in source.split(AND)] for source in study.sources or (corpus,)]
-    for fraction, selector in product(study.fractions, study.selectors):
+    for fraction, selector in product(study.first_fractions, study.selectors):
         seeds = range(study.seeds) if selector.random else (-1,)
         for seed, source in product(seeds, sources):
             if selector is Selector.RND:

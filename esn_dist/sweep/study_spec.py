@@ -95,6 +95,11 @@ class StudySpec(Spec):
     selectors: tuple[Selector, ...] = identity(PAPER_SELECTORS)
     fractions: tuple[Fraction, ...] = identity((Decimal("0.005"),), min_length=1, description="r of all gates")
     interventions: tuple[InterventionSpec, ...] = identity(description="may be an empty list: masks only")
+    reach: float | None = identity(
+        None, gt=0, lt=1,
+        description="look for the smallest of `fractions` whose self–cross gap is this share of the largest one's, "
+        "one round of cells after another, instead of running them all",
+    )  # fmt: skip
     seeds: int = identity(5, ge=1, description="independent RND masks")
     models: tuple[str, ...] | None = identity(None, description="default: all of the sweep")
     corpora: tuple[str, ...] | None = identity(None, description="evaluation corpora; default: all of the sweep")
@@ -110,3 +115,19 @@ class StudySpec(Spec):
     @classmethod
     def _singular(cls, data: Any) -> Any:
         return _listed_fields(data, "fractions", "sizes", "parts")
+
+    @model_validator(mode="after")
+    def _searchable(self) -> StudySpec:
+        if self.reach is not None:
+            if len(set(self.fractions)) < 2:
+                raise ValueError("`reach` searches among `fractions`: give two or more")
+            if any(selector.random for selector in self.selectors):
+                raise ValueError("`reach` compares self with cross, which random masks do not have")
+            if any(i.type not in (InterventionType.DEACTIVATE, InterventionType.STEER) for i in self.interventions):
+                raise ValueError("`reach` knows deactivate and steer only")
+        return self
+
+    @property
+    def first_fractions(self) -> tuple[Decimal, ...]:
+        """Those that run whatever comes out; a search begins with the largest alone."""
+        return self.fractions if self.reach is None else (max(self.fractions),)
