@@ -1,16 +1,17 @@
-"""The door: `esn-dist plan | run | status | report`, each with `--json`, help that teaches and honest exit codes.
+"""The door: `esn-dist plan | corpora | run | status | report`, each with `--json`, good help, honest exit codes.
 
-A light install (no torch, no Ray) offers `plan`, `status` and `report`; `run` says what to install. Everything heavy is
+A light install (no torch, no Ray) offers all but `run`, which says what to install. Everything heavy is
 imported by the command that needs it, so that `plan` answers at once.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
@@ -56,12 +57,53 @@ def _mendable(command: Callable[Params, None]) -> Callable[Params, None]:
 @_mendable
 def plan(sweep: SweepFile, as_json: AsJson = False) -> None:
     """Show what a sweep would run: studies, cells, answers, units, store size. Loads no model and needs no GPU."""
+    from esn_dist.corpora.index import glance
     from esn_dist.report.plan import plan_facts, plan_text
     from esn_dist.sweep.forecast import forecast
     from esn_dist.sweep.load import load_sweep
 
-    facts = forecast(load_sweep(sweep))
+    loaded = load_sweep(sweep)
+    facts = forecast(loaded, {spec.name: glance(spec) for spec in loaded.corpora})
     typer.echo(json.dumps(plan_facts(facts), indent=1) if as_json else plan_text(facts))
+
+
+@app.command(epilog=EPILOG)
+@_mendable
+def corpora(
+    sweep: SweepFile,
+    headers: Annotated[bool, typer.Option("--headers", help="Read headers only: fast, blind to damage.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per CPU core.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the corpora of a sweep hold: counts, hours, what is set aside and why, the sets a run would draw.
+
+    Decodes every clip of the studied emotions. Loads no model, needs no GPU, and writes nothing beside a corpus.
+    Exits with 2 where a corpus cannot be read or is too small, after showing all of them.
+    """
+    from rich.progress import Progress as Bar
+
+    from esn_dist.corpora.survey import survey
+    from esn_dist.report.corpora import corpora_facts, corpora_text
+    from esn_dist.sweep.load import load_sweep
+
+    loaded = load_sweep(sweep)
+    assert loaded.cache
+    found = []
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        for spec in loaded.corpora:
+            task = bar.add_task(f"corpus {spec.name}", total=None)
+            report = partial(_advance, bar, task)
+            found.append(
+                survey(spec, loaded.seed, loaded.cache, workers=workers or os.cpu_count() or 1, headers_only=headers,
+                       progress=report)
+            )  # fmt: skip
+    typer.echo(json.dumps(corpora_facts(found), indent=1) if as_json else corpora_text(found))
+    if any(one.problem for one in found):
+        raise typer.Exit(2)
+
+
+def _advance(bar: Any, task: Any, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total)
 
 
 @app.command(epilog=EPILOG)

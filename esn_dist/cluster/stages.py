@@ -145,7 +145,7 @@ class Stages:
             The masks that these blocks need.
         """
         if not (self.folder.data / answers_group(self.model, corpus.name)).is_dir():
-            return []  # no study evaluates on it
+            return []  # nobody evaluates on it: it only lends its masks
         block = cells_per_block(len(corpus.evaluation))
         table = read_cells(self.folder, self.model, corpus.name)
         encode = [

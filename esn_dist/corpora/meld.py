@@ -66,7 +66,7 @@ def read_meld(path: Path, emotions: Sequence[str], *, prefer_recuts: bool = True
         utterances += of_split
         notes += [*said, *used.notes(of_split)]
     if group := Counter(u.speaker for u in utterances if _SEVERAL.search(u.speaker)):
-        notes.append(f"{group.total()} utterances are by several speakers at once ({shown(group)}): speaker unknown")
+        notes.append(f"utterances by several speakers at once, so of unknown speaker: {group.total()} ({shown(group)})")
         utterances = [_without_group(utterance) for utterance in utterances]
     return keep_emotions(utterances, emotions, where=str(found.root), root=found.root, notes=tuple(notes))
 
@@ -139,10 +139,10 @@ class _Clips:
             places = [str(folder.path.relative_to(self.root)) for folder in self.folders]
             yield f"{self.split}: clips in {len(places)} folders, the first wins: {', '.join(places)}"
         if recuts := sum(utterance.path.name.startswith(RECUT) for utterance in listed):
-            yield f"{self.split}: {recuts} clips are the re-cut {RECUT}*"
+            yield f"{self.split}: clips taken from a re-cut {RECUT}*: {recuts}"
         stems = {found["stem"] for folder in self.folders for name in folder.files if (found := _CLIP.match(name))}
         if spare := stems - {utterance.id.removeprefix(f"{self.split}_") for utterance in listed}:
-            yield f"{self.split}: {len(spare)} clips have no row in the csv and are passed over: {shown(spare)}"
+            yield f"{self.split}: clips without a row in the csv, passed over: {len(spare)} ({shown(spare)})"
 
 
 def _without_group(utterance: Utterance) -> Utterance:

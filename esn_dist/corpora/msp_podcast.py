@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from esn_dist.corpora.folders import files_in, folders_below, shown, undoubled
 from esn_dist.corpora.table import Columns, once, read_table
@@ -45,7 +45,7 @@ def read_msp_podcast(path: Path, emotions: Sequence[str]) -> Listing:
     Raises:
         UserError: no consensus table, a column or cell missing in it, a file twice, an emotion that no row has.
     """
-    table = _table(path)
+    table = consensus_table(path)
     folders = _audio_folders(path)
     files = {name: folder for folder in reversed(folders) for name in files_in(folder)}
     expected = folders[0] if folders else path / "Audios"
@@ -54,7 +54,7 @@ def read_msp_podcast(path: Path, emotions: Sequence[str]) -> Listing:
     utterances: list[Utterance] = []
     splits: Counter[str] = Counter()
     for line, (name, label, speaker, split) in rows:
-        file = name if PurePosixPath(name).suffix else f"{name}.wav"
+        file = name if "." in name else f"{name}.wav"
         once(lines, file, line, table, "FileName")
         splits[split] += 1
         utterances.append(
@@ -70,7 +70,21 @@ def read_msp_podcast(path: Path, emotions: Sequence[str]) -> Listing:
     return keep_emotions(utterances, emotions, where=str(table), root=path, notes=said)
 
 
-def _table(path: Path) -> Path:
+def count_msp_podcast(path: Path) -> Counter[tuple[str, str]]:
+    """Rows by (split, emotion): the consensus table alone, in a tenth of the time that a listing takes."""
+    rows, _ = read_table(consensus_table(path), _COLUMNS)
+    counts: Counter[tuple[str, str]] = Counter()
+    for (split, label), count in Counter((split, label) for _, (_, label, _, split) in rows).items():
+        counts[_split(split), LABELS.get(label.upper(), label)] += count
+    return counts
+
+
+def consensus_table(path: Path) -> Path:
+    """The table of labels, the nearest first; older releases' are passed over.
+
+    Raises:
+        UserError: there is none.
+    """
     for folder in folders_below(path, 3, lambda name: _is_previous(name) or _is_audio(name)):
         names = {name.lower(): name for name in files_in(folder)}
         for table in TABLES:
@@ -114,8 +128,8 @@ def _notes(
         notes.append(f"splits of no known release: {shown(foreign)}")
     if unknown := Counter(utterance.split for utterance in utterances if not utterance.speaker):
         where = ", ".join(f"{split} {count:,}" for split, count in sorted(unknown.items()))
-        notes.append(f"speaker unknown: {unknown.total():,} utterances ({where}); they may be anyone, in any split")
-    audio = {name for name in spare if name.lower().endswith(".wav")}
-    if audio:
-        notes.append(f"{len(audio):,} wavs have no row (normal for Test3: its labels are kept back): {shown(audio, 3)}")
+        notes.append(f"utterances of unknown speaker: {unknown.total():,} ({where}); it may be anyone, of any split")
+    if audio := {name for name in spare if name.lower().endswith(".wav")}:
+        found = f"{len(audio):,} ({shown(audio, 3)})"
+        notes.append(f"wavs without a row: {found}; normal for Test3, whose labels are kept back")
     return notes

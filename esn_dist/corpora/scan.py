@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing.process import BaseProcess
 
-from esn_dist.corpora.audio import probe
+from esn_dist.corpora.probe import probe
 from esn_dist.corpora.sets import SetRule, Sets, draw
 from esn_dist.corpora.utterance import Clip, SetAside, Utterance
 from esn_dist.sweep.corpus_spec import Limits
@@ -46,18 +46,18 @@ def scan(
         UserError: as `draw`.
     """
     expected = _expected(utterances, emotions, evaluation, identification)
-    judged = 0
+    visited = 0
     with _mapping(workers) as map_over:
 
         def judge(asked: Sequence[Utterance]) -> list[Clip | SetAside]:
-            nonlocal judged
-            total = max(expected, judged + len(asked))
+            nonlocal visited
+            total = max(expected, visited + len(asked))
             verdicts = []
             for verdict in map_over(partial(probe, limits=limits or Limits()), asked):
                 verdicts.append(verdict)
-                judged += 1
+                visited += 1
                 if progress is not None:
-                    progress(judged, total)
+                    progress(visited, total)
             return verdicts
 
         return draw(
@@ -70,6 +70,19 @@ def scan(
             judge=judge,
             speaker_disjoint=speaker_disjoint,
         )
+
+
+def judged(
+    utterances: Sequence[Utterance], judge: Probe, *, workers: int = 1, progress: Progress | None = None
+) -> list[Clip | SetAside]:
+    """The verdict of `judge` on every one of `utterances`, in their order."""
+    verdicts = []
+    with _mapping(workers) as map_over:
+        for verdict in map_over(judge, utterances):
+            verdicts.append(verdict)
+            if progress is not None:
+                progress(len(verdicts), len(utterances))
+    return verdicts
 
 
 def _expected(

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -132,18 +133,20 @@ def _csv_rows(path: Path, text: str, columns: Columns) -> Iterator[Row]:
     try:
         header = [column.strip() for column in next(reader, [])]
         _check_header(path, header, columns)
-        at = [header.index(column) if column in header else None for column in columns.wanted]
+        width = len(header)
+        pick = itemgetter(*(header.index(column) if column in header else width for column in columns.wanted))
         for row in reader:
             if not row:
                 continue
-            if len(row) != len(header):
+            if len(row) != width:
                 raise UserError(
-                    f"the row has {len(row)} cells, the header {len(header)}",
+                    f"the row has {len(row)} cells, the header {width}",
                     where=f"{path}:{reader.line_num}",
                     expected=f"one cell for each of {', '.join(header)}",
                     fix='put cells that hold a comma or a quote between double quotes: "a, b"',
                 )
-            yield reader.line_num, tuple("" if i is None else row[i].strip() for i in at)
+            row.append("")  # the cell of every column that the table lacks
+            yield reader.line_num, tuple(map(str.strip, pick(row)))
     except csv.Error as error:
         raise UserError(f"not valid CSV: {error}", where=f"{path}:{reader.line_num}") from None
 

@@ -36,16 +36,20 @@ def container_of(data: bytes) -> str | None:
     return None
 
 
-def declared_seconds(data: bytes, container: str) -> float | None:
-    """Length of the first audio stream by the container's word; None where it gives none.
+def declared_seconds(source: str | io.BytesIO, container: str) -> float:
+    """Length of the first audio stream by the container's word; of a container without one, by its packets.
+
+    Args:
+        source: path, or the file's bytes.
 
     Raises:
         VideoError: not readable, or no audio in it.
     """
-    with _audio(data, container) as (_, stream):
-        if stream.duration is None or stream.time_base is None:
-            return None
-        return float(stream.duration * stream.time_base)
+    with _audio(source, container) as (opened, stream):
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base)
+        base = stream.time_base or 0
+        return float(sum((packet.duration or 0) * base for packet in opened.demux(stream)))
 
 
 def read_frames(data: bytes, container: str) -> tuple[npt.NDArray[np.float32], int]:
@@ -56,7 +60,7 @@ def read_frames(data: bytes, container: str) -> tuple[npt.NDArray[np.float32], i
     """
     import av
 
-    with _audio(data, container) as (opened, stream):
+    with _audio(io.BytesIO(data), container) as (opened, stream):
         # Planar float of the same rate and layout: what AAC decodes to, and a plain conversion for any other codec.
         convert = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
         decoded = [*opened.decode(stream), None]  # None: what the resampler still holds
@@ -66,14 +70,14 @@ def read_frames(data: bytes, container: str) -> tuple[npt.NDArray[np.float32], i
 
 
 @contextmanager
-def _audio(data: bytes, container: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+def _audio(source: str | io.BytesIO, container: str) -> Iterator[tuple[InputContainer, AudioStream]]:
     try:
         import av
     except ModuleNotFoundError:
         raise UserError("clips in mp4, m4a or the like need PyAV", fix="pip install 'esn-dist[video]'") from None
     try:
         # The format is given, not guessed: a playlist in disguise must not make FFmpeg open what it names.
-        with av.open(io.BytesIO(data), "r", format=container) as opened:
+        with av.open(source, "r", format=container) as opened:
             if not opened.streams.audio:
                 raise VideoError("the container holds no audio")
             yield opened, opened.streams.audio[0]

@@ -16,7 +16,7 @@ from typing import Any
 import zarr
 
 from esn_dist.errors import UserError
-from esn_dist.store.columns import create_columns, create_growing_columns, read_columns
+from esn_dist.store.columns import create_columns, create_growing_columns, new_categories, read_columns
 from esn_dist.store.disk import files_under, sync, sync_files
 from esn_dist.store.folder import StoreFolder, answers_group, corpus_group, counts_group, masks_group, model_group
 from esn_dist.store.grow import grow
@@ -67,7 +67,9 @@ def add_corpus(
     def build(group: zarr.Group) -> None:
         for name, table in tables.items():
             child = group.create_group(name, attributes=_group_attributes(table, emotions))
-            create_columns(child, table, {"label": emotions}, len(emotions))
+            # What was set aside may have labels that are not studied; codes of the emotions stay what they are.
+            labels = new_categories(emotions, set_aside.label) if table is set_aside else emotions
+            create_columns(child, table, {"label": labels}, len(emotions))
 
     path = corpus_group(corpus)
     if _add_group(folder, path, {"emotions": list(emotions), **attributes}, build):

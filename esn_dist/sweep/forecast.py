@@ -1,14 +1,14 @@
 """What a sweep would cost before anything runs: cells, answers, hours, units and bytes, from the spec alone.
 
-Set sizes are what the spec asks for; where a pool has no limit, the published count of the corpus stands in, or the
-size is unknown. Hours come from measured rates that are shipped with their dates (`rates.yaml`), or are unknown. Looks
-at no corpus and no model.
+Set sizes are what the spec asks for and the corpus has: by its index where the caller looked at it, else by published
+counts, else unknown; each says which. Hours come from measured rates that are shipped with their dates (`rates.yaml`),
+or are unknown. Looks itself at no corpus and no model.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -19,6 +19,7 @@ from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.rates import known_rates
 from esn_dist.sweep.search import rounds
+from esn_dist.sweep.sizes import Found, candidates
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
 from esn_dist.sweep.units import SHARDS_PER_UNIT, cells_per_block, evaluation_blocks
@@ -85,13 +86,17 @@ class Forecast:
     bytes: int | None
 
 
-def forecast(sweep: Sweep) -> Forecast:
-    """The cost of everything that `sweep` asks for."""
+def forecast(sweep: Sweep, found: Mapping[str, Found] | None = None) -> Forecast:
+    """The cost of everything that `sweep` asks for.
+
+    Args:
+        found: what a look at the corpora gave, by name.
+    """
     planned = plan(sweep)
-    corpora = {spec.name: _corpus(spec) for spec in sweep.corpora}
+    corpora = {spec.name: _corpus(spec, (found or {}).get(spec.name)) for spec in sweep.corpora}
     sources = {(mask.model, corpus) for mask in planned.masks for corpus in mask.sources}
-    candidates = [corpora[corpus].candidates for _, corpus in sources]
-    pool = None if None in candidates else sum(c for c in candidates if c is not None)
+    pools = [corpora[corpus].candidates for _, corpus in sources]
+    pool = None if None in pools else sum(size for size in pools if size is not None)
     costs = _Costs(sweep, corpora)
     rates = known_rates()
     return Forecast(
@@ -168,15 +173,9 @@ def _studies(planned: Plan, costs: _Costs) -> tuple[StudyForecast, ...]:
     return tuple(found)
 
 
-def _corpus(spec: CorpusSpec) -> CorpusForecast:
-    emotions = len(spec.emotions)
-    pool = spec.identification.candidates
-    if pool is None and spec.type == "synthetic":
-        pool = 2 * spec.identification.cap
-    source = "as the sweep asks" if pool is not None else "unknown: the sweep sets no `candidates`"
-    return CorpusForecast(
-        spec.name, spec.evaluation.per_emotion * emotions, None if pool is None else pool * emotions, source
-    )
+def _corpus(spec: CorpusSpec, found: Found | None) -> CorpusForecast:
+    pool, source = candidates(spec, found)
+    return CorpusForecast(spec.name, spec.evaluation.per_emotion * len(spec.emotions), pool, source)
 
 
 def _later(study: StudySpec, cells: Sequence[Cell]) -> int:

@@ -1,0 +1,88 @@
+"""What people's disks hold: each file of a zoo is decoded or set aside under its reason, by survey and scan alike."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from esn_dist.corpora.survey import Survey, survey
+from esn_dist.sweep.corpus_spec import ManifestCorpus
+from tests.corpora.miniature.speech import VIDEO_RATE, hum, mp4
+
+FIT = {"8 kHz stereo.wav", "24 bit.wav", "float.wav", "tone.mp3", "tone.flac", "tone.m4a", "flac named.wav",
+       "wav named.mp3", "link.wav", "späß 🎙 b.wav", "deep/er/x.wav"}  # fmt: skip
+UNFIT = {
+    "truncated.wav": "length mismatch",
+    "header only.wav": "too short",
+    "empty.wav": "unreadable",
+    "text.wav": "unreadable",
+    "gone.wav": "missing",
+    "dangling.wav": "missing",
+    "nan.wav": "non-finite",
+    "silent.wav": "silent",
+    "long.wav": "too long",
+}
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    folder = tmp_path / "mein Korpus (alt) é"
+    (folder / "deep/er").mkdir(parents=True)
+    sound = hum(0.5)
+    soundfile.write(folder / "8 kHz stereo.wav", np.stack([hum(0.5, 8_000)] * 2, axis=1), 8_000)
+    soundfile.write(folder / "24 bit.wav", sound, 16_000, subtype="PCM_24")
+    soundfile.write(folder / "float.wav", sound, 16_000, subtype="FLOAT")
+    soundfile.write(folder / "tone.mp3", sound, 16_000)
+    soundfile.write(folder / "tone.flac", sound, 16_000)
+    soundfile.write(folder / "flac named.wav", sound, 16_000, format="FLAC")
+    soundfile.write(folder / "wav named.mp3", sound, 16_000, format="WAV")
+    soundfile.write(folder / "späß 🎙 b.wav", sound, 16_000)
+    soundfile.write(folder / "deep/er/x.wav", sound, 16_000)
+    (folder / "tone.m4a").write_bytes(mp4(hum(0.5, VIDEO_RATE)[None]))
+    os.symlink(folder / "float.wav", folder / "link.wav")
+    os.symlink(folder / "nowhere.wav", folder / "dangling.wav")
+    whole = (folder / "wav named.mp3").read_bytes()
+    (folder / "truncated.wav").write_bytes(whole[: len(whole) // 2])
+    (folder / "header only.wav").write_bytes(whole[:40] + bytes(4))
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "text.wav").write_text("not audio at all" * 20)
+    soundfile.write(folder / "nan.wav", np.append(sound, np.nan), 16_000, subtype="FLOAT")
+    soundfile.write(folder / "silent.wav", np.zeros(8_000), 16_000)
+    soundfile.write(folder / "long.wav", np.zeros(16_000 * 61, np.int16), 16_000)
+    with (folder / "m.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = [[f"{n}{e}", name, e] for n, name in enumerate(sorted(FIT | UNFIT.keys())) for e in ("anger", "joy")]
+        csv.writer(file).writerows([["id", "path", "emotion"], *rows])
+    return folder
+
+
+def surveyed(folder: Path, headers_only: bool = False) -> Survey:
+    spec = ManifestCorpus.model_validate(
+        {"name": "zoo", "type": "manifest", "path": folder / "m.csv", "emotions": ["anger", "joy"],
+         "evaluation": {"per_emotion": 3}}
+    )  # fmt: skip
+    return survey(spec, 1, folder.parent / "cache", headers_only=headers_only)
+
+
+def test_every_file_of_the_zoo_is_fit_or_has_its_reason(zoo: Path) -> None:
+    found = surveyed(zoo)
+    names = sorted(FIT | UNFIT.keys())
+    aside = {names[int(item.id.removesuffix("joy"))]: str(item.reason) for item in found.set_aside if "joy" in item.id}
+    assert aside == UNFIT
+    assert found.fit == {("", emotion): len(FIT) for emotion in ("anger", "joy")}
+    assert found.hours["", "joy"] * 3600 == pytest.approx(0.5 * len(FIT), abs=0.3)
+    assert found.evaluation and found.identification
+    assert found.evaluation.by_emotion == {"anger": 3, "joy": 3}
+    assert found.identification.by_emotion == {"anger": len(FIT) - 3, "joy": len(FIT) - 3}
+
+
+def test_headers_alone_miss_only_what_decoding_shows(zoo: Path) -> None:
+    decoded, headers = surveyed(zoo), surveyed(zoo, headers_only=True)
+    unseen = {item.id for item in decoded.set_aside} - {item.id for item in headers.set_aside}
+    assert {str(item.reason) for item in decoded.set_aside if item.id in unseen} == {"non-finite", "silent"}
+    assert {(i.id, i.reason) for i in headers.set_aside} < {(i.id, i.reason) for i in decoded.set_aside}
+    assert (decoded.decoded, headers.decoded) == (True, False)

@@ -1,0 +1,77 @@
+"""A dataset in Parquet is unpacked into the cache once, by the names behind its numbers, and left as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from esn_dist.corpora import Clip, Limits, probe
+from esn_dist.corpora.huggingface import read_huggingface
+from esn_dist.errors import UserError
+from tests.corpora.miniature.speech import write_wav
+
+EMOTIONS = ("anger", "joy")
+
+
+def shard(path: Path, rows: list[dict[str, Any]], names: list[str]) -> None:
+    """As `datasets` writes it: the names of a ClassLabel stand in the schema's metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    features = {"audio": {"_type": "Audio"}, "emotion": {"names": names, "_type": "ClassLabel"}}
+    table = pyarrow.Table.from_pylist(rows)
+    said = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(said), path)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    write_wav(tmp_path / "a.wav", 8_000)
+    data = (tmp_path / "a.wav").read_bytes()
+    root = tmp_path / "dataset"
+    for number, split in enumerate(("train", "train", "test")):
+        rows = [{"audio": {"bytes": data, "path": "a.wav"}, "emotion": n % 3, "speaker": n} for n in range(6)]
+        shard(root / f"data/{split}-{number:05}-of-00003.parquet", rows, ["anger", "joy", "fear"])
+    (root / "data/._train.parquet").write_bytes(b"\0\5\x16\7")
+    return root
+
+
+def test_rows_have_splits_labels_and_decodable_audio(dataset: Path, tmp_path: Path) -> None:
+    listing = read_huggingface(dataset, tmp_path / "cache", EMOTIONS)
+    assert [u.id for u in listing.utterances][:3] == ["test-0000000", "test-0000001", "test-0000003"]
+    assert {(u.split, u.emotion) for u in listing.utterances} == {(s, e) for s in ("train", "test") for e in EMOTIONS}
+    assert len(listing.utterances) == 12 and len(listing.set_aside) == 6
+    verdicts = [probe(utterance, Limits()) for utterance in listing.utterances]
+    assert all(isinstance(verdict, Clip) and verdict.samples == 8_000 for verdict in verdicts)
+    assert all(utterance.path.is_relative_to(tmp_path / "cache") for utterance in listing.utterances)
+
+
+def test_clips_are_unpacked_once_and_nothing_is_written_beside_the_dataset(dataset: Path, tmp_path: Path) -> None:
+    before = sorted(dataset.rglob("*"))
+    first = read_huggingface(dataset, tmp_path / "cache", EMOTIONS)
+    times = {u.path: u.path.stat().st_mtime_ns for u in first.utterances}
+    assert read_huggingface(dataset, tmp_path / "cache", EMOTIONS) == first
+    assert {u.path: u.path.stat().st_mtime_ns for u in first.utterances} == times
+    assert sorted(dataset.rglob("*")) == before
+
+
+def test_a_row_without_audio_is_a_missing_clip(dataset: Path, tmp_path: Path) -> None:
+    shard(dataset / "data/test-00002-of-00003.parquet",
+          [{"audio": {"bytes": None, "path": None}, "emotion": 0, "speaker": 1}], ["anger"])  # fmt: skip
+    listing = read_huggingface(dataset, tmp_path / "cache", EMOTIONS)
+    verdict = probe(listing.utterances[0], Limits())
+    assert str(getattr(verdict, "reason", "")) == "missing"
+
+
+def test_a_missing_column_and_a_damaged_file_are_told(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the column 'label' is missing"):
+        read_huggingface(dataset, tmp_path, EMOTIONS, columns={"emotion": "label"})
+    (dataset / "data/train-00000-of-00003.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(UserError, match="not valid Parquet"):
+        read_huggingface(dataset, tmp_path, EMOTIONS)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no Parquet file here"):
+        read_huggingface(tmp_path / "empty", tmp_path, EMOTIONS)

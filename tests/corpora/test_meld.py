@@ -1,0 +1,167 @@
+"""MELD is found however it was unpacked, and every clip that the authors' issues name ends under the right reason."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from esn_dist.corpora import Clip, Limits, Listing, SetAside, probe
+from esn_dist.corpora.meld import read_meld
+from esn_dist.errors import UserError
+from tests.corpora.miniature.meld import FIRST_ROW, FOLDERS, HEADER, KEYS, lines, table
+from tests.corpora.miniature.speech import hum
+
+EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
+
+
+def labels(listing: Listing) -> dict[str, str]:
+    aside = {item.id: item.emotion for item in listing.set_aside}
+    return aside | {item.id: item.emotion for item in listing.utterances}
+
+
+def files(listing: Listing) -> dict[str, str]:
+    return {item.id: item.path.name for item in listing.utterances}
+
+
+def test_the_miniature_s_csv_is_in_the_authors_dialect_to_the_byte(meld: Path) -> None:
+    data = (meld / "train_sent_emo.csv").read_bytes()
+    assert data.startswith(f"{HEADER}\r\n{FIRST_ROW}\r\n".encode())
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(csv.reader(io.StringIO(data.decode(), newline="")))
+    assert buffer.getvalue().encode() == data
+
+
+def test_ids_carry_the_split_because_dialogues_restart_in_each(meld: Path) -> None:
+    listing = read_meld(meld, EMOTIONS)
+    expected = {f"{s}_dia{line.dialogue}_utt{line.turn}": line.emotion for s in KEYS for line in lines(s)}
+    assert labels(listing) == expected
+    assert {"train_dia0_utt0", "dev_dia0_utt0", "test_dia0_utt0"} <= expected.keys()
+    assert {item.split for item in listing.utterances} == {"train", "dev", "test"}
+    assert len({item.path for item in listing.utterances}) == len(listing.utterances)
+
+
+def test_serial_numbers_are_no_keys(meld: Path) -> None:
+    before = read_meld(meld, EMOTIONS)
+    path = meld / "train_sent_emo.csv"
+    rows = list(csv.reader(io.StringIO(table("train"), newline="")))
+    assert len({row[0] for row in rows}) < len(rows), "they repeat in the miniature as in the release"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([rows[0], *(["7", *row[1:]] for row in rows[1:])])
+    assert read_meld(meld, EMOTIONS) == before
+
+
+def test_damaged_missing_long_and_short_clips_have_their_reasons(meld: Path) -> None:
+    verdicts = [probe(utterance, Limits()) for utterance in read_meld(meld, EMOTIONS).utterances]
+    assert {v.id: str(v.reason) for v in verdicts if isinstance(v, SetAside)} == {
+        "train_dia71_utt0": "too short",
+        "train_dia125_utt3": "unreadable",
+        "dev_dia110_utt7": "missing",
+        "test_dia38_utt4": "too long",
+    }
+    fit = {v.utterance.id: v.samples for v in verdicts if isinstance(v, Clip)}
+    assert fit["train_dia0_utt0"] == pytest.approx(14 * 1_024 / 3, abs=1)
+
+
+def test_a_recut_replaces_the_plain_clip_unless_the_setting_says_no(meld: Path) -> None:
+    preferred, plain = (files(read_meld(meld, EMOTIONS, prefer_recuts=setting)) for setting in (True, False))
+    assert preferred["test_dia1_utt1"] == "final_videos_testdia1_utt1.mp4"
+    assert plain["test_dia1_utt1"] == "dia1_utt1.mp4"
+    for found in (preferred, plain):  # either is taken where it is alone
+        assert found["test_dia1_utt3"] == "final_videos_testdia1_utt3.mp4"
+        assert found["test_dia1_utt0"] == "dia1_utt0.mp4"
+        assert found["dev_dia0_utt1"] == "dia0_utt1.mp4"
+    assert "test: clips taken from a re-cut final_videos_test*: 3" in read_meld(meld, EMOTIONS).notes
+
+
+def test_clips_without_a_row_are_told_and_appledouble_stubs_are_not_clips(meld: Path) -> None:
+    notes = read_meld(meld, EMOTIONS).notes
+    assert [note for note in notes if "without a row" in note] == [
+        "dev: clips without a row in the csv, passed over: 1 (dia49_utt4)"
+    ]
+    (meld / FOLDERS["dev"] / "dia0_utt1.mp4").unlink()
+    (meld / FOLDERS["dev"] / "._dia0_utt1.mp4").write_bytes(bytes(212))
+    assert files(read_meld(meld, EMOTIONS))["dev_dia0_utt1"] == "dia0_utt1.mp4"
+
+
+@pytest.mark.parametrize("place", ["in place", "a folder per split", "csv in the clips' folder", "doubled", "renamed"])
+@pytest.mark.parametrize("from_parent", [False, True])
+def test_every_way_of_unpacking_gives_the_same_utterances(meld: Path, place: str, from_parent: bool) -> None:
+    before = read_meld(meld, EMOTIONS)
+    present = sum(utterance.path.is_file() for utterance in before.utterances)
+    for split, folder in FOLDERS.items():
+        clips, sheet = meld / folder, meld / f"{split}_sent_emo.csv"
+        match place:
+            case "a folder per split":
+                (meld / split).mkdir()
+                clips.rename(meld / split / folder)
+                sheet.rename(meld / split / sheet.name)
+            case "csv in the clips' folder":
+                sheet.rename(clips / sheet.name)
+            case "doubled":
+                clips.rename(meld / "inner")
+                clips.mkdir()
+                (meld / "inner").rename(clips / folder)
+            case "renamed":
+                clips.rename(meld / f"{split} clips")
+    after = read_meld(meld.parent if from_parent else meld, EMOTIONS)
+    assert (labels(after), files(after)) == (labels(before), files(before))
+    assert sum(utterance.path.is_file() for utterance in after.utterances) == present > 30
+
+
+def test_extracted_wavs_serve_where_the_videos_are_gone(meld: Path) -> None:
+    wavs = meld / "audio" / "train"
+    wavs.mkdir(parents=True)
+    for clip in (meld / FOLDERS["train"]).iterdir():
+        soundfile.write(wavs / f"{clip.stem}.wav", hum(0.5), 16_000)
+    both = read_meld(meld, EMOTIONS)
+    assert files(both)["train_dia0_utt0"] == "dia0_utt0.mp4"
+    assert any("train: clips in 2 folders, the first wins: train_splits, audio/train" in note for note in both.notes)
+    (meld / FOLDERS["train"]).rename(meld.parent / "gone")
+    of_train = [u for u in read_meld(meld, EMOTIONS).utterances if u.split == "train"]
+    assert of_train and all(u.path == wavs / f"{u.id.removeprefix('train_')}.wav" for u in of_train)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+def test_a_spreadsheet_s_encoding_changes_no_speaker_and_is_told(meld: Path, encoding: str) -> None:
+    (meld / "dev_sent_emo.csv").write_bytes(table("dev").encode(encoding))
+    listing = read_meld(meld, EMOTIONS)
+    assert "Richard’s Date" in {item.speaker for item in listing.utterances if item.split == "dev"}
+    told = "dev_sent_emo.csv is not UTF-8: read as cp1252" in listing.notes
+    assert told == (encoding == "cp1252")
+
+
+def test_a_name_for_several_people_is_no_speaker(meld: Path) -> None:
+    listing = read_meld(meld, EMOTIONS)
+    speakers = Counter(item.speaker for item in listing.utterances)
+    assert set(speakers) == {"Chandler", "Rachel", "Richard’s Date", "Joey", ""}
+    assert any("of unknown speaker" in note and "Ross and Joey" in note for note in listing.notes)
+
+
+def test_a_row_twice_is_refused_with_both_lines(meld: Path) -> None:
+    path = meld / "dev_sent_emo.csv"
+    path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[2])
+    with pytest.raises(UserError, match=r"dev_sent_emo\.csv:17.*'0/1' stands on line 3"):
+        read_meld(meld, EMOTIONS)
+
+
+def test_a_missing_csv_leaves_its_split_out_and_none_is_an_error(meld: Path) -> None:
+    (meld / "train_sent_emo.csv").unlink()
+    listing = read_meld(meld, EMOTIONS)
+    assert {item.split for item in listing.utterances} == {"dev", "test"}
+    assert "train_sent_emo.csv not found" in listing.notes[0] and "train.tar.gz" in listing.notes[0]
+    for path in meld.glob("*.csv"):
+        path.unlink()
+    with pytest.raises(UserError, match="no MELD here"):
+        read_meld(meld, EMOTIONS)
+
+
+def test_a_split_without_clips_says_so(meld: Path) -> None:
+    (meld / FOLDERS["dev"]).rename(meld.parent / "gone")
+    listing = read_meld(meld, EMOTIONS)
+    assert "dev: no folder of clips found (the archive's is dev_splits_complete)" in listing.notes
+    assert not any(u.path.exists() for u in listing.utterances if u.split == "dev")

@@ -1,0 +1,75 @@
+"""A survey draws the very sets that a run draws, promises no more than the corpus can, and leaves the disk as it was."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from esn_dist.corpora import SetRule, scan
+from esn_dist.corpora.open import open_corpus
+from esn_dist.corpora.survey import Survey, survey
+from esn_dist.sweep.corpus_spec import CorpusSpec
+
+RELEASES = ("iemocap", "meld", "msp-podcast")
+
+
+def spec_of(releases: Path, name: str, **options: Any) -> CorpusSpec:
+    given = {"name": name, "type": name, "path": releases / name, "evaluation": {"per_emotion": 2}}
+    checked: CorpusSpec = TypeAdapter(CorpusSpec).validate_python(given | options)
+    return checked
+
+
+def tree(root: Path) -> dict[str, tuple[int, int]]:
+    files = (path for path in root.rglob("*"))
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_the_sets_are_those_of_the_scan_and_the_corpus_is_left_as_it_was(
+    releases: Path, tmp_path: Path, name: str
+) -> None:
+    before = tree(releases)
+    spec = spec_of(releases, name, limits={"longest": 70})
+    found = survey(spec, 7, tmp_path)
+    sets = scan(
+        open_corpus(spec, tmp_path).utterances, spec.emotions, seed=7, corpus=name, limits=spec.limits,
+        evaluation=SetRule(spec.evaluation.splits, 2), identification=SetRule(spec.identification.splits, None),
+    )  # fmt: skip
+    assert found.evaluation and found.identification
+    assert sum(found.evaluation.by_emotion.values()) == len(sets.evaluation)
+    assert sum(found.identification.by_emotion.values()) == len(sets.identification)
+    assert {item.id for item in sets.set_aside} <= {item.id for item in found.set_aside}
+    assert tree(releases) == before
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_processes_survey_as_one(releases: Path, tmp_path: Path) -> None:
+    spec = spec_of(releases, "msp-podcast")
+    seen: list[tuple[int, int]] = []
+    one = survey(spec, 7, tmp_path, workers=1)
+    assert survey(spec, 7, tmp_path, workers=2, progress=lambda done, total: seen.append((done, total))) == one
+    assert seen[-1] == (60, 60)
+
+
+def test_unknown_speakers_are_counted_where_speakers_are_kept_apart(releases: Path, tmp_path: Path) -> None:
+    apart = {"speaker_disjoint": True, "splits": None}
+    msp = survey(spec_of(releases, "msp-podcast", identification=apart), 1, tmp_path)
+    assert msp.speaker_disjoint and msp.evaluation and msp.identification
+    assert msp.identification.unknown_speakers > 0
+    session = {"per_emotion": 1, "splits": ["Session5"]}
+    ten = survey(spec_of(releases, "iemocap", identification=apart, evaluation=session), 1, tmp_path)
+    assert ten.identification and ten.identification.unknown_speakers == 0
+    assert sum(ten.identification.by_emotion.values()) == 42, "all but Session5, whose two speakers are both heard"
+
+
+def test_a_corpus_that_is_not_there_or_too_small_is_a_problem_and_no_crash(releases: Path, tmp_path: Path) -> None:
+    gone: Survey = survey(spec_of(releases, "meld", path=tmp_path / "no"), 1, tmp_path)
+    assert "no such folder" in gone.problem and not gone.listed
+    small = survey(spec_of(releases, "meld", evaluation={"per_emotion": 200}), 1, tmp_path)
+    assert "wants 200 utterances of each emotion" in small.problem
+    assert sum(small.listed.values()) == 39, "what was found is shown all the same"
+    assert small.evaluation is None
