@@ -22,7 +22,7 @@ from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.features import FeatureCache
-from esn_dist.models.audio_lm import ClipTooShort
+from esn_dist.models.audio_lm import ClipUnfit
 from esn_dist.models.registry import load
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
@@ -145,6 +145,6 @@ class Executor:
             return self.model.encode(decode_clip(clip)).cpu()
         except AudioError as error:
             self.lost.append(f"{clip.utterance.id}: {error.reason}: {error.detail}")
-        except ClipTooShort as error:
-            self.lost.append(f"{clip.utterance.id}: too short for this model: {error}")
+        except ClipUnfit as error:
+            self.lost.append(f"{clip.utterance.id}: unfit for this model: {error}")
         return None

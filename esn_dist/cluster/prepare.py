@@ -102,7 +102,9 @@ def identity_of(spec: CorpusSpec) -> dict[str, Any]:
 def _profile(spec: ModelSpec, folder: StoreFolder, device: str) -> EngineProfile:
     stored = read_model(folder, spec.name)
     if stored is None:
-        return EngineProfile(device, dtype_of(spec), "fold", TOKEN_BUDGET[device])  # type: ignore[arg-type]
+        # Offloaded weights are placeholders, into which nothing can be folded.
+        scaling = "gate" if spec.offload else "fold"
+        return EngineProfile(device, dtype_of(spec), scaling, TOKEN_BUDGET[device])  # type: ignore[arg-type]
     profile = EngineProfile(**stored["engine"])
     if profile.device == "cuda" and device == "cpu":
         raise UserError(

@@ -15,14 +15,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from esn_dist.gates.find import Gate
+from esn_dist.gates.find import Gate, Routed
 
 
 class Mix:
@@ -35,11 +34,16 @@ class Mix:
         member_ELN: bool, the mask of each emotion.
         alpha: gain, positive.
         tau: temperature, positive.
+
+    Raises:
+        TypeError: the layers are made of experts.
     """
 
     def __init__(self, gates: Sequence[Gate], member_ELN: npt.NDArray[np.bool_], alpha: float, tau: float) -> None:
         if member_ELN.shape[1:] != (len(gates), gates[0].width):
             raise ValueError(f"masks of shape {member_ELN.shape[1:]} for gates of {(len(gates), gates[0].width)}")
+        if gates[0].experts:
+            raise TypeError("mix weighs all gates of a layer at once, and experts show theirs one after the other")
         self._gates, self._alpha, self._tau = gates, alpha, tau
         self._members = [_Members.of(member_ELN[:, layer]) for layer in range(len(gates))]
         self._counted_BL: Tensor | None = None
@@ -54,11 +58,11 @@ class Mix:
         with ExitStack() as stack:
             for layer, gate in enumerate(self._gates):
                 if len(self._members[layer].columns_C):
-                    hook = gate.activation.register_forward_hook(partial(self._scale, layer))
-                    stack.callback(hook.remove)
+                    for handle in gate.watch(partial(self._scale, layer)):
+                        stack.callback(handle.remove)
             yield self
 
-    def _scale(self, layer: int, module: nn.Module, args: tuple[Any, ...], g_BLN: Tensor) -> Tensor:
+    def _scale(self, layer: int, u_BLN: Tensor, g_BLN: Tensor, routed: Routed | None) -> Tensor:
         if self._counted_BL is None or self._counted_BL.shape != g_BLN.shape[:2]:
             raise RuntimeError("a forward call was mixed before `see` named its positions")
         # Layers may lie on different devices; what a layer needs moves there once.

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from esn_dist.gates.find import Gate
+from esn_dist.gates.find import Gate, Routed
 
 How = Literal["fold", "gate"]
 
 
 def can_fold(gates: Sequence[Gate]) -> bool:
     """Whether every layer's weights are in memory: an in-place edit of a placeholder silently does nothing."""
-    return not any(gate.weight_DN.is_meta for gate in gates)
+    return not any(gate.down.is_meta for gate in gates)
 
 
 @contextmanager
@@ -42,31 +41,36 @@ def scaled(gates: Sequence[Gate], member_LN: npt.NDArray[np.bool_], scale: float
     with ExitStack() as stack:
         for gate, member_N in zip(gates, member_LN, strict=True):
             if member_N.any():
-                columns = torch.as_tensor(np.flatnonzero(member_N), device=gate.weight_DN.device)
-                stack.enter_context(one(gate, columns, scale))
+                stack.enter_context(one(gate, np.flatnonzero(member_N), scale))
         yield
 
 
 @contextmanager
-def _folded(gate: Gate, columns: Tensor, scale: float) -> Iterator[None]:
-    weight_DN = gate.weight_DN.data
-    kept = weight_DN.index_select(1, columns)
-    weight_DN.index_copy_(1, columns, (kept.float() * scale).to(kept.dtype))
+def _folded(gate: Gate, neurons: npt.NDArray[np.intp], scale: float) -> Iterator[None]:
+    columns = gate.down.data.transpose(-1, -2)  # a view: [N, D], or [E, I, D] of experts
+    index = tuple(torch.as_tensor(i, device=columns.device) for i in np.unravel_index(neurons, columns.shape[:-1]))
+    kept = columns[index]
+    columns[index] = (kept.float() * scale).to(kept.dtype)
     try:
         yield
     finally:
-        weight_DN.index_copy_(1, columns, kept)
+        columns[index] = kept
 
 
 @contextmanager
-def _at_gate(gate: Gate, columns: Tensor, scale: float) -> Iterator[None]:
-    s_N = torch.ones(gate.width, dtype=torch.float32, device=columns.device).index_fill(0, columns, scale)
-    handle = gate.activation.register_forward_hook(partial(_multiply, s_N))
+def _at_gate(gate: Gate, neurons: npt.NDArray[np.intp], scale: float) -> Iterator[None]:
+    s_N = torch.ones(gate.width, dtype=torch.float32)
+    s_N[torch.as_tensor(neurons)] = scale
+    s_EI = s_N.view(max(1, gate.experts), -1)
+
+    def multiply(u: Tensor, g: Tensor, routed: Routed | None) -> Tensor:
+        nonlocal s_EI
+        s_EI = s_EI.to(g.device)  # once: where the layer is executed, which its (offloaded) weights may not tell
+        return (g.float() * s_EI[routed.expert if routed else 0]).to(g.dtype)
+
+    handles = gate.watch(multiply)
     try:
         yield
     finally:
-        handle.remove()
-
-
-def _multiply(s_N: Tensor, module: nn.Module, args: tuple[Any, ...], g: Tensor) -> Tensor:
-    return (g.float() * s_N.to(g.device)).to(g.dtype)
+        for handle in handles:
+            handle.remove()

@@ -57,7 +57,7 @@ def answer(
         watcher.see(batch.part_BL)
     hidden_BLD = _decoder(model, cache, batch.embedded_BLD)
     rows = torch.arange(len(batch.length_B), device=device)
-    logits_BV = model.head(hidden_BLD[rows, batch.length_B - 1]).float()
+    logits_BV = model.head(hidden_BLD[rows, batch.length_B - 1]).float().to(device)
     logprob_BO = logits_BV.log_softmax(-1).gather(1, options_BO.to(device))
 
     stops = torch.tensor(model.stop_ids, device=device)
@@ -72,8 +72,8 @@ def answer(
             watcher.see(torch.where(running_B, int(Part.GENERATED), EXCLUDED)[:, None])
         mask_BL = torch.cat([mask_BL, mask_BL.new_ones(len(mask_BL), 1)], dim=1)
         position_B1 = (batch.length_B + step)[:, None]
-        hidden_B1D = _decoder(model, cache, model.embedding(token_B)[:, None], mask_BL, position_B1)
-        logits_BV = model.head(hidden_B1D[:, -1]).float()
+        hidden_B1D = _decoder(model, cache, model.step(token_B)[:, None], mask_BL, position_B1)
+        logits_BV = model.head(hidden_B1D[:, -1]).float().to(device)
         token_B = logits_BV.argmax(-1)
         finite_B &= logits_BV.isfinite().all(-1) | ~running_B
         running_B = running_B & finite_B & ~torch.isin(token_B, stops)
@@ -92,5 +92,6 @@ def _decoder(
         past_key_values=cache,
         use_cache=True,
     )
-    hidden_BLD: Tensor = output.last_hidden_state
+    # A sharded decoder ends on another device than it began.
+    hidden_BLD: Tensor = output.last_hidden_state.to(embedded_BLD.device)
     return hidden_BLD

@@ -7,15 +7,18 @@ D model width, V vocabulary.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+
+from esn_dist.models.placement import Placement
 
 
 class Part(IntEnum):
@@ -45,8 +48,16 @@ class Prompt:
         return len(self.ids_L)
 
 
-class ClipTooShort(Exception):
+class ClipUnfit(Exception):
+    """The model cannot take the clip as a whole; the utterance is recorded as unreadable, never cut or filled."""
+
+
+class ClipTooShort(ClipUnfit):
     """The clip gives the model no audio token at all (Qwen2.5-Omni: under three mel frames, about 30 ms)."""
+
+
+class ClipTooLong(ClipUnfit):
+    """The official processor would silently cut the clip."""
 
 
 class AudioLM(ABC):
@@ -68,12 +79,25 @@ class AudioLM(ABC):
     tokenizer: Any
     stop_ids: tuple[int, ...]
 
+    @classmethod
+    @abstractmethod
+    def load(cls, source: Path, dtype: torch.dtype, placement: Placement, settings: Mapping[str, str]) -> AudioLM:
+        """Load a checkpoint folder; safetensors only, no code from it.
+
+        Args:
+            placement: which devices hold it.
+            settings: values for all of the adapter's settings.
+
+        Raises:
+            UserError: the folder does not hold this model, whole, or the devices cannot.
+        """
+
     @abstractmethod
     def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
         """Audio rows [R, D] of one mono 16 kHz clip, in the decoder's dtype, ready to stand in for the placeholders.
 
         Raises:
-            ClipTooShort: the clip yields no row.
+            ClipUnfit: the clip yields no row, or is longer than the model hears.
         """
 
     @abstractmethod
@@ -99,12 +123,26 @@ class AudioLM(ABC):
         """The answer as text; special tokens are left out."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
+    def step(self, token_B: Tensor) -> Tensor:
+        """Input embeddings [B, D] of the tokens generated last."""
+        embedded_BD: Tensor = self.embedding(token_B)
+        return embedded_BD
+
     @property
     def device(self) -> torch.device:
-        """Where the token table lies: inputs go there."""
-        return next(self.embedding.parameters()).device
+        """Where the token table is read: inputs go there."""
+        return runs_on(self.embedding)
 
     @property
     def dtype(self) -> torch.dtype:
         """Compute dtype of the decoder."""
         return next(self.embedding.parameters()).dtype
+
+
+def runs_on(module: nn.Module) -> torch.device:
+    """Where `module` is executed; the weights of an offloaded one are placeholders between calls."""
+    for part in module.modules():
+        device = getattr(getattr(part, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return next(module.parameters()).device

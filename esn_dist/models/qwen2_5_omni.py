@@ -7,8 +7,7 @@ range on all three rotary axes, so the decoder is called directly and never thro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,13 +16,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
-from transformers.utils import logging
+from transformers import Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
-from esn_dist.models.audio_lm import EXCLUDED, AudioLM, ClipTooShort, Part, Prompt
+from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, runs_on
+from esn_dist.models.chat import chat_prompt, conversation
+from esn_dist.models.loading import load_tokenizer, load_transformers
+from esn_dist.models.placement import Placement
 
 HOP = 160  # samples per mel frame at 16 kHz
-TAIL = 640  # zeros after the clip: the last frame then sees silence, not the STFT's reflection
+# Zeros after the clip. The last frame then sees silence, not the STFT's reflection; and a product of few frames takes
+# another kernel, which rounds otherwise: 640 zeros left clips of under 0.1 s one bit away from the official features.
+TAIL = 3_200
 
 
 class Qwen25Omni(AudioLM):
@@ -31,57 +34,41 @@ class Qwen25Omni(AudioLM):
 
     settings: ClassVar = {"system_prompt": "You are a helpful assistant.", "order": "audio, text"}
 
-    def __init__(self, thinker: Any, tokenizer: Any, extractor: WhisperFeatureExtractor, system_prompt: str) -> None:
+    def __init__(self, thinker: Any, tokenizer: Any, extractor: Any, settings: Mapping[str, str] = settings) -> None:
+        self.thinker = thinker
         self.tower = thinker.model.audio_tower
         self.decoder = thinker.model.language_model
         self.head = thinker.lm_head
         self.embedding = thinker.model.language_model.embed_tokens
         self.tokenizer = tokenizer
         self.extractor = extractor
-        self.system_prompt = system_prompt
+        self.system_prompt, self.order = settings["system_prompt"], settings["order"]
         self.placeholder: int = thinker.config.audio_token_id
         self.stop_ids = tuple(tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"]))
-        self.special = frozenset(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)
 
     @classmethod
-    def load(
-        cls,
-        source: Path,
-        *,
-        dtype: torch.dtype,
-        device_map: dict[str, str | int],
-        system_prompt: str = settings["system_prompt"],
-    ) -> Qwen25Omni:
-        """Load a checkpoint folder; safetensors only, no remote code.
-
-        Args:
-            device_map: explicit map given to accelerate (`{"": "cpu"}`, `{"": 0}`, or per module); "auto" would do
-                nothing under a launcher's environment variables.
-        """
-        with _quiet():
-            loaded: Any = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
-                source, dtype=dtype, device_map=device_map, use_safetensors=True,
-                trust_remote_code=False, output_loading_info=True,
-            )  # fmt: skip
-        thinker, report = loaded
-        missing = [key for key in report["missing_keys"] if not key.startswith("model.visual.")]
-        if missing:
-            raise ValueError(f"{source}: weights are missing from the checkpoint: {', '.join(sorted(missing)[:5])} ...")
+    def load(cls, source: Path, dtype: torch.dtype, placement: Placement, settings: Mapping[str, str]) -> Qwen25Omni:
+        thinker = load_transformers(
+            Qwen2_5OmniThinkerForConditionalGeneration, source, dtype, placement, unneeded=("model.visual.",)
+        )
         del thinker.model.visual  # never used by audio-only prompts; frees 1.3 GB of the 7B model
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = load_tokenizer(source)
         extractor = WhisperFeatureExtractor.from_pretrained(source)
-        return cls(thinker.eval(), tokenizer, extractor, system_prompt)
+        return cls(thinker, tokenizer, extractor, settings)
 
     @torch.inference_mode()
     def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+        longest = self.extractor.chunk_length * self.extractor.sampling_rate
+        if len(wave_S) > longest:
+            seconds = len(wave_S) / self.extractor.sampling_rate
+            raise ClipTooLong(f"{seconds:.1f} s; the model hears {self.extractor.chunk_length} s at most")
         mel_MF = self.mel(wave_S)
         frames = mel_MF.shape[1]
         if audio_rows(frames) < 1:
             raise ClipTooShort(f"{len(wave_S)} samples give {frames} mel frames and no audio token")
-        weight = self.tower.conv1.weight
-        lens = torch.tensor([frames], device=weight.device)
+        lens = torch.tensor([frames], device=runs_on(self.tower))
         after_cnn = (lens - 1) // 2 + 1
-        output = self.tower(mel_MF.to(weight), feature_lens=lens, aftercnn_lens=after_cnn)
+        output = self.tower(mel_MF.to(lens.device, self.dtype), feature_lens=lens, aftercnn_lens=after_cnn)
         rows_RD: Tensor = output.last_hidden_state
         return rows_RD
 
@@ -95,30 +82,8 @@ class Qwen25Omni(AudioLM):
         return mel_MF
 
     def prompt(self, rows: int, text: str) -> Prompt:
-        conversation = [
-            {"role": "system", "content": [{"type": "text", "text": self.system_prompt}]},
-            {"role": "user", "content": [{"type": "audio", "audio": ""}, {"type": "text", "text": text}]},
-        ]
-        chat: str = self.tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-        ids = self.tokenizer.encode(chat, add_special_tokens=False)
-        at = ids.index(self.placeholder)
-        ids_L = np.array(ids[:at] + [self.placeholder] * rows + ids[at + 1 :], np.int64)
-        part_L = np.array([EXCLUDED if i in self.special else Part.TEXT for i in ids_L.tolist()], np.int8)
-        part_L[at : at + rows] = Part.AUDIO
-        return Prompt(ids_L, part_L)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its report of the vision weights that are meant to be absent."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.enable_progress_bar()
-        logging.set_verbosity(before)
+        messages = conversation(self.system_prompt, text, self.order)
+        return chat_prompt(self.tokenizer, messages, self.placeholder, rows)
 
 
 def audio_rows(frames: int) -> int:

@@ -6,18 +6,32 @@ import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from esn_dist.errors import UserError
+from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
 from esn_dist.models.audio_lm import AudioLM
+from esn_dist.models.kimi_audio.adapter import KimiAudio
+from esn_dist.models.kimi_audio.config import GLM
+from esn_dist.models.placement import GB, Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.sweep.words import known_models
 
-ADAPTERS: dict[str, type[Qwen25Omni]] = {"qwen2.5-omni": Qwen25Omni}
-DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.txt")  # never a pickle, never code
+ADAPTERS: dict[str, type[AudioLM]] = {
+    "qwen2.5-omni": Qwen25Omni,
+    "audio-flamingo-3": AudioFlamingo3,
+    "kimi-audio": KimiAudio,
+}
+# Never a pickle, never code.
+DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tiktoken.model")
+UNNEEDED = ("think/*", "audio_detokenizer/*", "vocoder/*")  # Flamingo's thinking adapter, Kimi's speech output
+# Repositories that a model's folder holds as a subfolder, at the revision that was looked at.
+COMPANIONS = {"kimi-audio": (GLM, "THUDM/glm-4-voice-tokenizer", "a5f2404e63c84e92f5238908e1706316324ebafa")}
 SAMPLES, SAMPLE_BYTES = 64, 65_536
 
 
@@ -44,14 +58,28 @@ def locate(spec: ModelSpec) -> Path:
 
 
 def _download(spec: ModelSpec, source: str) -> Path:
+    options: dict[str, Any] = {"allow_patterns": list(DOWNLOADED), "ignore_patterns": list(UNNEEDED)}
     try:
-        return Path(snapshot_download(source, revision=spec.revision, allow_patterns=list(DOWNLOADED)))
+        folder = Path(snapshot_download(source, revision=spec.revision, **options))
+        if companion := COMPANIONS.get(known_models()[spec.model]["adapter"]):
+            subfolder, repository, revision = companion
+            snapshot_download(repository, revision=revision, local_dir=folder / subfolder, **options)
+        return folder
+    except GatedRepoError:
+        raise UserError(
+            f"model {spec.name!r}: the repository is gated and this machine has no token that opens it", where=source,
+            fix="accept its terms on the hub, then `hf auth login`; or give a local folder as `source`",
+        ) from None  # fmt: skip
+    except RepositoryNotFoundError:
+        raise UserError(
+            f"model {spec.name!r}: neither a folder here nor a repository on the hub", where=source,
+            fix="give the path of a folder or the id OWNER/NAME as `source`",
+        ) from None  # fmt: skip
     except Exception as error:
         raise UserError(
-            f"model {spec.name!r}: cannot be had from the hub: {error}",
-            where=source,
-            fix="give a local folder as `source`, or log in with `hf auth login` where the repository is gated",
-        ) from None
+            f"model {spec.name!r}: cannot be had from the hub: {error}", where=source,
+            fix="give a local folder as `source`",
+        ) from None  # fmt: skip
 
 
 def fingerprint(folder: Path) -> str:
@@ -60,9 +88,9 @@ def fingerprint(folder: Path) -> str:
     A whole hash of a 7B checkpoint takes a minute; samples see every retraining and almost every damage.
     """
     total = hashlib.sha256()
-    for path in sorted(p for pattern in DOWNLOADED for p in folder.glob(pattern)):
+    for path in sorted(p for pattern in DOWNLOADED for p in folder.rglob(pattern)):
         size = path.stat().st_size
-        total.update(f"{path.name}:{size}".encode())
+        total.update(f"{path.relative_to(folder)}:{size}".encode())
         with path.open("rb") as file:
             if size <= SAMPLES * SAMPLE_BYTES:
                 total.update(file.read())
@@ -78,30 +106,26 @@ def dtype_of(spec: ModelSpec) -> str:
     return str(spec.dtype or known_models()[spec.model]["dtype"])
 
 
-def load(spec: ModelSpec, device: str) -> AudioLM:
-    """The model, placed whole on `device` ("cpu" or "cuda") by accelerate."""
-    if spec.gpus > 1:
-        raise UserError(f"model {spec.name!r}: sharding over {spec.gpus} GPUs is not built yet", fix="set gpus: 1")
-    return _adapter(spec).load(
-        locate(spec),
-        dtype=getattr(torch, dtype_of(spec)),
-        device_map={"": "cpu" if device == "cpu" else 0},
-        system_prompt=settings(spec)["system_prompt"],
-    )
+def load(spec: ModelSpec, device: Literal["cpu", "cuda"]) -> AudioLM:
+    """The model on `device`: over `spec.gpus` GPUs, with a rest offloaded where the spec allows it."""
+    memory = None if spec.memory is None else round(spec.memory * GB)
+    placement = Placement(device, spec.gpus if device == "cuda" else 1, spec.offload, memory)
+    return _adapter(spec).load(locate(spec), getattr(torch, dtype_of(spec)), placement, settings(spec))
 
 
 def settings(spec: ModelSpec) -> dict[str, str]:
     """What changes answers but not weights: the spec's choices over the adapter's defaults."""
-    own = {"system_prompt": spec.system_prompt} if spec.system_prompt is not None else {}
-    return {**_adapter(spec).settings, **own}
+    chosen = {"system_prompt": spec.system_prompt, "order": spec.order}
+    return {**_adapter(spec).settings, **{name: value for name, value in chosen.items() if value is not None}}
 
 
 def shape(folder: Path) -> tuple[int, int]:
     """Decoder layers and gates per layer, from the checkpoint's configuration alone."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    text = config.get("thinker_config", config)["text_config"]
+    whole = config.get("thinker_config", config)
+    text = whole.get("text_config", whole)
     return int(text["num_hidden_layers"]), int(text["intermediate_size"])
 
 
-def _adapter(spec: ModelSpec) -> type[Qwen25Omni]:
+def _adapter(spec: ModelSpec) -> type[AudioLM]:
     return ADAPTERS[known_models()[spec.model]["adapter"]]

@@ -28,8 +28,15 @@ class ModelSpec(Spec):
     revision: str | None = runtime(None, description="hub revision; the weights' fingerprint is what is checked")
     dtype: Literal["float32", "bfloat16", "float16"] | None = identity(None, description="default: the registered")
     system_prompt: str | None = identity(None, description="default: the adapter's")
+    order: Literal["audio, text", "text, audio"] | None = identity(
+        None, description="in a turn; default: the adapter's"
+    )
     device: Literal["auto", "cpu", "cuda"] = runtime("auto", description="auto: a GPU where Ray sees one")
     gpus: int = runtime(1, ge=1, description="GPUs per replica, where the device is cuda")
+    offload: Literal["cpu", "disk"] | None = runtime(
+        None, description="where weights go that do not fit; default: fail"
+    )
+    memory: float | None = runtime(None, gt=0, description="GB of weights per device at most; default: what is free")
 
     @model_validator(mode="before")
     @classmethod

@@ -133,3 +133,9 @@ def test_after_the_block_the_gate_is_as_before() -> None:
 def test_masks_of_another_model_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2, 3\) for gates of \(1, 3\)"):
         Mix([one_gate(3)], np.ones((5, 2, 3), bool), ALPHA, TAU)
+
+
+def test_experts_are_refused_by_name() -> None:
+    experts = Gate(0, nn.SiLU(), nn.ParameterDict({"down_proj": torch.zeros(2, 4, 3)}), experts=2)
+    with pytest.raises(TypeError, match="experts"):
+        Mix([experts], np.ones((2, 1, 6), bool), ALPHA, TAU)

@@ -20,7 +20,7 @@ from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import Prompt
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.tiny.architecture import SYSTEM, Size, build, feature_extractor, tokenizer
+from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
 
 EMOTIONS = ("anger", "joy", "neutral")
 SIZE = Size(hidden=32, layers=3, gates=48, audio_width=32, audio_layers=1, audio_ffn=32)
@@ -36,7 +36,7 @@ def model() -> Qwen25Omni:
         for weight in thinker.parameters():
             if weight.dim() > 1:
                 weight.copy_(torch.randn(weight.shape, generator=draw) * 0.2)
-    return Qwen25Omni(thinker, tokenizer(), feature_extractor(), SYSTEM)
+    return Qwen25Omni(thinker, tokenizer(), feature_extractor(), Qwen25Omni.settings)
 
 
 @pytest.fixture(scope="module")

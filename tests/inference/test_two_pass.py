@@ -15,7 +15,7 @@ from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.tiny.architecture import SYSTEM, Size, build, feature_extractor, tokenizer
+from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
 from esn_dist.task.answers import Outcome
 from esn_dist.task.prompt import option_order
 
@@ -34,7 +34,7 @@ def model() -> Qwen25Omni:
         for weight in thinker.parameters():
             if weight.dim() > 1:
                 weight.copy_(torch.randn(weight.shape, generator=draw) * 0.2)
-        made = Qwen25Omni(thinker, tokenizer(), feature_extractor(), SYSTEM)
+        made = Qwen25Omni(thinker, tokenizer(), feature_extractor(), Qwen25Omni.settings)
         thinker.lm_head.weight[list(made.number_tokens(3))] *= 3
     return made
 

@@ -1,0 +1,102 @@
+"""Kimi-Audio behind the protocol: an audio row is (E[code] + adaptor(feature)) · √2, and E[blank] is added everywhere.
+
+The order of the user's turn is text, then audio, as in the official demo: only then does the token follow that asks
+for an answer in text. There is no system role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from transformers import WhisperFeatureExtractor
+
+from esn_dist.errors import UserError
+from esn_dist.models.audio_lm import AudioLM, Prompt, runs_on
+from esn_dist.models.kimi_audio.audio import rows, segments, tokenizer_mel, whisper_mel
+from esn_dist.models.kimi_audio.config import WHISPER, KimiConfig, read_kimi
+from esn_dist.models.kimi_audio.prompt import merged, streams
+from esn_dist.models.kimi_audio.tokens import TextTokens
+from esn_dist.models.kimi_audio.weights import load_network, speech_tokenizer_folder
+from esn_dist.models.placement import Placement
+
+
+class KimiAudio(AudioLM):
+    """Adapter around a loaded `KimiNetwork`.
+
+    Args:
+        extractors: the speech tokenizer's and Whisper's.
+    """
+
+    settings: ClassVar = {"system_prompt": "", "order": "text, audio"}
+
+    def __init__(
+        self,
+        network: Any,
+        config: KimiConfig,
+        tokenizer: Any,
+        extractors: tuple[Any, Any],
+        settings: Mapping[str, str] = settings,
+    ) -> None:
+        if settings["system_prompt"]:
+            raise UserError("Kimi-Audio has no system role", expected="system_prompt: '' (the default)")
+        self.network, self.config = network, config
+        self.decoder, self.head, self.embedding = network.decoder, network.head, network.decoder.embed_tokens
+        self.tokenizer = tokenizer
+        self.extractors = extractors
+        self.order = settings["order"]
+        self.stop_ids = (config.specials.text_end,)
+
+    @classmethod
+    def load(cls, source: Path, dtype: torch.dtype, placement: Placement, settings: Mapping[str, str]) -> KimiAudio:
+        glm = speech_tokenizer_folder(source)
+        config = read_kimi(source, glm)
+        tokenizer = TextTokens(source, config.specials.base)
+        extractors = tuple(WhisperFeatureExtractor.from_pretrained(place) for place in (glm, source / WHISPER))
+        network = load_network(config, source, glm, dtype, placement)
+        return cls(network, config, tokenizer, (extractors[0], extractors[1]), settings)
+
+    @torch.inference_mode()
+    def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+        codes_R = self.codes(wave_S)
+        token_RD = self.embedding((codes_R + self.config.audio_offset).to(self.device))
+        heard_RD = self.network.adaptor(self.features(wave_S).to(runs_on(self.network.adaptor))).to(token_RD)
+        # The root is taken in the compute dtype, as officially: 1.4140625 in bfloat16.
+        rows_RD: Tensor = (token_RD + heard_RD) * torch.tensor(2.0, dtype=self.dtype, device=token_RD.device).sqrt()
+        return rows_RD
+
+    def codes(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+        """Discrete codes [R] of a clip."""
+        mel_SMF, valid_SF = tokenizer_mel(self.extractors[0], segments(wave_S))
+        device = runs_on(self.network.speech_tokenizer)
+        codes_R: Tensor = self.network.codes(mel_SMF.to(device), valid_SF.to(device))
+        return codes_R
+
+    def features(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+        """Continuous features [R, 5120] of a clip, as many as codes."""
+        device = runs_on(self.network.whisper)
+        return torch.cat([
+            self.network.features(whisper_mel(self.extractors[1], piece).to(device, self.dtype), rows(len(piece)))
+            for piece in segments(wave_S)
+        ])  # fmt: skip
+
+    def prompt(self, rows: int, text: str) -> Prompt:
+        heard = [self.config.audio_offset] * rows  # stand-ins: their embeddings are overwritten by the audio rows
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        return merged(self.config.specials, streams(self.config.specials, ids, heard, self.order))
+
+    @torch.inference_mode()
+    def embed(self, prompt: Prompt, rows_RD: Tensor) -> Tensor:
+        return super().embed(prompt, rows_RD) + self._blank_D()
+
+    def step(self, token_B: Tensor) -> Tensor:
+        return super().step(token_B) + self._blank_D()
+
+    def _blank_D(self) -> Tensor:
+        blank_D: Tensor = self.embedding(torch.tensor(self.config.specials.blank, device=self.device))
+        return blank_D

@@ -1,0 +1,82 @@
+"""Where a model's weights go: whole on one device, over k GPUs, or with a rest offloaded; always as an explicit map.
+
+The map is made here from sizes, because `device_map="auto"` does nothing but warn under a launcher's environment
+variables. Deterministic: the same model, dtype and memory give the same map. Knows nothing of any model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psutil
+import torch
+from accelerate import infer_auto_device_map
+from accelerate.utils import compute_module_sizes, get_balanced_memory
+
+from esn_dist.errors import UserError
+
+GB = 10**9
+ACTIVATIONS = 0.1  # share of a GPU's free memory that weights leave to activations and caches
+DeviceMap = dict[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What may hold the weights.
+
+    Attributes:
+        device: where the work is done.
+        gpus: GPUs that share one replica.
+        offload: where weights go that the devices have no room for; None: they must fit.
+        memory: bytes of weights per device at most; default: what is free.
+    """
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    gpus: int = 1
+    offload: Literal["cpu", "disk"] | None = None
+    memory: int | None = None
+
+    def device_map(self, skeleton: Any, dtype: torch.dtype) -> DeviceMap:
+        """The device of each part of a model that exists on the meta device only.
+
+        Raises:
+            UserError: it does not fit; says how much is needed and what to set.
+        """
+        room = self._room()
+        needed = int(compute_module_sizes(skeleton, dtype=dtype)[""])
+        if not self.offload and needed > sum(room.values()):
+            raise self._too_little(needed, sum(room.values()), dtype)
+        if len(room) == 1 and not self.offload:
+            return {"": next(iter(room))}
+        unsplit = sorted(skeleton._no_split_modules or ())
+        if self.gpus > 1 and not self.offload:
+            room = get_balanced_memory(skeleton, dict(room), unsplit, dtype)
+        if self.offload == "cpu" and self.device == "cuda":
+            room["cpu"] = psutil.virtual_memory().available
+        placed: DeviceMap = infer_auto_device_map(skeleton, dict(room), unsplit, dtype)
+        if "disk" in placed.values() and self.offload != "disk":
+            raise self._too_little(needed, sum(room.values()), dtype)
+        return placed
+
+    def _room(self) -> dict[int | str, int]:
+        """Bytes that each working device offers to weights."""
+        if self.device == "cpu":
+            return {"cpu": self.memory or psutil.virtual_memory().available}
+        if self.memory:
+            return dict.fromkeys(range(self.gpus), self.memory)
+        if self.gpus > torch.cuda.device_count():
+            raise UserError(
+                f"{self.gpus} GPUs per replica are asked for and this process sees {torch.cuda.device_count()}",
+                fix="set gpus to what one machine has, or device: cpu",
+            )
+        return {i: int(torch.cuda.mem_get_info(i)[0] * (1 - ACTIVATIONS)) for i in range(self.gpus)}
+
+    def _too_little(self, needed: int, room: int, dtype: torch.dtype) -> UserError:
+        ways = ["dtype: bfloat16"] if dtype == torch.float32 else []
+        ways += [f"gpus: {self.gpus + 1} or more", "offload: cpu"] if self.device == "cuda" else []
+        return UserError(
+            f"the weights need {needed / GB:.1f} GB in {str(dtype).removeprefix('torch.')} "
+            f"and {self.device} has {room / GB:.1f} GB for them",
+            fix=f"set {', or '.join([*ways, 'offload: disk'])}",
+        )

@@ -1,0 +1,61 @@
+"""The feature cache: what comes back is what went in, bit for bit, or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from esn_dist.inference.features import FeatureCache
+
+CLIPS = ["a1", "b2", "c3"]
+
+
+def rows(dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    torch.manual_seed(0)
+    return [torch.randn(n, 6).to(dtype) for n in (3, 1, 7)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_block_comes_back_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
+    cache = FeatureCache(tmp_path, "m" * 64)
+    cache.save(CLIPS, rows(dtype))
+    loaded = cache.load(CLIPS)
+    assert loaded is not None
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(loaded, rows(dtype), strict=True))
+
+
+def test_another_model_another_order_and_another_clip_miss(tmp_path: Path) -> None:
+    FeatureCache(tmp_path, "m" * 64).save(CLIPS, rows())
+    assert FeatureCache(tmp_path, "n" * 64).load(CLIPS) is None
+    assert FeatureCache(tmp_path, "m" * 64).load(CLIPS[::-1]) is None
+    assert FeatureCache(tmp_path, "m" * 64).load([*CLIPS[:2], "d4"]) is None
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_a_truncated_file_is_the_same_as_none(tmp_path: Path, keep: int) -> None:
+    cache = FeatureCache(tmp_path, "m" * 64)
+    cache.save(CLIPS, rows())
+    (path,) = tmp_path.rglob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:keep])
+    assert cache.load(CLIPS) is None
+
+
+def test_a_flipped_bit_is_the_same_as_none_and_saving_again_mends_it(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, "m" * 64)
+    cache.save(CLIPS, rows())
+    (path,) = tmp_path.rglob("*.safetensors")
+    damaged = bytearray(path.read_bytes())
+    damaged[-5] ^= 1
+    path.write_bytes(damaged)
+    assert cache.load(CLIPS) is None
+    cache.save(CLIPS, rows())
+    assert cache.load(CLIPS) is not None
+
+
+def test_two_writers_of_one_block_leave_one_file_and_no_scraps(tmp_path: Path) -> None:
+    for _ in range(2):
+        FeatureCache(tmp_path, "m" * 64).save(CLIPS, rows())
+    assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 1

@@ -1,0 +1,179 @@
+"""Audio Flamingo 3: inputs equal the official processor's bit for bit, answers equal `generate`'s."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    AudioFlamingo3Config,
+    AudioFlamingo3ForConditionalGeneration,
+    AudioFlamingo3Processor,
+    WhisperFeatureExtractor,
+)
+
+from esn_dist.errors import UserError
+from esn_dist.gates.find import find_gates
+from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
+from esn_dist.models.audio_lm import EXCLUDED, ClipTooLong, ClipTooShort, Part
+from esn_dist.models.placement import Placement
+from esn_dist.task.prompt import question
+
+# From 30 ms to 34 s; 480160 samples end in a window of one frame, which adds no token.
+LENGTHS = (480, 16_000, 16_001, 37_920, 480_000, 480_160, 544_000)
+TEXT = question(["anger", "joy", "neutral"])
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<sound>"]
+# As on the hub: a default system prompt, and the marker before the text wherever the clip stands in the list.
+TEMPLATE = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'audio' %}<sound>{% endif %}{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tools: Any) -> Any:
+    return tools.byte_tokenizer(SPECIALS, TEMPLATE, "<|endoftext|>", "<|im_end|>")
+
+
+@pytest.fixture(scope="module")
+def flamingo(tools: Any, tokenizer: Any) -> AudioFlamingo3:
+    torch.manual_seed(0)
+    model = AudioFlamingo3ForConditionalGeneration(config(tokenizer)).eval()
+    tools.redraw(model, 1)
+    return AudioFlamingo3(model, tokenizer, extractor())
+
+
+def config(tokenizer: Any) -> Any:
+    return AudioFlamingo3Config(
+        audio_config={
+            "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32,
+            "max_source_positions": 1500, "num_mel_bins": 128,
+        },
+        text_config={
+            "model_type": "qwen2", "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64,
+            "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 0,
+            "eos_token_id": 2,
+        },
+        audio_token_id=SPECIALS.index("<sound>"),
+    )  # fmt: skip
+
+
+def extractor() -> Any:
+    return WhisperFeatureExtractor(feature_size=128, return_attention_mask=True)
+
+
+@pytest.fixture(scope="module")
+def official(tools: Any, tokenizer: Any) -> Any:
+    """The official processor's inputs of one clip and question."""
+    processor: Any = AudioFlamingo3Processor(extractor(), tokenizer, chat_template=TEMPLATE)
+
+    def inputs(samples: int, text: str) -> dict[str, Tensor]:
+        content = [{"type": "text", "text": text}, {"type": "audio", "audio": tools.wave(samples)}]
+        return dict(
+            processor.apply_chat_template(
+                [{"role": "user", "content": content}], tokenize=True, add_generation_prompt=True, return_dict=True
+            )
+        )
+
+    return inputs
+
+
+@pytest.mark.parametrize("samples", LENGTHS)
+def test_ids_mel_and_mask_equal_the_official_processors(
+    flamingo: AudioFlamingo3, official: Any, tools: Any, samples: int
+) -> None:
+    theirs = official(samples, TEXT)
+    mel_WMF, mask_WF = flamingo.mel(tools.wave(samples))
+    assert torch.equal(mel_WMF, theirs["input_features"])
+    assert torch.equal(mask_WF.bool(), theirs["input_features_mask"].bool())
+    prompt = flamingo.prompt(len(flamingo.encode(tools.wave(samples))), TEXT)
+    assert prompt.ids_L.tolist() == theirs["input_ids"][0].tolist()
+
+
+@pytest.mark.parametrize(("samples", "rows"), [(16_000, 25), (37_920, 59), (480_160, 750), (544_000, 850)])
+def test_a_second_has_25_audio_tokens(flamingo: AudioFlamingo3, tools: Any, samples: int, rows: int) -> None:
+    assert len(flamingo.encode(tools.wave(samples))) == rows
+
+
+def test_batched_cached_audio_gives_the_logits_and_the_answers_of_generate_on_single_items(
+    flamingo: AudioFlamingo3, official: Any, tools: Any
+) -> None:
+    texts = [TEXT, "Why?", question(["sadness", "joy", "anger", "surprise", "neutral"])]
+    items = [(samples, texts[i % 3]) for i, samples in enumerate(LENGTHS)]
+    tools.assert_equals_generate(flamingo, flamingo.model, official, items)
+
+
+def test_the_clip_stands_before_the_question_and_another_order_is_refused(
+    flamingo: AudioFlamingo3, tokenizer: Any
+) -> None:
+    prompt = flamingo.prompt(2, "Which?")
+    assert tokenizer.decode(prompt.ids_L.tolist()) == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\n<sound><sound>Which?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    special = np.isin(prompt.ids_L, [0, 1, 2])
+    assert (prompt.part_L[special] == EXCLUDED).all() and (prompt.part_L[~special] != EXCLUDED).all()
+    assert (prompt.part_L == Part.AUDIO).sum() == 2
+    with pytest.raises(UserError, match="clip first"):
+        AudioFlamingo3(flamingo.model, tokenizer, extractor(), {**AudioFlamingo3.settings, "order": "text, audio"})
+
+
+@pytest.mark.parametrize("samples", [160, 320])
+def test_a_clip_without_any_audio_token_is_refused_by_name(flamingo: AudioFlamingo3, tools: Any, samples: int) -> None:
+    with pytest.raises(ClipTooShort, match=f"{samples} samples"):
+        flamingo.encode(tools.wave(samples))
+
+
+def test_a_clip_that_the_official_processor_would_cut_is_refused(flamingo: AudioFlamingo3) -> None:
+    with pytest.raises(ClipTooLong, match="hears 600 s at most"):
+        flamingo.encode(np.zeros(600 * 16_000 + 1, np.float32))
+
+
+def test_the_hubs_sampling_and_repetition_penalty_change_no_answer(
+    flamingo: AudioFlamingo3, official: Any, tools: Any
+) -> None:
+    """The hub's generation_config samples at T = 0.7 with a penalty of 1.05; nothing here reads it."""
+    kept = flamingo.model.generation_config
+    flamingo.model.generation_config = type(kept)(do_sample=True, temperature=0.7, top_k=20, repetition_penalty=1.05)
+    try:
+        sampled = tools.assert_equals_generate(flamingo, flamingo.model, official, [(16_000, TEXT), (37_920, "Why?")])
+    finally:
+        flamingo.model.generation_config = kept
+    assert sampled == tools.assert_equals_generate(
+        flamingo, flamingo.model, official, [(16_000, TEXT), (37_920, "Why?")]
+    )
+
+
+def test_a_saved_folder_loads_under_the_hubs_key_names(
+    flamingo: AudioFlamingo3, tokenizer: Any, tools: Any, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    flamingo.model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    extractor().save_pretrained(tmp_path)
+    names = load_file(tmp_path / "model.safetensors")
+    assert "language_model.model.layers.0.mlp.gate_proj.weight" in names
+    assert "language_model.lm_head.weight" in names
+    loaded = AudioFlamingo3.load(tmp_path, torch.float32, Placement(), AudioFlamingo3.settings)
+    assert torch.equal(loaded.encode(tools.wave(16_000)), flamingo.encode(tools.wave(16_000)))
+    assert [g.width for g in find_gates(loaded.decoder)] == [64, 64, 64]
+
+
+def test_a_bfloat16_model_takes_float32_audio(
+    flamingo: AudioFlamingo3, tokenizer: Any, tools: Any, tmp_path: Path
+) -> None:
+    """transformers' own forward raises on it in the first convolution."""
+    flamingo.model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    extractor().save_pretrained(tmp_path)
+    half = AudioFlamingo3.load(tmp_path, torch.bfloat16, Placement(), AudioFlamingo3.settings)
+    assert half.encode(tools.wave(16_000)).dtype == torch.bfloat16
