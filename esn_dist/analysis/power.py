@@ -39,9 +39,9 @@ def power(utterances: int, effect: float, flipped: float, level: float = 0.05) -
 
 
 def utterances_needed(effect: float, flipped: float, *, target: float = 0.8, level: float = 0.05) -> int:
-    """The fewest utterances whose power reaches `target`.
+    """A number of utterances whose power reaches `target` while that of one fewer does not, found by bisection.
 
-    Power rises in saw-teeth (the test is discrete): slightly more utterances than this can have slightly less.
+    Power rises in saw-teeth (the test is discrete), so a few numbers about this one may reach the target or miss it.
 
     Raises:
         UserError: impossible arguments, or more than a million utterances.
@@ -58,9 +58,7 @@ def utterances_needed(effect: float, flipped: float, *, target: float = 0.8, lev
     while upper - lower > 1:
         middle = (lower + upper) // 2
         lower, upper = (lower, middle) if power(middle, effect, flipped, level) >= target else (middle, upper)
-    # The saw-teeth may hide a smaller number just below what bisection found.
-    below = range(max(1, upper - max(20, upper // 10)), upper)
-    return next((count for count in below if power(count, effect, flipped, level) >= target), upper)
+    return upper
 
 
 @lru_cache(maxsize=8)
