@@ -177,6 +177,11 @@ def read_model(folder: StoreFolder, model: str) -> dict[str, Any] | None:
     return zarr.open_group(path, mode="r").attrs.asdict() if (path / "zarr.json").is_file() else None
 
 
+def read_corpus(folder: StoreFolder, corpus: str) -> dict[str, Any]:
+    """A corpus's attributes: emotions, and the identity of its spec."""
+    return zarr.open_group(_existing(folder, corpus_group(corpus)), mode="r").attrs.asdict()
+
+
 def describe(folder: StoreFolder) -> Description:
     """Everything but the data; fast. Raises `UserError` where there is no store, or one of a newer version."""
     folder.require()
