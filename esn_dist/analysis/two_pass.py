@@ -32,7 +32,11 @@ def with_two_pass(answers: xr.Dataset) -> xr.Dataset:
     families = [family for group in steering for family in _families(trials, group)]
     if not families:
         return answers
-    return xr.concat([answers, *(_cell(answers, trials, family) for family in families)], "cell")
+    added = [_cell(answers, trials, family) for family in families]
+    # What has no cell dimension (the option numbers, the labels) is the same in all and stays as it is.
+    return xr.concat(
+        [answers, *added], "cell", data_vars="minimal", coords="minimal", compat="override", join="override"
+    )
 
 
 def second_pass(trials: Trials, steered: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

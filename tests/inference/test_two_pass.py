@@ -74,6 +74,7 @@ class Sweep:
                 "answer": (("cell", "utterance"), np.stack([c.answer for c in cells])),
                 "outcome": (("cell", "utterance"), np.stack([c.outcome for c in cells])),
                 "logprob": (("cell", "utterance", "emotion"), np.stack([c.logprob for c in cells])),
+                "option_number": (("utterance", "emotion"), [[o.index(e) + 1 for e in EMOTIONS] for o in self.orders]),
             },
             coords={
                 **{name: ("cell", values) for name, values in words.items()},
