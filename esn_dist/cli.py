@@ -1,4 +1,4 @@
-"""The door: `esn-dist plan | corpora | run | status | report`, each with `--json`, good help, honest exit codes.
+"""The door: `esn-dist plan | corpora | run | status | report | power | masks`, with good help and honest exit codes.
 
 A light install (no torch, no Ray) offers all but `run`, which says what to install. Everything heavy is
 imported by the command that needs it, so that `plan` answers at once.
@@ -26,6 +26,9 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, epilog=EPILOG,
     help="Find emotion-sensitive neurons in audio-language models and test them by intervention.",
 )  # fmt: skip
+
+masks = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Share a sweep's masks.", epilog=EPILOG)
+app.add_typer(masks, name="masks")
 
 SweepFile = Annotated[Path, typer.Argument(metavar="SWEEP.yaml", help="What to run, e.g. configs/quickstart.yaml.")]
 StoreArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="A sweep's folder, e.g. store/quickstart.")]
@@ -209,6 +212,48 @@ def _effects(folder: Path) -> tuple[list[Any], list[Any]]:
             fix=f"esn-dist status {folder}",
         )  # fmt: skip
     return summarise(datasets), baselines(datasets)
+
+
+@app.command(epilog=EPILOG)
+@_mendable
+def power(
+    effect: Annotated[float, typer.Option(help="Change of accuracy to find, in percentage points, e.g. -2.")],
+    flipped: Annotated[float | None, typer.Option(help="Share of answers that change at all, e.g. 0.1.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Take the shares from this sweep's cells instead.")] = None,
+    target: Annotated[float, typer.Option(help="Chance to find it.")] = 0.8,
+    level: Annotated[float, typer.Option(help="Of the test.")] = 0.05,
+    tests: Annotated[int, typer.Option(min=1, help="Size of the family of tests (Bonferroni).")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Say how many utterances an effect needs, by the power of the exact McNemar test.
+
+    Example: esn-dist power --effect -2 --flipped 0.1
+    """
+    from esn_dist.report.power import power_rows, power_text
+
+    rows = power_rows(effect, flipped, store, target=target, level=level / tests)
+    typer.echo(json.dumps(rows, indent=1) if as_json else power_text(rows, effect, target, level, tests))
+
+
+@masks.command("export", epilog=EPILOG)
+@_mendable
+def masks_export(
+    folder: StoreArgument,
+    out: Annotated[Path, typer.Option(help="File to write, e.g. masks.json.")],
+    model: Annotated[str | None, typer.Option(help="Default: the only one.")] = None,
+    selector: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
+    corpus: Annotated[list[str] | None, typer.Option(help="Only masks from these corpora.")] = None,
+    emotion: Annotated[list[str] | None, typer.Option(help="Only masks of these emotions.")] = None,
+) -> None:
+    """Write a sweep's masks as a small JSON file that can be shared and cited.
+
+    Example: esn-dist masks export store/quickstart --selector ConAct --out conact.json
+    """
+    from esn_dist.api import open_sweep
+
+    wanted = {"selector": selector, "source_corpus": corpus, "source_emotion": emotion}
+    written = open_sweep(folder).export_masks(out, model=model, **{k: v for k, v in wanted.items() if v})
+    typer.echo(f"{written} masks in {out}")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import esn_dist
 
 HOUSE = Path(esn_dist.__file__).parent
 FLOOR = {"errors": 0, "seeds": 0, "store": 1, "sweep": 2, "corpora": 3, "task": 4, "selection": 5, "gates": 6}
-FLOOR |= {"models": 7, "inference": 8, "cluster": 9, "analysis": 10, "report": 11, "cli": 12, "__main__": 13}
-LIGHT = {"errors", "seeds", "store", "sweep", "corpora", "task", "selection", "analysis", "report"}
+FLOOR |= {"models": 7, "inference": 8, "cluster": 9, "analysis": 10, "report": 11, "api": 12, "cli": 13, "__main__": 14}
+LIGHT = {"errors", "seeds", "store", "sweep", "corpora", "task", "selection", "analysis", "report", "api"}
 HEAVY = {"torch", "ray", "transformers", "accelerate", "safetensors", "tokenizers", "huggingface_hub", "parselmouth"}
 
 

@@ -40,6 +40,7 @@ class EffectRow:
         utterances: evaluation utterances of each cell.
         missing: pairs left out because the answer or its baseline is none (the next three, there or in the baseline).
         not_written, unreadable, non_finite: such outcomes in the cells of this row.
+        tau, identification_size, parts: as in `Condition`; for the macro mean no one size holds.
     """
 
     model: str
@@ -75,6 +76,9 @@ class EffectRow:
     not_written: int
     unreadable: int
     non_finite: int
+    tau: float = 0.0
+    identification_size: int = -1
+    parts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +180,17 @@ def _effect(trials: Trials, group: Group, sample: Resample, margin: Floats) -> _
 
 
 def _macro_rows(model: str, corpora: dict[str, list[_Effect]]) -> Iterable[EffectRow]:
-    """Masks of each corpus's own (and RND) averaged over the corpora that have them, where these are two or more."""
-    alike: dict[Condition, list[_Effect]] = {}
+    """Masks of each corpus's own (and RND) averaged over the corpora that have them, where these are two or more.
+
+    Corpora differ in how many utterances they can identify with: of several sizes a corpus's largest stands for it.
+    """
+    alike: dict[Condition, dict[str, _Effect]] = {}
     for corpus, effects in corpora.items():
-        for effect in effects:
+        for effect in sorted(effects, key=lambda e: e.condition.identification_size or np.inf):  # 0: all there are
             if effect.condition.source_corpus in ("", corpus):
-                alike.setdefault(replace(effect.condition, source_corpus=""), []).append(effect)
-    return [_row(model, ALL, effects) for effects in alike.values() if len(effects) > 1]
+                condition = replace(effect.condition, source_corpus="", identification_size=-1)
+                alike.setdefault(condition, {})[corpus] = effect
+    return [_row(model, ALL, list(effects.values())) for effects in alike.values() if len(effects) > 1]
 
 
 def _row(model: str, corpus: str, effects: Sequence[_Effect]) -> EffectRow:
@@ -204,6 +212,9 @@ def _row(model: str, corpus: str, effects: Sequence[_Effect]) -> EffectRow:
         *estimate(np.mean([effect.margin.across for effect in effects], axis=0)),
         *estimate(np.mean([effect.source_rate for effect in effects], axis=0)),
         _defined(float(np.mean([effect.invalid_rate for effect in effects]))),
+        tau=condition.tau,
+        identification_size=condition.identification_size if len(effects) == 1 else -1,
+        parts=condition.parts,
         **{name: sum(effect.counts[name] for effect in effects) for name in effects[0].counts},
     )
 

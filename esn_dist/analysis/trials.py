@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,21 @@ from esn_dist.task.answers import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What one effect is about; its cells differ only in source emotion, or in the seed of their mask."""
+    """What one effect is about; its cells differ only in source emotion, or in the seed of their mask.
+
+    Attributes:
+        tau: temperature of mix; 0 where there is none.
+        identification_size, parts: of the masks; −1 and "" where they rest on no counts.
+    """
 
     selector: str
     intervention: str
     alpha: float
     fraction: float
     source_corpus: str
+    tau: float = 0.0
+    identification_size: int = -1
+    parts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +124,18 @@ def read_trials(answers: xr.Dataset) -> Trials:
 
 def _groups(answers: xr.Dataset, baseline: int) -> tuple[Group, ...]:
     shared = [_texts(answers, name) for name in ("selector", "intervention", "source_corpus")]
+    sizes, parts = _column(answers, "identification_size", -1), _column(answers, "parts", "")
+    taus = np.nan_to_num(_column(answers, "tau", 0.0))
     sources, seeds = _texts(answers, "source_emotion"), [int(seed) for seed in answers["mask_seed"].values]
     members: dict[Condition, list[int]] = {}
     for cell in range(answers.sizes["cell"]):
         selector, intervention, source_corpus = (texts[cell] for texts in shared)
         alpha, fraction = float(answers["alpha"].values[cell]), float(answers["fraction"].values[cell])
         if cell != baseline:
-            condition = Condition(selector, intervention, alpha, fraction, source_corpus)
+            identified = int(sizes[cell]), str(parts[cell])
+            condition = Condition(
+                selector, intervention, alpha, fraction, source_corpus, float(taus[cell]), *identified
+            )
             members.setdefault(condition, []).append(cell)
     return tuple(_group(condition, cells, sources, seeds) for condition, cells in members.items())
 
@@ -132,6 +146,11 @@ def _group(condition: Condition, cells: Sequence[int], sources: Sequence[str], s
     if len(set(meanings)) < len(meanings):
         raise ValueError(f"two cells of {condition} have the same source emotion and seed")
     return Group(condition, tuple(ordered), tuple(s for s, _ in meanings), tuple(n for _, n in meanings))
+
+
+def _column(answers: xr.Dataset, name: str, absent: object) -> npt.NDArray[Any]:
+    """A coordinate of the cells, or `absent` everywhere."""
+    return answers[name].values if name in answers.coords else np.full(answers.sizes["cell"], absent)
 
 
 def _texts(answers: xr.Dataset, name: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -23,18 +22,18 @@ from esn_dist.cluster.pool import Died, Failed, Finished, Pool
 from esn_dist.cluster.prepare import prepare_corpus, prepare_model, prepare_root
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.provenance import recorded
+from esn_dist.cluster.rounds import next_round
 from esn_dist.cluster.schedule import Schedule
-from esn_dist.cluster.select import Selection
+from esn_dist.cluster.select import Selection, mask_keys
 from esn_dist.cluster.stages import Stages
 from esn_dist.errors import UserError
 from esn_dist.store.done import done_units, publish, sweep_orphans
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
-from esn_dist.store.read import read_masks
-from esn_dist.sweep.plan import MaskKey, Plan, plan
+from esn_dist.sweep.keys import Cell
+from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import SelectUnit
-from esn_dist.sweep.words import Selector
 
 POLL = 0.5  # seconds between two looks at signals and the progress display
 DEATHS = 3  # actors in a row that die without finishing a unit: the fault is not the unit's
@@ -70,7 +69,6 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
     assert sweep.store
     folder = StoreFolder(sweep.store)
     folder.root.mkdir(parents=True, exist_ok=True)
-    planned = plan(sweep)
     result = Result()
     with Lock(folder.lock) as lease, recorded(folder, text):
         prepare_root(sweep, folder)
@@ -83,8 +81,13 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
                         stoppable = partial(_report_or_stop, report, result)
                         corpora[spec.name] = prepare_corpus(sweep, spec, folder, workers=size, progress=stoppable)
             for model in sweep.models:
-                if not result.interrupted:
-                    _Run(sweep, planned, model, corpora, folder, lease, size, progress, result).go()
+                found: dict[str, tuple[Cell, ...]] = {}
+                while not result.interrupted:
+                    _Run(sweep, plan(sweep, found), model, corpora, folder, lease, size, progress, result).go()
+                    new = next_round(sweep, plan(sweep, found), folder, model.name)
+                    if not new or result.left:
+                        break
+                    found = {name: (*found.get(name, ()), *new.get(name, ())) for name in {*found, *new}}
     return result
 
 
@@ -122,11 +125,12 @@ class _Run:
         self.job = Job(
             folder.root, sweep.cache, model, weights, profile, corpora, sweep.seed, sweep.max_new_tokens, lease.token
         )
-        self.masks = _mask_keys(folder, model.name)
+        self.masks = mask_keys(folder, model.name)
         self.selection = Selection(folder, model.name, emotions, caps, sweep.seed)
         self.schedule = Schedule(done_units(folder))
         wanted = [cell.id for cell in planned.cells if cell.model == model.name]
-        self.stages = Stages(model.name, corpora, self.masks, wanted, caps, folder, self.schedule)
+        masks = planned.masks_of(model.name)
+        self.stages = Stages(model.name, corpora, self.masks, wanted, masks, caps, folder, self.schedule)
         self.lease, self.folder, self.model = lease, folder, model
 
     def go(self) -> None:
@@ -192,23 +196,6 @@ class _Run:
         self.schedule.finish(id)
         self.stages.finished(id)
         self.result.finished += 1
-
-
-def _mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:
-    """Every mask of the store's table, those of older plans included, as what it means."""
-    table = read_masks(folder, model)
-    keys = {}
-    for row, id in enumerate(table.id):
-        size: int | str = table.identification_size[row]
-        random = table.selector[row] == Selector.RND
-        key = MaskKey(
-            model, Selector(table.selector[row]), Decimal(repr(table.fraction[row])), table.source_corpus[row],
-            table.source_emotion[row], table.mask_seed[row],
-            size="" if random else "auto" if size == 0 else size,
-            parts=tuple(p for p in table.parts[row].split("+") if p),
-        )  # fmt: skip
-        keys[id] = key
-    return keys
 
 
 def _device(model: ModelSpec) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from esn_dist.cluster.job import CorpusItems, Job
 from esn_dist.cluster.questions import Questions, Rows
+from esn_dist.cluster.select import mask_keys
 from esn_dist.corpora.audio import AudioError, decode_clip
 from esn_dist.corpora.utterance import Clip
 from esn_dist.gates.find import find_gates
+from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.features import FeatureCache
 from esn_dist.models.audio_lm import ClipUnfit
@@ -24,9 +27,10 @@ from esn_dist.models.registry import load
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells, read_member
-from esn_dist.store.tables import SHARD_ROWS
+from esn_dist.store.tables import SHARD_ROWS, CellTable
 from esn_dist.store.write import write_answers, write_counts
 from esn_dist.sweep.units import ENCODE_BLOCK, AnswerUnit, EncodeUnit, IdentifyUnit, Unit
+from esn_dist.sweep.words import InterventionType
 from esn_dist.task.prompt import option_order
 
 
@@ -90,21 +94,27 @@ class Executor:
             self._evaluation = (unit.corpus, questions)
         table = read_cells(self.folder, unit.model, unit.corpus)
         cells = table.take(table.named()[id] for id in unit.cells)
-        conditions = zip(cells.mask, cells.alpha, strict=True)
-        results = [self._under(mask, alpha, self._evaluation[1]) for mask, alpha in conditions]
+        results = [self._under(cells, row, self._evaluation[1]) for row in range(len(cells))]
         return write_answers(
             self.folder, unit.model, unit.corpus, unit.rows,
             answer=np.stack([r.answer for r in results]), outcome=np.stack([r.outcome for r in results]),
             logprob=np.stack([r.logprob for r in results]), text=[r.text for r in results],
         )  # fmt: skip
 
-    def _under(self, mask: str, alpha: float, questions: Questions) -> Rows:
-        """All questions, with the gates of `mask` multiplied by 1 + alpha; no mask is the baseline."""
+    def _under(self, cells: CellTable, row: int, questions: Questions) -> Rows:
+        """All questions under the intervention of one cell; a cell without a mask is the baseline."""
+        mask, alpha, tokens = cells.mask[row], cells.alpha[row], self.job.max_new_tokens
         if not mask:
-            return questions.ask(self.job.max_new_tokens)
-        member_LN = read_member(self.folder, self.job.model.name, mask)
-        with scaled(self.gates, member_LN, 1.0 + alpha, self.job.profile.scaling):
-            return questions.ask(self.job.max_new_tokens)
+            return questions.ask(tokens)
+        if cells.intervention[row] == InterventionType.MIX:
+            single = mask_keys(self.folder, self.job.model.name)[mask].single
+            member_ELN = np.stack([self._member(key.id) for key in single])
+            return questions.ask(tokens, mix=Mix(self.gates, member_ELN, alpha, cells.tau[row]))
+        with scaled(self.gates, self._member(mask), 1.0 + alpha, self.job.profile.scaling):
+            return questions.ask(tokens)
+
+    def _member(self, mask: str) -> npt.NDArray[np.bool_]:
+        return read_member(self.folder, self.job.model.name, mask)
 
     def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int]) -> Questions:
         """The questions of `rows`, each of which holds an utterance."""

@@ -23,7 +23,8 @@ from esn_dist.store.folder import StoreFolder, corpus_group
 from esn_dist.store.read import read_model, read_set_aside, read_utterances
 from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
 from esn_dist.sweep.corpus_spec import CorpusSpec
-from esn_dist.sweep.plan import Cell, MaskKey, Plan
+from esn_dist.sweep.keys import AND, Cell, MaskKey
+from esn_dist.sweep.plan import Plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import cells_per_block
 from esn_dist.task.prompt import CLOSING, LEAD, option_order
@@ -164,7 +165,8 @@ def _mask_table(masks: Sequence[MaskKey], neurons: int) -> MaskTable:
         [
             (
                 m.id, str(m.selector), m.corpus, m.emotion, float(m.fraction), m.seed,
-                m.size if isinstance(m.size, int) else 0, "+".join(m.parts), budget(m.fraction, neurons),
+                m.size if isinstance(m.size, int) else 0, AND.join(m.parts),
+                budget(m.fraction, neurons) * len(m.single),
             )
             for m in masks
         ]
@@ -176,10 +178,10 @@ def _cell_table(cells: Sequence[Cell]) -> CellTable:
 
 
 def _cell_row(cell: Cell) -> tuple[Any, ...]:
-    mask = cell.mask
+    mask, nan = cell.mask, float("nan")
     if mask is None:
-        return (cell.id, str(cell.intervention), "", "", "", float("nan"), -1, "", cell.alpha)
+        return (cell.id, str(cell.intervention), "", "", "", nan, -1, "", cell.alpha, nan)
     return (
-        cell.id, str(cell.intervention), str(mask.selector), mask.corpus, mask.emotion,
-        float(mask.fraction), mask.seed, mask.id, cell.alpha,
+        cell.id, str(cell.intervention), str(mask.selector), mask.corpus, cell.source_emotion,
+        float(mask.fraction), mask.seed, mask.id, cell.alpha, nan if cell.tau is None else cell.tau,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import Gate
+from esn_dist.gates.mix import Mix
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import compose, pad
 from esn_dist.models.audio_lm import AudioLM
@@ -81,13 +82,14 @@ class Questions:
             for group in groups
         ]
 
-    def ask(self, max_new_tokens: int, counted: Sequence[Gate] | None = None) -> Rows:
-        """Answer every batch with the gates as they are; with counts of the gates `counted`."""
+    def ask(self, max_new_tokens: int, counted: Sequence[Gate] | None = None, mix: Mix | None = None) -> Rows:
+        """Answer every batch with the gates as they are, or under `mix`; with counts of the gates `counted`."""
         rows = self._blank(counted)
         for at, batch in self.batches:
             counter = Counter(counted, len(at), len(PARTS)) if counted else None
-            with counter.attached() if counter else nullcontext():
-                said = answer(self.model, batch, self.options_nE[at], max_new_tokens, counter)
+            watcher = counter or mix
+            with watcher.attached() if watcher else nullcontext():
+                said = answer(self.model, batch, self.options_nE[at], max_new_tokens, watcher)
             self._read(rows, at, said)
             if counter and rows.K is not None and rows.T is not None:
                 rows.K[at], rows.T[at] = counter.result()

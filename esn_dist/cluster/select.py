@@ -5,22 +5,26 @@ Knows nothing of Ray; NumPy and the store only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from functools import lru_cache
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from esn_dist.selection.firing import Firing, accumulate, identify
-from esn_dist.selection.masks import budget, random_mask, top
+from esn_dist.selection.firing import Block, Firing, Identification, accumulate, identify, pooled
+from esn_dist.selection.masks import budget, random_like, random_mask, top
 from esn_dist.selection.selectors import SELECTORS, Scores
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, open_counts, read_masks, read_model
 from esn_dist.store.schema import PARTS
 from esn_dist.store.write import write_masks
-from esn_dist.sweep.plan import MaskKey
+from esn_dist.sweep.keys import AND, MaskKey
 from esn_dist.sweep.words import Selector
 from esn_dist.task.answers import Outcome
+
+Size = int | str  # a number, "auto", or "" for what rests on no corpus
 
 
 class Selection:
@@ -47,29 +51,66 @@ class Selection:
         Raises:
             NothingIdentified: an emotion has no correctly answered utterance, so the mask cannot exist.
         """
+        singles = [self._single(single) for single in mask.single]
+        member_LN = np.logical_or.reduce([member_LN for member_LN, _ in singles])
+        row = self.rows[mask.id]
+        return write_masks(
+            self.folder, self.model, slice(row, row + 1), member=member_LN[None], identified=np.array([singles[0][1]])
+        )
+
+    def _single(self, mask: MaskKey) -> tuple[npt.NDArray[np.bool_], int]:
+        """member[layer, neuron] of one emotion (or of none: RND), and utterances per emotion that it rests on."""
         layers, width = self.shape
         members = budget(mask.fraction, layers * width)
         if mask.selector is Selector.RND:
-            member_LN, used = random_mask(layers, width, members, self.seed, self.model, mask.seed), 0
-        else:
-            scores_ELN, used = self._scores(mask.selector, mask.corpus, mask.size, mask.parts)
-            emotion = self.emotions[mask.corpus].index(mask.emotion)
-            member_LN = top(scores_ELN[[emotion]], members)[0]
-        row = self.rows[mask.id]
-        return write_masks(
-            self.folder, self.model, slice(row, row + 1), member=member_LN[None], identified=np.array([used])
-        )
+            stand_in = (mask.emotion,) if mask.emotion else ()
+            return random_mask(layers, width, members, self.seed, self.model, mask.seed, *stand_in), 0
+        scores_ELN, used = self._scores(mask.selector.like or mask.selector, mask.corpus, mask.size, mask.parts)
+        member_LN = top(scores_ELN[[self._emotions(mask.sources).index(mask.emotion)]], members)[0]
+        if mask.selector.like:
+            member_LN = random_like(member_LN, self.seed, self.model, mask.seed, mask.selector, mask.emotion)
+        return member_LN, used
 
-    def _score(self, selector: Selector, corpus: str, size: int | str, parts: tuple[str, ...]) -> tuple[Scores, int]:
-        firing, used = self._firing(corpus, size, parts)
+    def _emotions(self, corpora: Sequence[str]) -> tuple[str, ...]:
+        """What all of `corpora` share, in the first one's order."""
+        first, *others = (self.emotions[corpus] for corpus in corpora)
+        return tuple(emotion for emotion in first if all(emotion in other for other in others))
+
+    def _score(self, selector: Selector, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Scores, int]:
+        firing, used = self._firing(corpora, size, parts)
         return SELECTORS[selector](firing), used
 
-    def _fire(self, corpus: str, size: int | str, parts: tuple[str, ...]) -> tuple[Firing, int]:
+    def _fire(self, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Firing, int]:
+        """Over several corpora each gives the same number of utterances of each emotion, so that none outweighs."""
+        names = corpora.split(AND)
+        common: Size = min((self._identified(names, name, size).size for name in names), default=0)
+        chosen = {name: self._identified(names, name, common) for name in names}
+        at = [PARTS.index(part) for part in parts]
+        firings = [accumulate(chosen[name], self._blocks(name), at) for name in names]
+        return pooled(firings), sum(c.size for c in chosen.values())
+
+    def _identified(self, names: Sequence[str], corpus: str, size: Size) -> Identification:
         _, labels, correct = correctly_answered(self.folder, self.model, corpus)
-        emotions = self.emotions[corpus]
-        chosen = identify(labels, correct, emotions, size=size, cap=self.caps[corpus])  # type: ignore[arg-type]
-        blocks = ((block.K, block.T) for block in count_blocks(self.folder, self.model, corpus))
-        return accumulate(chosen, blocks, [PARTS.index(part) for part in parts]), chosen.size
+        wanted = cast("int | Literal['auto']", size)
+        return identify(labels, correct, self._emotions(names), size=wanted, cap=self.caps[corpus])
+
+    def _blocks(self, corpus: str) -> Iterator[Block]:
+        return ((block.K, block.T) for block in count_blocks(self.folder, self.model, corpus))
+
+
+def mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:
+    """Every mask of the store's table, those of older plans included, by id, as what it means."""
+    table = read_masks(folder, model)
+    keys = {}
+    for id, row in table.named().items():
+        size: Size = table.identification_size[row]
+        keys[id] = MaskKey(
+            model, Selector(table.selector[row]), Decimal(repr(table.fraction[row])), table.source_corpus[row],
+            table.source_emotion[row], table.mask_seed[row],
+            size="" if not table.source_corpus[row] else "auto" if size == 0 else size,
+            parts=tuple(p for p in table.parts[row].split(AND) if p),
+        )  # fmt: skip
+    return keys
 
 
 def correctly_answered(

@@ -13,8 +13,8 @@ from esn_dist.cluster.schedule import Schedule
 from esn_dist.cluster.select import correctly_answered
 from esn_dist.store.folder import StoreFolder, answers_group
 from esn_dist.store.read import read_cells
-from esn_dist.store.tables import SHARD_ROWS
-from esn_dist.sweep.plan import MaskKey
+from esn_dist.store.tables import SHARD_ROWS, CellTable
+from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.units import (
     AnswerUnit,
     EmotionPool,
@@ -26,6 +26,7 @@ from esn_dist.sweep.units import (
     identify_units,
     next_round,
 )
+from esn_dist.sweep.words import InterventionType
 
 
 class Identification:
@@ -74,6 +75,7 @@ class Stages:
     Args:
         masks: every mask in the store's table, by id.
         wanted: ids of the plan's cells; a block of the store with none of them is not run.
+        selected: the plan's masks, those included that no cell needs.
         caps: correctly answered utterances per emotion, by corpus.
     """
 
@@ -83,6 +85,7 @@ class Stages:
         corpora: dict[str, CorpusItems],
         masks: dict[str, MaskKey],
         wanted: Iterable[str],
+        selected: Iterable[MaskKey],
         caps: dict[str, int],
         folder: StoreFolder,
         schedule: Schedule,
@@ -91,16 +94,14 @@ class Stages:
         self.wanted = set(wanted)
         self._identification: dict[str, Identification] = {}
         self._round: dict[str, set[str]] = {}
-        needed = [masks[id] for corpus in corpora.values() for id in self._add_answers(corpus)]
-        self._of_source: dict[str, list[MaskKey]] = {}
-        for mask in dict.fromkeys(needed):
-            self._of_source.setdefault(mask.corpus, []).append(mask)
-        for source, of_source in self._of_source.items():
+        self._identified: set[str] = set()
+        in_blocks = [masks[id] for corpus in corpora.values() for id in self._add_answers(corpus)]
+        self._waiting = list(dict.fromkeys((*in_blocks, *selected)))
+        self._select()
+        for source in dict.fromkeys(source for mask in self._waiting for source in mask.sources):
             if source in corpora:
                 self._identification[source] = Identification(folder, model, corpora[source], caps[source])
                 self._advance(source)
-            elif not source:
-                self._select(of_source)
 
     def finished(self, id: str) -> None:
         """Unit `id` is done; where it ended a round, the next one (or the selection) is added."""
@@ -117,7 +118,8 @@ class Stages:
         while not left:
             units = self._identification[corpus].next_round()
             if not units:
-                self._select(self._of_source[corpus])
+                self._identified.add(corpus)
+                self._select()
                 break
             for unit in units:
                 encode = [EncodeUnit(self.model, corpus, "identification", shard) for shard in unit.shards]
@@ -126,8 +128,15 @@ class Stages:
             left = {unit.id for unit in units} - self.schedule.done
         self._round[corpus] = left
 
-    def _select(self, masks: Iterable[MaskKey]) -> None:
-        self._add_all(SelectUnit(self.model, mask.id) for mask in masks)
+    def _select(self) -> None:
+        """Add the selection of every waiting mask whose corpora are identified; RND has none to wait for."""
+        waiting: list[MaskKey] = []
+        for mask in self._waiting:
+            if self._identified.issuperset(mask.sources):
+                self._add_all([SelectUnit(self.model, mask.id)])
+            else:
+                waiting.append(mask)
+        self._waiting = waiting
 
     def _add_answers(self, corpus: CorpusItems) -> list[str]:
         """Blocks of the cell axis that hold a wanted cell; a block's other cells, of older plans, come along.
@@ -147,12 +156,18 @@ class Stages:
             stop = min(start + block, len(table))
             ids = tuple(id for id in table.id[start:stop] if id)
             if self.wanted & set(ids):
-                masks = [id for id in table.mask[start:stop] if id]
+                masks = [id for row in range(start, stop) for id in self._masks_of(table, row)]
                 needs: list[EncodeUnit | SelectUnit] = [*encode, *(SelectUnit(self.model, id) for id in masks)]
                 self._add_all(encode)
                 self.schedule.add(AnswerUnit(self.model, corpus.name, start, stop, ids), [unit.id for unit in needs])
                 needed += masks
         return needed
+
+    def _masks_of(self, table: CellTable, row: int) -> tuple[str, ...]:
+        """Ids of the masks of a stored cell: mix weighs those of single emotions, the others have one or none."""
+        mask = table.mask[row]
+        mix = table.intervention[row] == InterventionType.MIX
+        return (mask, *(single.id for single in self.masks[mask].single)) if mix else (mask,) if mask else ()
 
     def _add_all(self, units: Iterable[EncodeUnit | SelectUnit]) -> None:
         for unit in units:

@@ -7,7 +7,7 @@ prefill is the fast path; a decode step masks the padding. Batched equals single
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from esn_dist.gates.count import Counter
 from esn_dist.inference.batches import Batch
 from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part
 
@@ -35,20 +34,27 @@ class Answers:
     finite_B: npt.NDArray[np.bool_]
 
 
+class Watcher(Protocol):
+    """Whoever must know what the coming forward call is fed: a counter of gates, or Mix."""
+
+    def see(self, part_BL: Tensor) -> None:
+        """The part of each position; `EXCLUDED` on special tokens, padding, and rows whose answer is over."""
+
+
 @torch.inference_mode()
 def answer(
-    model: AudioLM, batch: Batch, options_BO: Tensor, max_new_tokens: int, counter: Counter | None = None
+    model: AudioLM, batch: Batch, options_BO: Tensor, max_new_tokens: int, watcher: Watcher | None = None
 ) -> Answers:
     """Answer `batch` greedily with at most `max_new_tokens` tokens each.
 
     Args:
         options_BO: token ids whose log-probabilities at the first answer position are wanted.
-        counter: counts the positions fed to the decoder; a token that was generated last, or a stop token, never was.
+        watcher: told of the positions fed to the decoder; a token that was generated last, or a stop token, never was.
     """
     device = batch.length_B.device
     cache = DynamicCache()
-    if counter:
-        counter.see(batch.part_BL)
+    if watcher:
+        watcher.see(batch.part_BL)
     hidden_BLD = _decoder(model, cache, batch.embedded_BLD)
     rows = torch.arange(len(batch.length_B), device=device)
     logits_BV = model.head(hidden_BLD[rows, batch.length_B - 1]).float().to(device)
@@ -62,8 +68,8 @@ def answer(
     for step in range(max_new_tokens - 1):
         if not running_B.any():
             break
-        if counter:
-            counter.see(torch.where(running_B, int(Part.GENERATED), EXCLUDED)[:, None])
+        if watcher:
+            watcher.see(torch.where(running_B, int(Part.GENERATED), EXCLUDED)[:, None])
         mask_BL = torch.cat([mask_BL, mask_BL.new_ones(len(mask_BL), 1)], dim=1)
         position_B1 = (batch.length_B + step)[:, None]
         hidden_B1D = _decoder(model, cache, model.step(token_B)[:, None], mask_BL, position_B1)

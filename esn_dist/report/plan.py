@@ -18,8 +18,11 @@ def plan_text(forecast: Forecast) -> str:
     """The forecast for a person, one line per study, corpus and total."""
     lines = [f"sweep {forecast.sweep}", "", "studies"]
     for s in forecast.studies:
-        shared = f", {s.shared} of them shared with a study above" if s.shared else ""
-        lines.append(f"  {s.name}: {s.cells:,} cells, {s.answers:,} answers{shared}")
+        shared = f" ({s.shared:,} cells shared with {', '.join(s.shared_with)})" if s.shared else ""
+        lines.append(f"  {s.name}: {s.cells:,} cells, {s.masks:,} masks, {s.answers:,} answers{shared}")
+        hours = _hours(s.hours) if s.cells > s.shared else "no GPU-hours"
+        later = f"; then up to {s.later:,} more cells, round by round" if s.later else ""
+        lines.append(f"    adds {hours}, {decimal(s.bytes)}{later}")
     lines += ["", "corpora"]
     for c in forecast.corpora:
         pool = "all the rest" if c.candidates is None else f"up to {c.candidates:,}"
@@ -31,7 +34,17 @@ def plan_text(forecast: Forecast) -> str:
         "",
         f"cells    {forecast.cells:,}, with {forecast.masks:,} masks",
         f"answers  {forecast.answers:,}, and {asked} for identification",
+        f"hours    {_hours(forecast.hours)}{_unmeasured(forecast.unmeasured)}; identification not included",
         f"units    {units}",
         f"store    {size}",
     ]
     return "\n".join(lines)
+
+
+def _hours(hours: dict[str, float]) -> str:
+    """Hours of one device each; an hour that nobody can know is not a number."""
+    return " or ".join(f"{n:.1f} hours of {device}" for device, n in hours.items()) or "unknown GPU-hours"
+
+
+def _unmeasured(models: tuple[str, ...]) -> str:
+    return f" (no rate was measured for {', '.join(models)})" if models else ""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import EffectRow
+from esn_dist.analysis.trials import Condition
 from esn_dist.sweep.words import InterventionType
 
 
@@ -69,7 +70,7 @@ def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
     for row in rows:
         transfer = row.source_corpus if row.source_corpus != row.corpus else ""
         halves = cells.setdefault((row.model, row.corpus, row.fraction, transfer), {})
-        halves.setdefault(_title(row), []).append(row)
+        halves.setdefault(intervention_title(row.intervention, row.alpha), []).append(row)
     return [
         EffectTable(*key, tuple(Half(title, tuple(columns)) for title, columns in halves.items()))
         for key, halves in cells.items()
@@ -81,8 +82,16 @@ def json_rows(rows: Sequence[EffectRow]) -> list[dict[str, object]]:
     return [asdict(row) for row in rows]
 
 
-def _title(row: EffectRow) -> str:
-    if row.intervention == InterventionType.DEACTIVATE:
+def intervention_title(intervention: str, alpha: float) -> str:
+    """`Deactivation`, or `Targeted steering, α = 0.3`."""
+    if intervention == InterventionType.DEACTIVATE:
         return "Deactivation"
-    name = "Targeted steering" if row.intervention == InterventionType.STEER else row.intervention
-    return f"{name}, α = {row.alpha:g}"
+    name = "Targeted steering" if intervention == InterventionType.STEER else intervention
+    return f"{name}, α = {alpha:g}"
+
+
+def condition_title(condition: Condition) -> str:
+    """`Deactivation, ConAct, r = 10 %, masks from studio`."""
+    masks = f", masks from {condition.source_corpus}" if condition.source_corpus else ""
+    title = intervention_title(condition.intervention, condition.alpha)
+    return f"{title}, {condition.selector}, r = {100 * condition.fraction:g} %{masks}"

@@ -133,6 +133,14 @@ def accumulate(chosen: Identification, blocks: Iterable[Block], parts: Sequence[
     return Firing(chosen.emotions, sums, positions)
 
 
+def pooled(firings: Sequence[Firing]) -> Firing:
+    """Counts of several corpora as one: K and T summed over `firings`, which have the same emotions and gates."""
+    if len({firing.emotions for firing in firings}) != 1:
+        raise ValueError(f"firings of different emotions: {[firing.emotions for firing in firings]}")
+    K, T = sum(firing.K for firing in firings), sum(firing.T for firing in firings)
+    return Firing(firings[0].emotions, np.asarray(K), np.asarray(T))
+
+
 def _refuse_empty(emotions: Sequence[str], counts: Sequence[int], lack: str, fix: str) -> None:
     empty = [emotion for emotion, count in zip(emotions, counts, strict=True) if not count]
     if empty:

@@ -75,3 +75,19 @@ def random_mask(layers: int, width: int, budget: int, *seed: Part) -> npt.NDArra
     mask = np.zeros(layers * width, np.bool_)
     mask[np.argsort(draws, kind="stable")[:budget]] = True
     return mask.reshape(layers, width)
+
+
+def random_like(member: npt.NDArray[np.bool_], *seed: Part) -> npt.NDArray[np.bool_]:
+    """Layer-matched RND: in every layer as many neurons as `member` has there, uniform within the layer.
+
+    Args:
+        member: member[layer, neuron] of the mask that is matched.
+        seed: what the draw is hashed from.
+
+    Returns:
+        mask[layer, neuron]
+    """
+    draws = generator("layer-matched RND mask", *seed).random(member.size).reshape(member.shape)
+    rank = np.argsort(np.argsort(draws, axis=1, kind="stable"), axis=1, kind="stable")
+    mask: npt.NDArray[np.bool_] = rank < member.sum(axis=1, keepdims=True)
+    return mask

@@ -1,4 +1,4 @@
-"""The paper's selectors (eqs. 1-7): firing statistics in, one score per emotion and neuron out.
+"""The paper's selectors (eqs. 1-7) and variants: firing statistics in, one score per emotion and neuron out.
 
 A score is higher where a neuron is chosen earlier, and -inf where it must never be chosen. Whatever decides between
 neurons (who fires most, shared maxima, zero deviations, equal scores) is computed from the integers K and T, because
@@ -17,6 +17,7 @@ from esn_dist.selection.firing import Firing
 
 Scores = npt.NDArray[np.float64]
 DIGITS = 12  # significant digits that rank; what lies below is rounding, not evidence
+PERCENTILE = 0.95  # of all firing probabilities: `filter_rate` and `activation_bar_ratio` of LAPE's original
 
 
 def lap(firing: Firing) -> Scores:
@@ -36,16 +37,23 @@ def lape(firing: Firing) -> Scores:
     Returns:
         scores[emotion, layer, neuron]
     """
-    P = firing.probability
     owner = owners(firing)
-    total = P.sum(axis=0)
-    share = np.divide(P, total, out=np.zeros_like(P), where=total > 0)
-    others = np.where(owner, 0.0, share)
-    rest = others.sum(axis=0)
-    # log(own share) as log1p(-rest): near a single-emotion gate, log itself would lose the digits that rank.
-    own_log = np.log1p(-rest, out=np.zeros_like(rest), where=rest < 1)
-    entropy = -(1 - rest) * own_log - (others * _log(others)).sum(axis=0)
-    return _ranked(np.broadcast_to(-entropy, P.shape), eligible=owner)
+    return _ranked(np.broadcast_to(-_entropy(firing, owner), firing.K.shape), eligible=owner)
+
+
+def lape_filtered(firing: Firing) -> Scores:
+    """LAPE with the filters of its original (Tang et al. 2024): only gates that fire often for an emotion belong to it.
+
+    A gate belongs to every emotion for which its P lies above the 95th percentile of all P (of all gates and emotions);
+    the lowest entropies rank first. Without the filter the lowest entropies are those of gates that almost never fire.
+
+    Returns:
+        scores[emotion, layer, neuron]
+    """
+    P = firing.probability
+    bar = np.partition(P.ravel(), round(PERCENTILE * P.size) - 1)[round(PERCENTILE * P.size) - 1]
+    entropy = _entropy(firing, owners(firing))
+    return _ranked(np.broadcast_to(-entropy, P.shape), eligible=bar < P)
 
 
 def mad(firing: Firing) -> Scores:
@@ -81,7 +89,13 @@ def conact(firing: Firing) -> Scores:
     return _ranked(scores, eligible=owners(firing))
 
 
-SELECTORS: dict[str, Callable[[Firing], Scores]] = {"LAP": lap, "LAPE": lape, "MAD": mad, "ConAct": conact}
+SELECTORS: dict[str, Callable[[Firing], Scores]] = {
+    "LAP": lap,
+    "LAPE": lape,
+    "MAD": mad,
+    "ConAct": conact,
+    "LAPE-filtered": lape_filtered,
+}
 
 
 def owners(firing: Firing) -> npt.NDArray[np.bool_]:
@@ -93,6 +107,19 @@ def owners(firing: Firing) -> npt.NDArray[np.bool_]:
             if a != b:
                 owner[a] &= K[a] * T[b] > K[b] * T[a]
     return owner
+
+
+def _entropy(firing: Firing, owner: npt.NDArray[np.bool_]) -> Scores:
+    """entropy[layer, neuron] in nats of P normalised over emotions; 0 for a silent gate."""
+    P = firing.probability
+    total = P.sum(axis=0)
+    share = np.divide(P, total, out=np.zeros_like(P), where=total > 0)
+    others = np.where(owner, 0.0, share)
+    rest = others.sum(axis=0)
+    # log(own share) as log1p(-rest): near a single-emotion gate, log itself would lose the digits that rank.
+    own_log = np.log1p(-rest, out=np.zeros_like(rest), where=owner.any(axis=0) & (rest < 1))
+    entropy: Scores = -(1 - rest) * own_log - (others * _log(others)).sum(axis=0)
+    return entropy
 
 
 def _ranked(scores: Scores, *, eligible: npt.NDArray[np.bool_]) -> Scores:

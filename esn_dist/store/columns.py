@@ -14,7 +14,7 @@ import numpy.typing as npt
 import zarr
 
 from esn_dist.store.schema import GROWING_ID_WIDTH, Array, array_name, column_arrays, open_array
-from esn_dist.store.tables import Table
+from esn_dist.store.tables import PAD, Table
 from esn_dist.store.texts import decode_texts, encode_texts, text_width
 
 AnyTable = TypeVar("AnyTable", bound=Table)
@@ -54,9 +54,23 @@ def read_columns(path: Path, table: type[AnyTable]) -> AnyTable:
 
     Where a killed growth left columns of different lengths, the shortest counts: the others hold pad rows there.
     """
-    arrays = {name: open_array(path / array_name(table, name)) for name in table.columns}
+    absent = missing_columns(path, table)
+    arrays = {name: open_array(path / array_name(table, name)) for name in table.columns if name not in absent}
     rows = min(array.shape[0] for array in arrays.values())
-    return table(**{name: _decoded(array, table.columns[name], rows) for name, array in arrays.items()})
+    pads = {name: (PAD[table.columns[name]],) * rows for name in absent}
+    return table(**pads, **{name: _decoded(array, table.columns[name], rows) for name, array in arrays.items()})
+
+
+def missing_columns(path: Path, table: type[Table]) -> tuple[str, ...]:
+    """Columns that this table did not have yet when the store was made."""
+    return tuple(name for name in sorted(table.added) if not (path / array_name(table, name)).is_dir())
+
+
+def create_missing_columns(group: zarr.Group, table: type[Table], names: Sequence[str], rows: int) -> None:
+    """Make the columns `names` of a growing table inside `group`, with a pad in each of `rows` rows."""
+    for spec in column_arrays(table, rows, {"id": GROWING_ID_WIDTH}, dict.fromkeys(table.columns, ()), 0):
+        if spec.name in names:
+            spec.create(group)[:] = spec.fill
 
 
 def new_categories(stored: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:

@@ -185,8 +185,8 @@ def _group_attributes(table: Table, emotions: Sequence[str]) -> dict[str, Any]:
 
 
 def _coordinates(table: type[Table]) -> dict[str, Any]:
-    """CF's way to tell xarray which arrays are coordinates."""
-    names = (f"{table.dim}_id" if name == "id" else name for name in table.columns)
+    """CF's way to tell xarray which arrays are coordinates. Attributes never change, so added columns are not named."""
+    names = (f"{table.dim}_id" if name == "id" else name for name in table.columns if name not in table.added)
     return {"coordinates": " ".join(name for name in names if name != "option_number")}
 
 

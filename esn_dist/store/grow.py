@@ -6,12 +6,24 @@ the next growth. Finished chunks of data are never touched. Knows nothing of wha
 
 from __future__ import annotations
 
+import os
+import shutil
+import uuid
 from pathlib import Path
 from typing import TypeVar
 
+import zarr
+
 from esn_dist.errors import UserError
-from esn_dist.store.columns import categories_of, new_categories, read_columns, write_columns
-from esn_dist.store.disk import files_under, sync_files
+from esn_dist.store.columns import (
+    categories_of,
+    create_missing_columns,
+    missing_columns,
+    new_categories,
+    read_columns,
+    write_columns,
+)
+from esn_dist.store.disk import files_under, sync, sync_files
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.schema import Array, array_name, dims_of, open_array
 from esn_dist.store.tables import Table, row_differences
@@ -25,6 +37,7 @@ def grow(folder: StoreFolder, group: str, wanted: AnyTable, block: int) -> AnyTa
     Raises `UserError` where an id is stored with another content.
     """
     path = folder.data / group
+    _add_missing_columns(folder, path, type(wanted))
     stored = read_columns(path, type(wanted))
     _refuse_changed_rows(folder, group, stored, wanted)
     known = stored.named()
@@ -50,6 +63,18 @@ def _refuse_changed_rows(folder: StoreFolder, group: str, stored: AnyTable, want
                 expected="ids that keep their meaning",
                 fix="start a new store with another --store folder",
             )
+
+
+def _add_missing_columns(folder: StoreFolder, path: Path, table: type[Table]) -> None:
+    """Columns that the store's table lacks, made aside and renamed into place at the length of the others."""
+    for name in missing_columns(path, table):
+        staged = folder.staging / uuid.uuid4().hex
+        rows = _longest(path, table.dim)
+        create_missing_columns(zarr.create_group(staged, zarr_format=3), table, [name], rows)
+        sync_files(files_under(staged), staged)
+        os.rename(staged / array_name(table, name), path / array_name(table, name))
+        sync(path)
+        shutil.rmtree(staged)
 
 
 def _longest(path: Path, dim: str) -> int:

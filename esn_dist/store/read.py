@@ -49,6 +49,8 @@ class Description:
 def open_answers(folder: StoreFolder, model: str, corpus: str, *, complete: bool = False) -> xr.Dataset:
     """answer[cell, utterance], outcome, logprob[cell, utterance, emotion], option_number[utterance, emotion].
 
+    Beside the cells' own columns stand their masks' `identification_size` (0: as many as all emotions have; -1: none
+    was identified) and `parts`.
     Cells not written yet have outcome 0 everywhere; `complete=True` leaves out every cell with any such answer.
     """
     path = _existing(folder, answers_group(model, corpus))
@@ -65,7 +67,12 @@ def open_answers(folder: StoreFolder, model: str, corpus: str, *, complete: bool
     options = np.array(numbers, dtype=np.uint8).reshape(len(labels), len(emotions))
     return xr.Dataset(
         {**variables, "option_number": (("utterance", "emotion"), options)},
-        coords={**_coordinates(cells), **_coordinates(labels), "emotion": list(emotions)},
+        coords={
+            **_coordinates(cells),
+            **_mask_coordinates(read_masks(folder, model), cells),
+            **_coordinates(labels),
+            "emotion": list(emotions),
+        },
         attrs={"model": model, "corpus": corpus},
     )
 
@@ -170,6 +177,11 @@ def read_model(folder: StoreFolder, model: str) -> dict[str, Any] | None:
     return zarr.open_group(path, mode="r").attrs.asdict() if (path / "zarr.json").is_file() else None
 
 
+def read_corpus(folder: StoreFolder, corpus: str) -> dict[str, Any]:
+    """A corpus's attributes: emotions, and the identity of its spec."""
+    return zarr.open_group(_existing(folder, corpus_group(corpus)), mode="r").attrs.asdict()
+
+
 def describe(folder: StoreFolder) -> Description:
     """Everything but the data; fast. Raises `UserError` where there is no store, or one of a newer version."""
     folder.require()
@@ -240,6 +252,16 @@ def _named(table: Table) -> Positions:
 
 def _strings(values: tuple[str, ...]) -> npt.NDArray[Any]:
     return np.array(values, dtype=np.str_)
+
+
+def _mask_coordinates(masks: MaskTable, cells: CellTable) -> dict[str, Any]:
+    """How each cell's mask was identified."""
+    row, identified = masks.named(), [-1] * len(cells)
+    parts = [""] * len(cells)
+    for cell, mask in enumerate(cells.mask):
+        if mask in row and masks.source_corpus[row[mask]]:
+            identified[cell], parts[cell] = masks.identification_size[row[mask]], masks.parts[row[mask]]
+    return {"identification_size": ("cell", np.array(identified, np.int64)), "parts": ("cell", _strings(tuple(parts)))}
 
 
 def _coordinates(table: Table) -> dict[str, Any]:

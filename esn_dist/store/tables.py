@@ -19,10 +19,15 @@ SHARD_ROWS = 32
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns of equal length; `dim` is the dimension they lie on, `columns` says how each is stored."""
+    """Columns of equal length; `dim` is the dimension they lie on, `columns` says how each is stored.
+
+    A store that was made before one of the columns `added` has none of it: every row reads as a pad there, and the
+    column is made when the store grows.
+    """
 
     dim: ClassVar[str]
     columns: ClassVar[Mapping[str, ColumnType]]
+    added: ClassVar[frozenset[str]] = frozenset()
 
     id: tuple[str, ...]
 
@@ -121,7 +126,8 @@ class SetAsideTable(Table):
 class CellTable(Table):
     """Cells of one model on one evaluation corpus; `mask` is the id of a mask of that model.
 
-    Baseline: selector "", fraction nan, mask_seed -1, mask "", alpha 0.
+    Baseline: selector "", fraction nan, mask_seed -1, mask "", alpha 0. `source_emotion` joins two by "+" in the co-
+    types, and is "" where a cell commits to none (RND, mix, union). `tau` is mix's; nan elsewhere.
     """
 
     dim: ClassVar[str] = "cell"
@@ -135,7 +141,9 @@ class CellTable(Table):
         "mask_seed": "int",
         "mask": "text",
         "alpha": "float",
+        "tau": "float",
     }
+    added: ClassVar[frozenset[str]] = frozenset({"tau"})
 
     intervention: tuple[str, ...]
     selector: tuple[str, ...]
@@ -145,14 +153,16 @@ class CellTable(Table):
     mask_seed: tuple[int, ...]
     mask: tuple[str, ...]
     alpha: tuple[float, ...]
+    tau: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MaskTable(Table):
     """ESN masks of one model; `budget` is the number of neurons that the fraction allows.
 
-    `identification_size` is the number of utterances per emotion that was asked for (0: as many as all emotions have);
-    `parts` are the positions whose counts are summed, joined by "+".
+    `source_emotion` and `source_corpus` join several by "+": the union of these emotions' masks, from counts pooled
+    over these corpora. `identification_size` is the number of utterances per emotion that was asked for (0: as many as
+    all emotions have); `parts` are the positions whose counts are summed, joined by "+".
     """
 
     dim: ClassVar[str] = "mask"

@@ -1,21 +1,27 @@
-"""What a sweep would cost before anything runs: cells, answers, units and bytes, from the spec alone.
+"""What a sweep would cost before anything runs: cells, answers, hours, units and bytes, from the spec alone.
 
 Set sizes are what the spec asks for and the corpus has: by its index where the caller looked at it, else by published
-counts, else unknown; each says which. Looks itself at no corpus and no model.
+counts, else unknown; each says which. Hours come from measured rates that are shipped with their dates (`rates.yaml`),
+or are unknown. Looks itself at no corpus and no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 from esn_dist.store.schema import PARTS
 from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.corpus_spec import CorpusSpec
-from esn_dist.sweep.plan import plan
+from esn_dist.sweep.keys import Cell, MaskKey
+from esn_dist.sweep.plan import Plan, plan
+from esn_dist.sweep.rates import known_rates
+from esn_dist.sweep.search import rounds
 from esn_dist.sweep.sizes import Found, candidates
 from esn_dist.sweep.spec import Sweep
+from esn_dist.sweep.study_spec import StudySpec
 from esn_dist.sweep.units import SHARDS_PER_UNIT, cells_per_block, evaluation_blocks
 from esn_dist.sweep.words import known_models
 
@@ -24,12 +30,25 @@ LOGPROB, TEXT, CODES = 4, 160, 3  # bytes of one answer: per emotion, its text, 
 
 @dataclass(frozen=True, slots=True)
 class StudyForecast:
-    """One study. `shared`: cells that another study before it has too, which run once."""
+    """One study, by itself, and what it adds to the studies above it.
+
+    Attributes:
+        cells, masks, answers: of the study by itself.
+        shared: cells that a study above it has too, which run once; `shared_with`: those studies.
+        hours: of answering its other cells, by device for which all its models have a measured rate; empty: unknown.
+        bytes: of its other cells' answers, uncompressed, and of its other masks.
+        later: cells that the rounds of a search add at most; in no other number.
+    """
 
     name: str
     cells: int
+    masks: int
     answers: int
     shared: int
+    shared_with: tuple[str, ...]
+    hours: dict[str, float]
+    bytes: int
+    later: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +67,8 @@ class Forecast:
 
     Attributes:
         answers: of all cells, each once. identification_answers: candidates asked at most.
+        hours: of answering all cells on one device, by device for which all models have a measured rate.
+        unmeasured: models that have a rate on no device.
         units: by step, at most.
         bytes: of the store at most, uncompressed; None where a pool's size is unknown.
     """
@@ -59,6 +80,8 @@ class Forecast:
     masks: int
     answers: int
     identification_answers: int | None
+    hours: dict[str, float]
+    unmeasured: tuple[str, ...]
     units: dict[str, int]
     bytes: int | None
 
@@ -71,31 +94,82 @@ def forecast(sweep: Sweep, found: Mapping[str, Found] | None = None) -> Forecast
     """
     planned = plan(sweep)
     corpora = {spec.name: _corpus(spec, (found or {}).get(spec.name)) for spec in sweep.corpora}
-    sources = {(m.model, m.corpus) for m in planned.masks if m.corpus}
+    sources = {(mask.model, corpus) for mask in planned.masks for corpus in mask.sources}
     pools = [corpora[corpus].candidates for _, corpus in sources]
     pool = None if None in pools else sum(size for size in pools if size is not None)
-    answers = sum(corpora[c.corpus].evaluation for c in planned.cells)
+    costs = _Costs(sweep, corpora)
+    rates = known_rates()
     return Forecast(
         sweep.name,
-        _studies(planned.studies, corpora),
+        _studies(planned, costs),
         tuple(corpora.values()),
         len(planned.cells),
         len(planned.masks),
-        answers,
+        costs.answers(planned.cells),
         pool,
-        _units(sweep, corpora, len(sources)),
-        None if pool is None else _bytes(sweep, corpora, sources, answers, len(planned.masks)),
+        costs.hours(planned.cells),
+        tuple(m.name for m in sweep.models if not any(rate.model == m.model for rate in rates)),
+        _units(planned, corpora, sources),
+        None if pool is None else costs.counts(sources) + costs.bytes(planned.cells, planned.masks),
     )
 
 
-def _studies(studies: object, corpora: dict[str, CorpusForecast]) -> tuple[StudyForecast, ...]:
-    seen: set[object] = set()
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    """What cells and masks cost, given the sizes of the sets."""
+
+    sweep: Sweep
+    corpora: dict[str, CorpusForecast]
+
+    def answers(self, cells: Iterable[Cell]) -> int:
+        return sum(self.corpora[cell.corpus].evaluation for cell in cells)
+
+    def hours(self, cells: Sequence[Cell]) -> dict[str, float]:
+        """Of one device; nothing for a device on which one of the models was never measured."""
+        registered = {m.name: m.model for m in self.sweep.models}
+        wanted = {name: self.answers(c for c in cells if c.model == name) for name in {c.model for c in cells}}
+        total = {}
+        for device in sorted({rate.device for rate in known_rates()}):
+            speed = {rate.model: rate.answers_per_second for rate in known_rates() if rate.device == device}
+            if all(registered[name] in speed for name in wanted):
+                total[device] = sum(n / speed[registered[name]] for name, n in wanted.items()) / 3600
+        return total
+
+    def bytes(self, cells: Iterable[Cell], masks: Iterable[MaskKey]) -> int:
+        emotions = max(len(spec.emotions) for spec in self.sweep.corpora)
+        neurons = self._neurons()
+        return self.answers(cells) * (CODES + LOGPROB * emotions + TEXT) + sum(neurons[m.model] for m in masks)
+
+    def counts(self, sources: Iterable[tuple[str, str]]) -> int:
+        neurons = self._neurons()
+        return sum(neurons[m] * len(PARTS) * 2 * (self.corpora[corpus].candidates or 0) for m, corpus in sources)
+
+    def _neurons(self) -> dict[str, int]:
+        facts = {m.name: known_models()[m.model] for m in self.sweep.models}
+        return {name: known["layers"] * known["width"] for name, known in facts.items()}
+
+
+def _studies(planned: Plan, costs: _Costs) -> tuple[StudyForecast, ...]:
+    owner: dict[Cell | MaskKey, str] = {}
     found = []
-    assert isinstance(studies, dict)
-    for name, cells in studies.items():
-        shared = sum(cell in seen for cell in cells)
-        found.append(StudyForecast(name, len(cells), sum(corpora[c.corpus].evaluation for c in cells), shared))
-        seen.update(cells)
+    for name, cells in planned.studies.items():
+        masks = planned.selected[name]
+        new_cells, new_masks = [c for c in cells if c not in owner], [m for m in masks if m not in owner]
+        above = tuple(dict.fromkeys(owner[c] for c in cells if c in owner))
+        found.append(
+            StudyForecast(
+                name,
+                len(cells),
+                len(masks),
+                costs.answers(cells),
+                len(cells) - len(new_cells),
+                above,
+                costs.hours(new_cells),
+                costs.bytes(new_cells, new_masks),
+                _later(costs.sweep.studies[name], cells),
+            )
+        )
+        owner |= dict.fromkeys((*new_cells, *new_masks), name)
     return tuple(found)
 
 
@@ -104,24 +178,18 @@ def _corpus(spec: CorpusSpec, found: Found | None) -> CorpusForecast:
     return CorpusForecast(spec.name, spec.evaluation.per_emotion * len(spec.emotions), pool, source)
 
 
-def _units(sweep: Sweep, corpora: dict[str, CorpusForecast], identifications: int) -> dict[str, int]:
-    planned = plan(sweep)
-    groups = {(c.model, c.corpus) for c in planned.cells}
-    answer = sum(
-        ceil(len(planned.cells_of(model, corpus)) / cells_per_block(corpora[corpus].evaluation))
-        for model, corpus in groups
-    )
-    shards = sum(ceil((c.candidates or 0) / SHARD_ROWS) for c in corpora.values()) * len(sweep.models)
-    encode = shards + sum(len(evaluation_blocks(corpora[corpus].evaluation)) for _, corpus in groups)
-    identify = ceil(shards / SHARDS_PER_UNIT) if identifications else 0
-    return {"encode": encode, "identify": identify, "select": len(planned.masks), "answer": answer}
+def _later(study: StudySpec, cells: Sequence[Cell]) -> int:
+    first = sum(cell.mask is not None for cell in cells)
+    return 0 if study.reach is None else first * (rounds(len(set(study.fractions))) - 1)
 
 
-def _bytes(
-    sweep: Sweep, corpora: dict[str, CorpusForecast], sources: set[tuple[str, str]], answers: int, masks: int
-) -> int:
-    facts = {m.name: known_models()[m.model] for m in sweep.models}
-    shape: dict[str, int] = {name: known["layers"] * known["width"] for name, known in facts.items()}
-    counts = sum(shape[model] * len(PARTS) * 2 * (corpora[corpus].candidates or 0) for model, corpus in sources)
-    emotions = max(len(c.emotions) for c in sweep.corpora)
-    return counts + answers * (CODES + LOGPROB * emotions + TEXT) + masks * max(shape.values())
+def _units(planned: Plan, corpora: dict[str, CorpusForecast], sources: set[tuple[str, str]]) -> dict[str, int]:
+    groups = Counter((c.model, c.corpus) for c in planned.cells)
+    sizes = {group: corpora[group[1]].evaluation for group in groups}
+    shards = sum(ceil((corpora[corpus].candidates or 0) / SHARD_ROWS) for _, corpus in sources)
+    return {
+        "encode": shards + sum(len(evaluation_blocks(size)) for size in sizes.values()),
+        "identify": ceil(shards / SHARDS_PER_UNIT),
+        "select": len(planned.masks),
+        "answer": sum(ceil(cells / cells_per_block(sizes[group])) for group, cells in groups.items()),
+    }

@@ -1,71 +1,26 @@
 """Studies → cells and masks: pure, deterministic, de-duplicated across studies by the hash of their meaning.
 
-A cell is one (model, evaluation corpus, mask, gain) over *all* evaluation utterances: its self-effect and all its
+A cell is one (model, evaluation corpus, intervention) over *all* evaluation utterances: its self-effect and all its
 cross-effects come from the same answers. Knows nothing of what is done already, of sizes, or of workers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import cached_property
+from itertools import combinations, product
+from types import MappingProxyType
 from typing import TypeVar
 
-from esn_dist.seeds import digest
 from esn_dist.sweep.corpus_spec import CorpusSpec
-from esn_dist.sweep.spec import StudySpec, Sweep
+from esn_dist.sweep.keys import AND, Cell, MaskKey
+from esn_dist.sweep.spec import Sweep
+from esn_dist.sweep.study_spec import InterventionSpec, StudySpec
 from esn_dist.sweep.words import InterventionType, Selector
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class MaskKey:
-    """What a mask means; its members are known once the counts are.
-
-    Attributes:
-        corpus: identification corpus; empty for RND, which looks at none.
-        emotion: source emotion; empty for RND.
-        seed: which of the independent RND masks; −1 for the others.
-        size, parts: identification size asked for, and positions counted; empty for RND.
-    """
-
-    model: str
-    selector: Selector
-    fraction: Decimal
-    corpus: str = ""
-    emotion: str = ""
-    seed: int = -1
-    size: int | str = ""
-    parts: tuple[str, ...] = ()
-
-    @cached_property
-    def id(self) -> str:
-        """16 hex digits, the same for the same meaning in every sweep."""
-        fraction = format(self.fraction.normalize(), "f")
-        return digest("mask", self.selector, fraction, self.corpus, self.emotion, self.seed, self.size, self.parts)[:16]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model answering one evaluation corpus with the gates of one mask multiplied by 1 + alpha."""
-
-    model: str
-    corpus: str
-    mask: MaskKey | None = None
-    alpha: float = 0.0
-
-    @cached_property
-    def id(self) -> str:
-        """16 hex digits, the same for the same meaning in every sweep."""
-        return digest("cell", self.mask.id if self.mask else None, self.alpha)[:16]
-
-    @property
-    def intervention(self) -> InterventionType:
-        if self.mask is None:
-            return InterventionType.BASELINE
-        return InterventionType.DEACTIVATE if self.alpha == -1 else InterventionType.STEER
+ONE_MASK = (InterventionType.DEACTIVATE, InterventionType.STEER, InterventionType.TWO_PASS)
+PAIRS = (InterventionType.CO_DEACTIVATE, InterventionType.CO_STEER)
 
 
 @dataclass(frozen=True)
@@ -74,11 +29,13 @@ class Plan:
 
     Attributes:
         studies: cells of each study, baselines included.
+        selected: masks of each study, those without a cell included.
         cells: every cell once, grouped by model and corpus, baseline first.
-        masks: every mask that a cell needs, once.
+        masks: every mask that a study needs, once.
     """
 
     studies: dict[str, tuple[Cell, ...]]
+    selected: dict[str, tuple[MaskKey, ...]]
     cells: tuple[Cell, ...]
     masks: tuple[MaskKey, ...]
 
@@ -89,38 +46,115 @@ class Plan:
         return tuple(m for m in self.masks if m.model == model)
 
 
-def plan(sweep: Sweep) -> Plan:
-    """Expand every study of `sweep`."""
-    studies = {name: tuple(_once(_cells(sweep, study))) for name, study in sweep.studies.items()}
-    cells = tuple(_once(cell for study in studies.values() for cell in study))
-    order = {(m.name, c.name): i for i, (m, c) in enumerate((m, c) for m in sweep.models for c in sweep.corpora)}
+def plan(sweep: Sweep, found: Mapping[str, Sequence[Cell]] = MappingProxyType({})) -> Plan:
+    """Expand every study of `sweep`; `found` are cells that results have added to a study that searches."""
+    studies = {
+        name: tuple(_once((*_cells(sweep, study), *found.get(name, ())))) for name, study in sweep.studies.items()
+    }
+    selected = {name: tuple(_once(_masks(sweep, study, studies[name]))) for name, study in sweep.studies.items()}
+    order = {at: i for i, at in enumerate(product((m.name for m in sweep.models), (c.name for c in sweep.corpora)))}
     # The baseline leads its group: every effect is a difference from it.
-    cells = tuple(sorted(cells, key=lambda c: (order[c.model, c.corpus], c.mask is not None)))
-    return Plan(studies, cells, tuple(_once(c.mask for c in cells if c.mask)))
+    cells = sorted(
+        _once(cell for study in studies.values() for cell in study),
+        key=lambda c: (order[c.model, c.corpus], c.mask is not None),
+    )
+    needed = (mask for cell in cells for mask in cell.masks)
+    masks = _once((*needed, *(mask for study in selected.values() for mask in study)))
+    return Plan(studies, selected, tuple(cells), tuple(masks))
+
+
+@dataclass(frozen=True)
+class Family:
+    """Masks that differ in their emotion alone: what a union, a mixture or a pair is made of.
+
+    Attributes:
+        key: a mask of the family.
+        emotions: of the identification corpus.
+    """
+
+    key: MaskKey
+    emotions: tuple[str, ...]
+
+    @property
+    def singles(self) -> tuple[MaskKey, ...]:
+        """One mask per emotion; for RND the one that serves for all of them."""
+        if self.key.selector is Selector.RND:
+            return (self.key,)
+        return tuple(self.key.of(emotion) for emotion in self.emotions)
+
+    @property
+    def union(self) -> MaskKey:
+        """Of all emotions."""
+        return self.key.of(*self.emotions)
+
+    @property
+    def pairs(self) -> tuple[MaskKey, ...]:
+        """Unions of two; for RND one pair, since all are alike."""
+        pairs = tuple(self.key.of(*two) for two in combinations(self.emotions, 2))
+        return pairs[:1] if self.key.selector is Selector.RND else pairs
 
 
 def _cells(sweep: Sweep, study: StudySpec) -> Iterator[Cell]:
-    corpora = {c.name: c for c in sweep.corpora}
-    for model in study.models or [m.name for m in sweep.models]:
-        for name in study.corpora or corpora:
-            yield Cell(model, name)
-            for mask in _masks(model, study, [corpora[s] for s in study.sources or (name,)]):
+    if not study.interventions:
+        return
+    for model, corpus in _grounds(sweep, study):
+        yield Cell(model, corpus)
+        for family in _families(sweep, study, model, corpus):
+            for mask in family.singles:
                 for intervention in study.interventions:
-                    yield from (Cell(model, name, mask, alpha) for alpha in intervention.gains)
+                    if intervention.type in ONE_MASK:
+                        yield from (Cell(model, corpus, mask, alpha) for alpha in intervention.gains)
+            for intervention in study.interventions:
+                yield from _joint_cells(model, corpus, family, intervention)
 
 
-def _masks(model: str, study: StudySpec, sources: list[CorpusSpec]) -> Iterator[MaskKey]:
-    for fraction in study.fractions:
-        for selector in study.selectors:
+def _joint_cells(model: str, corpus: str, family: Family, intervention: InterventionSpec) -> Iterator[Cell]:
+    """Cells in which several emotions' masks act at once."""
+    masks: tuple[MaskKey, ...] = ()
+    if intervention.type in PAIRS:
+        masks = family.pairs
+    elif intervention.type not in ONE_MASK:
+        masks = (family.union,)
+    for mask, alpha, tau in product(masks, intervention.gains, intervention.temperatures):
+        yield Cell(model, corpus, mask, alpha, intervention.type, tau)
+
+
+def _masks(sweep: Sweep, study: StudySpec, cells: Iterable[Cell]) -> Iterator[MaskKey]:
+    if study.interventions:
+        yield from (mask for cell in cells for mask in cell.masks)
+        return
+    for model, corpus in _grounds(sweep, study):
+        for family in _families(sweep, study, model, corpus):
+            yield from family.singles
+
+
+def _grounds(sweep: Sweep, study: StudySpec) -> Iterator[tuple[str, str]]:
+    """Each model on each evaluation corpus of the study."""
+    models = study.models or tuple(m.name for m in sweep.models)
+    yield from product(models, study.corpora or tuple(c.name for c in sweep.corpora))
+
+
+def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterator[Family]:
+    corpora = {c.name: c for c in sweep.corpora}
+    sources = [[corpora[name] for name in source.split(AND)] for source in study.sources or (corpus,)]
+    for fraction, selector in product(study.first_fractions, study.selectors):
+        seeds = range(study.seeds) if selector.random else (-1,)
+        for seed, source in product(seeds, sources):
             if selector is Selector.RND:
-                yield from (MaskKey(model, selector, fraction, seed=seed) for seed in range(study.seeds))
+                yield Family(MaskKey(model, selector, fraction, seed=seed), _shared_emotions(source))
                 continue
-            for source in sources:
-                pool = source.identification
-                for emotion in source.emotions:
-                    yield MaskKey(
-                        model, selector, fraction, source.name, emotion, size=pool.size, parts=pool.parts
-                    )  # fmt: skip
+            own = source[0].identification
+            # Pooled corpora give as many utterances each as the poorest of them has, unless the study says how many.
+            for size, parts in product(
+                study.sizes or (own.size if len(source) == 1 else "auto",), study.parts or (own.parts,)
+            ):
+                names = AND.join(c.name for c in source)
+                key = MaskKey(model, selector, fraction, names, "", seed, size, parts)
+                yield Family(key, _shared_emotions(source))
+
+
+def _shared_emotions(corpora: list[CorpusSpec]) -> tuple[str, ...]:
+    return tuple(e for e in corpora[0].emotions if all(e in c.emotions for c in corpora))
 
 
 def _once(items: Iterable[Item]) -> Iterator[Item]:

@@ -1,34 +1,22 @@
 """The sweep's YAML as pydantic models: every field documented, and classed as identity or runtime.
 
 *Identity* fields change what a number in the store means; *runtime* fields (places, devices, parallelism) do not.
-The corpora's part is `corpus_spec.py`. Knows nothing of how the file is read (`load.py`) or what it expands to
-(`plan.py`).
+The corpora's part is `corpus_spec.py`, the studies' `study_spec.py`. Knows nothing of how the file is read (`load.py`)
+or expanded (`plan.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import model_validator
 
-from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.corpus_spec import CorpusBase, CorpusSpec
 from esn_dist.sweep.fields import Misnamed, Name, Spec, identity, runtime
-from esn_dist.sweep.words import InterventionType, Selector, known_models
-
-
-def _fraction(value: Any) -> Any:
-    # The decimal as written: 0.005 and "0.5 %" are the same fraction, and neither becomes 0.005000000000000000104.
-    text = str(value).strip()
-    try:
-        return Decimal(text.removesuffix("%").strip()) / 100 if text.endswith("%") else Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not a fraction; write 0.005 or 0.5 %") from None
-
-
-Fraction = Annotated[Decimal, BeforeValidator(_fraction), Field(gt=0, le=1)]
+from esn_dist.sweep.study_spec import StudySpec
+from esn_dist.sweep.words import known_models
 
 
 class ModelSpec(Spec):
@@ -64,54 +52,6 @@ class ModelSpec(Spec):
         return self
 
 
-class InterventionSpec(Spec):
-    """Deactivation (eqs. 8–9), or steering with gains α (eqs. 10–11): the gate is multiplied by 1 + α."""
-
-    type: Literal[InterventionType.DEACTIVATE, InterventionType.STEER] = identity()
-    alpha: tuple[float, ...] = identity((), description="gains, for steer only")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _shorthand(cls, data: Any) -> Any:
-        if isinstance(data, str):
-            data = {"type": data}
-        if isinstance(data, dict) and isinstance(data.get("alpha"), int | float):
-            data = {**data, "alpha": (data["alpha"],)}
-        return data
-
-    @model_validator(mode="after")
-    def _gains(self) -> InterventionSpec:
-        if (self.type == InterventionType.STEER) != bool(self.alpha):
-            raise ValueError("steer needs `alpha` (a gain or a list of gains); deactivate takes none")
-        if any(a in (0.0, -1.0) or a != a or abs(a) == float("inf") for a in self.alpha):
-            raise ValueError("a gain must be finite, and neither 0 (the baseline) nor -1 (that is deactivate)")
-        return self
-
-    @property
-    def gains(self) -> tuple[float, ...]:
-        """The α of each cell that this gives; −1 for deactivation."""
-        return self.alpha or (-1.0,)
-
-
-class StudySpec(Spec):
-    """A named product of axes: models × corpora × selectors × fractions × interventions (× emotions or seeds)."""
-
-    selectors: tuple[Selector, ...] = identity(tuple(Selector))
-    fractions: tuple[Fraction, ...] = identity((Decimal("0.005"),), min_length=1, description="r of all gates")
-    interventions: tuple[InterventionSpec, ...] = identity(min_length=1)
-    seeds: int = identity(5, ge=1, description="independent RND masks")
-    models: tuple[str, ...] | None = identity(None, description="default: all of the sweep")
-    corpora: tuple[str, ...] | None = identity(None, description="evaluation corpora; default: all of the sweep")
-    sources: tuple[str, ...] | None = identity(None, description="identification corpora; default: the evaluation one")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _singular(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("fractions"), str | int | float):
-            data = {**data, "fractions": (data["fractions"],)}
-        return data
-
-
 class Sweep(Spec):
     """One YAML file."""
 
@@ -140,7 +80,8 @@ class Sweep(Spec):
         for title, study in self.studies.items():
             _listed(title, "models", study.models, models)
             _listed(title, "corpora", study.corpora, corpora)
-            _listed(title, "sources", study.sources, corpora)
+            for index, source in enumerate(study.sources or ()):
+                _pooled(title, index, source, {c.name: c for c in self.corpora})
         return self
 
 
@@ -156,3 +97,19 @@ def _listed(study: str, axis: str, names: Sequence[str] | None, allowed: Sequenc
     for index, name in enumerate(names or ()):
         if name not in allowed:
             raise Misnamed(f"unknown name {name!r} in {axis}", name, allowed, ("studies", study, axis, index))
+
+
+def _pooled(study: str, index: int, source: str, corpora: dict[str, CorpusBase]) -> None:
+    """Refuse identification over corpora that do not exist, or that have fewer than two emotions in common."""
+    at = ("studies", study, "sources", index)
+    names = source.split("+")
+    for name in names:
+        if name not in corpora:
+            raise Misnamed(f"unknown name {name!r} in sources", name, corpora, at)
+    if len(set(names)) < len(names):
+        raise Misnamed(f"{source!r} names a corpus twice", source, (), at)
+    pools = [corpora[name] for name in names]
+    if len({pool.identification.parts for pool in pools}) > 1:
+        raise Misnamed(f"the corpora of {source!r} count other parts", source, (), at)
+    if len(set.intersection(*(set(pool.emotions) for pool in pools))) < 2:
+        raise Misnamed(f"the corpora of {source!r} share fewer than two emotions", source, (), at)

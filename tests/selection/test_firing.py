@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esn_dist.errors import UserError
-from esn_dist.selection.firing import NOT_WRITTEN, Firing, Identification, NothingIdentified, accumulate, identify
+from esn_dist.selection.firing import (
+    NOT_WRITTEN,
+    Firing,
+    Identification,
+    NothingIdentified,
+    accumulate,
+    identify,
+    pooled,
+)
 from esn_dist.store.schema import T_NOT_WRITTEN
 
 EMOTIONS = ("anger", "joy")
@@ -95,3 +103,23 @@ def test_a_missing_block_is_not_silently_less_data() -> None:
 def test_more_firings_than_positions_are_refused() -> None:
     with pytest.raises(ValueError, match="more than T"):
         Firing(EMOTIONS, np.full((2, 1, 1), 3), np.array([2, 4]))
+
+
+def test_pooled_counts_are_those_of_all_utterances_at_once() -> None:
+    random = np.random.default_rng(3)
+    T = random.integers(1, 50, (8, 1), dtype=np.uint16)
+    K = random.integers(0, T[:, :, None, None] + 1, (8, 1, 2, 4)).astype(np.uint16)
+    code = np.array([0, 1, -1, 1, 0, 1, 0, -1], np.int8)
+
+    def firing(at: slice) -> Firing:
+        return accumulate(Identification(EMOTIONS, (4, 4), None, 4, code[at]), [(K[at], T[at])], [0])
+
+    both, whole = pooled([firing(slice(0, 4)), firing(slice(4, 8))]), firing(slice(0, 8))
+    np.testing.assert_array_equal(both.K, whole.K)
+    np.testing.assert_array_equal(both.T, whole.T)
+
+
+def test_corpora_of_other_emotions_are_not_summed() -> None:
+    one = Firing(EMOTIONS, np.zeros((2, 1, 1), np.int64), np.array([1, 1]))
+    with pytest.raises(ValueError, match="different emotions"):
+        pooled([one, Firing(("anger", "sadness"), one.K, one.T)])

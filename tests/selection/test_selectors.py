@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from esn_dist.selection.firing import Firing
 from esn_dist.selection.masks import random_mask, top
-from esn_dist.selection.selectors import SELECTORS, conact, lap, lape, mad
+from esn_dist.selection.selectors import SELECTORS, conact, lap, lape, lape_filtered, mad
 
 NEVER = -math.inf
 HALF_A_DIGIT = 5.01e-12  # what rounding to 12 significant digits may move a score by
@@ -76,6 +76,16 @@ def test_mad_chooses_neurons_that_fire_less() -> None:
     assert top(scores, 1)[0, 0].tolist() == [True, False]
 
 
+def test_the_original_filters_pass_over_gates_that_almost_never_fire() -> None:
+    """40 gates: 37 fire once, for one emotion alone (entropy 0, LAPE's first); the last three fire often for some."""
+    rare, often = [[1] * 37, [0] * 37], [[90, 80, 5], [10, 80, 95]]
+    firing = _firing([rare[e] + often[e] for e in range(2)], [100, 100])
+    assert np.flatnonzero(top(lape(firing), 2)[0]).tolist() == [0, 1]
+    # The 76th of 80 probabilities is 0.1: both emotions own gate 38, which LAPE's arg-max gives to none.
+    assert np.flatnonzero(top(lape_filtered(firing), 2)[0]).tolist() == [37, 38]
+    assert np.flatnonzero(top(lape_filtered(firing), 2)[1]).tolist() == [38, 39]
+
+
 @pytest.mark.parametrize("name", SELECTORS)
 def test_full_size_counts_stay_exact(name: str) -> None:
     """Coprime T of full-size runs: common denominators beyond 64 bits."""
@@ -137,17 +147,20 @@ def _slow(name: str, K: list[list[int]], T: list[int]) -> list[list[float]]:
 def _exact(name: str, K: list[list[int]], T: list[int]) -> list[list[Fraction | float]]:
     """The equations, word for word, in rationals: one emotion and one neuron after the other."""
     P = [[Fraction(k, t) for k in of_emotion] for of_emotion, t in zip(K, T, strict=True)]
-    return [[_score(name, [row[n] for row in P], e) for n in range(len(K[0]))] for e in range(len(T))]
+    flat = sorted(p for of_emotion in P for p in of_emotion)
+    bar = flat[round(0.95 * len(flat)) - 1]
+    return [[_score(name, [row[n] for row in P], e, bar) for n in range(len(K[0]))] for e in range(len(T))]
 
 
-def _score(name: str, P: list[Fraction], e: int) -> Fraction | float:
+def _score(name: str, P: list[Fraction], e: int, bar: Fraction) -> Fraction | float:
     largest, second = sorted(P, reverse=True)[:2]
     never: Fraction | float = NEVER
     alone = P[e] == largest != second
     if name == "LAP":
         return P[e] or never
     if name == "MAD":
-        return P[e] if P[e] else never
+        return abs(P[e] - sum(P, Fraction(0)) / len(P)) or never
     if name == "ConAct":
         return largest - second if alone else never
-    return sum(float(p / sum(P)) * math.log(p / sum(P)) for p in P if p) if alone else never
+    belongs = P[e] > bar if name == "LAPE-filtered" else alone
+    return sum(float(p / sum(P)) * math.log(p / sum(P)) for p in P if p) if belongs else never

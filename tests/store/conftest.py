@@ -56,9 +56,9 @@ def add_corpus(folder: StoreFolder, evaluation: UtteranceTable | None = None) ->
 def cells(*names: str, alpha: float = -1.0, selector: str = "LAP") -> CellTable:
     """Cells of which the one called "baseline" is the baseline."""
     rows = [
-        (name, "baseline", "", "", "", float("nan"), -1, "", 0.0)
+        (name, "baseline", "", "", "", float("nan"), -1, "", 0.0, float("nan"))
         if name == "baseline"
-        else (name, "deactivate", selector, "synthetic", "joy", 0.1, -1, "m1", alpha)
+        else (name, "deactivate", selector, "synthetic", "joy", 0.1, -1, "m1", alpha, 0.5)
         for name in names
     ]
     return CellTable.from_rows(rows)

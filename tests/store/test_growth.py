@@ -155,6 +155,28 @@ class TestCells(GrowingTable):
         with pytest.raises(UserError, match="block 4 stored, 8 given"):
             create.add_answers(folder, "tiny", "synthetic", self.make_cells("a"), 8)
 
+    def test_a_column_newer_than_the_store_reads_as_a_pad_and_is_made_by_growth_whatever_is_killed(
+        self, folder: StoreFolder, tmp_path: Path, killed_at: Killed
+    ) -> None:
+        self.grow(folder, self.rows("baseline"))
+        self.fill(folder, 0, 1)
+        shutil.rmtree(folder.data / self.group / "tau")
+        assert np.isnan(read.open_answers(folder, "tiny", "synthetic").tau).all()
+        steps = 0
+        while True:
+            victim = StoreFolder(tmp_path / f"killed at {steps}")
+            shutil.copytree(folder.root, victim.root)
+            wanted = self.rows("baseline", "b")
+            killed = killed_at(steps, create.add_answers, victim, "tiny", "synthetic", wanted, self.block)
+            assert set(read.read_cells(victim, "tiny", "synthetic").named()) >= {"baseline"}
+            assert self.grow(victim, wanted).named() == {"baseline": 0, "b": self.block}
+            xr.open_zarr(victim.data, group=self.group, consolidated=False).load()
+            np.testing.assert_array_equal(read.open_answers(victim, "tiny", "synthetic").tau, [np.nan, 0.5])
+            if not killed:
+                break
+            steps += 3
+        assert steps > 20
+
 
 class TestMasks(GrowingTable):
     block = 1

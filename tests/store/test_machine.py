@@ -23,7 +23,7 @@ EMOTIONS = ("anger", "joy")
 
 
 def cell(number: int) -> tuple[object, ...]:
-    return (f"c{number}", "steer", f"selector{number % 3}", "", "", number / 8, -1, "", float(number))
+    return (f"c{number}", "steer", f"selector{number % 3}", "", "", number / 8, -1, "", float(number), 0.5)
 
 
 class Store(RuleBasedStateMachine):

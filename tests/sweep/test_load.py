@@ -52,6 +52,8 @@ def write(folder: Path, text: str) -> Path:
         ("name: mine", "name: studio", [":9: ", "a second entry of corpora is named 'studio'"]),
         ("fractions", "fraction", [":16: ", "unknown key studies.one.fraction", "Did you mean 'fractions'?"]),
         ("alpha: 0.3", "alpha: 0", [":17: ", "neither 0 (the baseline)"]),
+        ("type: steer", "type: ster", [":17: ", "Did you mean 'steer'?", "mix, union, co-deactivate"]),
+        ("[MAD, ConAct]", "[MAD]\n    sources: [studio+min]", [":16: ", "Did you mean 'mine'?"]),
         ("seed: 1\n", "", ["seed is missing"]),
         ("seed: 1\n", "seed: 1\nseed: 2\n", [":3: ", "'seed' stands twice"]),
         ("path: data/mine.csv\n    ", "", [":9: ", "path is missing"]),

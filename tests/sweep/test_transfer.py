@@ -10,8 +10,9 @@ import pytest
 import xarray as xr
 
 from esn_dist.analysis.summary import summarise
+from esn_dist.sweep.keys import Cell
 from esn_dist.sweep.load import load_sweep
-from esn_dist.sweep.plan import Cell, Plan, plan
+from esn_dist.sweep.plan import Plan, plan
 
 SHARED = {"anger", "joy", "neutral", "sadness"}
 SWEEP = """\

@@ -1,0 +1,120 @@
+"""Every test of a sweep as one flat row with its family and its corrected p-values.
+
+A family is one model × corpus × type of intervention × question; corrections never reach across. Three questions are
+asked: of each *cell* (accuracy over all utterances against baseline: exact McNemar), of each *heat-map entry* (the same
+over one emotion's utterances), and of each condition's *gap* (exchange test, with the assignment test beside it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from esn_dist.analysis.families import benjamini_hochberg, holm
+from esn_dist.analysis.mcnemar import Flips, flips
+from esn_dist.analysis.permutation import assignment_test, exchange_test
+from esn_dist.analysis.summary import ALL
+from esn_dist.analysis.trials import Group, Trials, read_trials
+
+CELL, ENTRY, GAP = "cell", "heat-map entry", "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One test.
+
+    Attributes:
+        question: "cell", "heat-map entry" or "gap".
+        source, mask_seed: source emotion ("" for RND and gaps) and RND's seed (-1 for the others).
+        evaluation: emotion whose utterances were asked; "all" for cells and gaps.
+        effect: percentage points; of a gap, the gap.
+        pairs: utterances that entered; lost, gained: those that flipped (None for gaps).
+        p, holm, bh: uncorrected, and corrected within the family; None where nothing could be tested.
+        exact: False where the distribution was drawn.
+        assignment_p: of a gap, the p-value of the assignment test; uncorrected, and never below 1 / S!.
+    """
+
+    question: str
+    model: str
+    corpus: str
+    selector: str
+    intervention: str
+    alpha: float
+    fraction: float
+    source_corpus: str
+    source: str
+    mask_seed: int
+    evaluation: str
+    effect: float | None
+    pairs: int
+    lost: int | None
+    gained: int | None
+    p: float | None
+    exact: bool = True
+    assignment_p: float | None = None
+    holm: float | None = None
+    bh: float | None = None
+
+    @property
+    def family(self) -> str:
+        """Name of the family, e.g. `tiny on studio, deactivate: gap`."""
+        return f"{self.model} on {self.corpus}, {self.intervention}: {self.question}"
+
+
+def significance(datasets: Sequence[xr.Dataset], *, seed: int = 0) -> list[Verdict]:
+    """All tests of all datasets.
+
+    Args:
+        datasets: "answers" of one model × evaluation corpus each.
+        seed: of the draws where a distribution is too large to be exact.
+    """
+    return _corrected([verdict for trials in map(read_trials, datasets) for verdict in _verdicts(trials, seed)])
+
+
+def _verdicts(trials: Trials, seed: int) -> Iterator[Verdict]:
+    for group in trials.groups:
+        for number, cell in enumerate(group.cells):
+            yield _verdict(trials, group, number, CELL, ALL, flips(trials, cell))
+            for code, emotion in enumerate(trials.emotions):
+                found = flips(trials, cell, trials.label == code)
+                yield _verdict(trials, group, number, ENTRY, emotion, found)
+        if group.has_sources:
+            yield _gap(trials, group, seed)
+
+
+def _verdict(trials: Trials, group: Group, number: int, question: str, evaluation: str, found: Flips) -> Verdict:
+    condition = group.condition
+    return Verdict(
+        question, trials.model, trials.corpus,
+        condition.selector, condition.intervention, condition.alpha, condition.fraction, condition.source_corpus,
+        source=group.sources[number], mask_seed=group.seeds[number], evaluation=evaluation,
+        effect=found.effect, pairs=found.pairs, lost=found.lost, gained=found.gained, p=found.p,
+    )  # fmt: skip
+
+
+def _gap(trials: Trials, group: Group, seed: int) -> Verdict:
+    condition = group.condition
+    exchange = exchange_test(trials, group, seed, trials.model, trials.corpus, condition.selector, condition.alpha)
+    return Verdict(
+        GAP, trials.model, trials.corpus,
+        condition.selector, condition.intervention, condition.alpha, condition.fraction, condition.source_corpus,
+        source="", mask_seed=-1, evaluation=ALL,
+        effect=exchange.gap, pairs=exchange.items, lost=None, gained=None, p=exchange.p, exact=exchange.exact,
+        assignment_p=assignment_test(trials, group).p,
+    )  # fmt: skip
+
+
+def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    members: dict[str, list[int]] = {}
+    for position, verdict in enumerate(verdicts):
+        if verdict.p is not None:
+            members.setdefault(verdict.family, []).append(position)
+    corrected = list(verdicts)
+    for positions in members.values():
+        p = [float(np.float64(verdicts[position].p)) for position in positions]
+        for position, strict, false in zip(positions, holm(p), benjamini_hochberg(p), strict=True):
+            corrected[position] = replace(verdicts[position], holm=strict, bh=false)
+    return corrected

@@ -1,0 +1,53 @@
+"""The smallest fraction r that reaches a share of the largest one's self–cross gap, from whatever cells a store has.
+
+What a study with `reach` has searched by bisection is read here; among fractions that all ran it gives the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from esn_dist.analysis.bootstrap import resample
+from esn_dist.analysis.effects import accuracy_changes, contrast
+from esn_dist.analysis.trials import Condition, Group, Trials
+from esn_dist.sweep.search import smallest_fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Smallest:
+    """One search.
+
+    Attributes:
+        condition: what its groups share; its fraction is the largest one's.
+        gaps: the gap of every fraction that ran, in percentage points.
+        fraction: the smallest that reaches the share; None where the largest has no gap.
+    """
+
+    condition: Condition
+    gaps: dict[Decimal, float]
+    fraction: Decimal | None
+
+
+def smallest_fractions(trials: Trials, share: float) -> Iterator[Smallest]:
+    """One for every condition that ran with two or more fractions, among the fractions that ran.
+
+    Args:
+        share: of the gap of the largest fraction, within 0..1.
+    """
+    lines: dict[Condition, dict[Decimal, Group]] = {}
+    for group in trials.groups:
+        if group.has_sources:
+            line = replace(group.condition, fraction=0.0)
+            lines.setdefault(line, {})[Decimal(repr(group.condition.fraction))] = group
+    for line, groups in lines.items():
+        if len(groups) > 1:
+            gaps = {fraction: _gap(trials, group) for fraction, group in sorted(groups.items())}
+            largest = replace(line, fraction=float(max(groups)))
+            yield Smallest(largest, gaps, smallest_fraction(list(gaps), gaps, share))
+
+
+def _gap(trials: Trials, group: Group) -> float:
+    itself = resample(trials.label, len(trials.emotions), draws=0)
+    return float(contrast(accuracy_changes(trials, group, itself), group, trials.emotions).gap[0])

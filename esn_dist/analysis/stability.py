@@ -1,0 +1,93 @@
+"""How stable a mask is: the same selector on bootstrapped identification sets, compared by Jaccard overlap.
+
+Utterances are drawn with replacement within each emotion from those that made the mask; counts are summed anew from
+the store in one pass, so that no model is run. Knows no answers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from esn_dist.analysis.bootstrap import Floats, resample
+from esn_dist.analysis.identification import Pool
+from esn_dist.analysis.locality import jaccard
+from esn_dist.seeds import Part
+from esn_dist.selection.firing import Firing
+from esn_dist.selection.masks import budget, top
+from esn_dist.selection.selectors import SELECTORS
+
+DRAWS = 20
+
+
+def mask_stability(pool: Pool, selector: str, fraction: str, *seed: Part, draws: int = DRAWS) -> xr.Dataset:
+    """Overlap of bootstrapped masks with the mask itself, and with each other.
+
+    Args:
+        pool: the identification utterances.
+        selector: a name in `selection.selectors.SELECTORS`.
+        fraction: r as a decimal that is written.
+        seed: what the draws are hashed from.
+        draws: bootstrapped sets. Memory: draws × emotions × neurons × 8 bytes.
+
+    Returns:
+        jaccard[draw, emotion] with the mask itself; pairwise[emotion]: the mean over all pairs of draws; size[emotion]
+        of the mask itself. NaN where both masks are empty.
+    """
+    firings = resampled_firing(pool, *seed, draws=draws)
+    masks = [_masks(firing, selector, fraction) for firing in firings]
+    itself, drawn = masks[0], masks[1:]
+    emotions = range(len(itself))
+    overlaps = [[jaccard(mask[emotion], itself[emotion]) for emotion in emotions] for mask in drawn]
+    return xr.Dataset(
+        {
+            "jaccard": (("draw", "emotion"), np.array(overlaps).reshape(draws, len(itself))),
+            "pairwise": ("emotion", [_pairwise([mask[emotion] for mask in drawn]) for emotion in emotions]),
+            "size": ("emotion", itself.sum(axis=(1, 2))),
+        },
+        coords={"emotion": list(pool.chosen.emotions)},
+        attrs={"model": pool.model, "corpus": pool.corpus, "selector": selector, "fraction": fraction},
+    )
+
+
+def resampled_firing(pool: Pool, *seed: Part, draws: int) -> list[Firing]:
+    """Firing statistics of the chosen utterances themselves, then of every bootstrapped set."""
+    emotions = pool.chosen.emotions
+    weights = _weights(pool, *seed, draws=draws)  # [1 + draw, utterance]
+    K: Floats | None = None
+    T = np.zeros((1 + draws, len(emotions)))
+    start = 0
+    for code, block, positions in pool.blocks():
+        shape = (1 + draws, len(emotions), *block.shape[1:])
+        K = np.zeros(shape) if K is None else K
+        for emotion in np.unique(code):
+            rows = np.flatnonzero(code == emotion)
+            counted = weights[:, start + rows]
+            K[:, emotion] += np.tensordot(counted, block[rows].astype(np.float64), axes=1)
+            T[:, emotion] += counted @ positions[rows]
+        start += len(code)
+    assert K is not None  # `identify` has refused an empty emotion
+    # Sums of whole numbers below 2^53: float64 was exact.
+    return [Firing(emotions, k.astype(np.int64), t.astype(np.int64)) for k, t in zip(K, T, strict=True)]
+
+
+def _weights(pool: Pool, *seed: Part, draws: int) -> Floats:
+    """How often each chosen utterance counts, in the store's order."""
+    label = pool.chosen.code[pool.chosen.code >= 0].astype(np.int64)
+    sample = resample(label, len(pool.chosen.emotions), "identification", pool.corpus, *seed, draws=draws)
+    weights = np.zeros((1 + draws, len(label)))
+    for rows, of_label in zip(sample.rows, sample.weights, strict=True):
+        weights[:, rows] = of_label
+    return weights
+
+
+def _masks(firing: Firing, selector: str, fraction: str) -> npt.NDArray[np.bool_]:
+    layers, width = firing.K.shape[1:]
+    return top(SELECTORS[selector](firing), budget(fraction, layers * width))
+
+
+def _pairwise(masks: list[npt.NDArray[np.bool_]]) -> float:
+    pairs = [jaccard(masks[a], masks[b]) for a in range(len(masks)) for b in range(a)]
+    defined = [value for value in pairs if np.isfinite(value)]
+    return float(np.mean(defined)) if defined else float("nan")

@@ -1,0 +1,218 @@
+"""`esn_dist.open(FOLDER)`: a finished or running sweep as xarray objects, for notebooks and scripts.
+
+Opening reads a few bytes; every method reads what it returns, in slices, and never loads torch or Ray. Where a store
+holds one model (or one corpus), its name may be left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from esn_dist.analysis.bootstrap import DRAWS
+from esn_dist.analysis.identification import Pool, Size, pool
+from esn_dist.errors import UserError, did_you_mean
+from esn_dist.selection.firing import Firing
+from esn_dist.selection.masks import budget, top
+from esn_dist.selection.selectors import SELECTORS
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.maskfile import write_mask_file
+from esn_dist.store.read import Description, describe, open_answers, open_counts, open_masks, read_model, read_texts
+from esn_dist.store.schema import PARTS
+
+NEURONS = ("emotion", "layer", "neuron")
+
+
+def open_sweep(path: str | Path) -> OpenSweep:
+    """The sweep in a folder such as `store/quickstart`, or in its `data.zarr`.
+
+    Raises:
+        UserError: there is no store, or one of a newer version.
+    """
+    root = Path(path)
+    folder = StoreFolder(root.parent if root.name == "data.zarr" else root)
+    folder.require()
+    return OpenSweep(folder)
+
+
+class OpenSweep:
+    """One store, read-only. Names of models and corpora: `models`, `corpora`."""
+
+    def __init__(self, folder: StoreFolder) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"<sweep {self.folder.root}: models {', '.join(self.models)}; corpora {', '.join(self.corpora)}>"
+
+    @cached_property
+    def description(self) -> Description:
+        """What the store holds: attributes, corpora, models."""
+        return describe(self.folder)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return tuple(self.description.models)
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """Names of the corpora."""
+        return tuple(self.description.corpora)
+
+    def counts(self, model: str | None = None, corpus: str | None = None) -> xr.Dataset:
+        """K[utterance, part, layer, neuron] and T[utterance, part] with the unintervened answers, lazy.
+
+        K of a full-size study is tens of gigabytes: take slices, or let `probability` sum it a shard at a time.
+        """
+        return open_counts(self.folder, self._model(model), self._corpus(corpus))
+
+    def answers(self, model: str | None = None, corpus: str | None = None, *, complete: bool = True) -> xr.Dataset:
+        """answer[cell, utterance], outcome, logprob[cell, utterance, emotion], option_number[utterance, emotion], lazy.
+
+        `complete=False` also gives cells that are not (wholly) answered yet.
+        """
+        return open_answers(self.folder, self._model(model), self._corpus(corpus), complete=complete)
+
+    def texts(self, cell: str, model: str | None = None, corpus: str | None = None) -> xr.Dataset:
+        """text[utterance]: what the model said in one cell (an id of `answers(...).cell`), and truncated[utterance]."""
+        return read_texts(self.folder, self._model(model), self._corpus(corpus), cell)
+
+    def masks(self, model: str | None = None) -> xr.Dataset:
+        """The masks that the sweep used: member[mask, layer, neuron] (lazy), size, identified and budget [mask]."""
+        return open_masks(self.folder, self._model(model))
+
+    def probability(
+        self,
+        model: str | None = None,
+        corpus: str | None = None,
+        *,
+        parts: Sequence[str] = PARTS,
+        size: Size = "auto",
+        cap: int | None = None,
+        all_items: bool = False,
+    ) -> xr.DataArray:
+        """Firing probability P[emotion, layer, neuron] = K / T (paper §3.1).
+
+        Args:
+            parts: positions that count: some of "audio", "text", "generated".
+            size: utterances of each emotion; "auto": as many as the poorest emotion has.
+            cap: at most so many of each emotion; default: the sweep's.
+            all_items: also utterances that the unintervened model answered wrongly.
+        """
+        chosen = self.identification(model, corpus, parts=parts, size=size, cap=cap, all_items=all_items)
+        return _named(chosen, chosen.firing().probability, "probability")
+
+    def mask(
+        self,
+        selector: str,
+        fraction: str,
+        model: str | None = None,
+        corpus: str | None = None,
+        *,
+        parts: Sequence[str] = PARTS,
+        size: Size = "auto",
+        cap: int | None = None,
+        all_items: bool = False,
+    ) -> xr.DataArray:
+        """A selector's masks computed from the counts: member[emotion, layer, neuron].
+
+        Args:
+            selector: LAP, LAPE, MAD or ConAct.
+            fraction: r as a decimal that is written, such as "0.005".
+            parts, size, cap, all_items: as in `probability`; the defaults give the masks of a sweep with defaults.
+        """
+        chosen = self.identification(model, corpus, parts=parts, size=size, cap=cap, all_items=all_items)
+        member = top(_scores(selector, chosen.firing()), budget(fraction, self._neurons(chosen.model)))
+        return _named(chosen, member, "member").assign_attrs(selector=selector, fraction=str(fraction))
+
+    def scores(self, selector: str, model: str | None = None, corpus: str | None = None, **pool: Any) -> xr.DataArray:
+        """A selector's scores[emotion, layer, neuron] (-inf = never selected); keywords as in `probability`."""
+        chosen = self.identification(model, corpus, **pool)
+        return _named(chosen, _scores(selector, chosen.firing()), "score").assign_attrs(selector=selector)
+
+    def identification(self, model: str | None = None, corpus: str | None = None, **options: Any) -> Pool:
+        """The identification pool that `probability` and `mask` use, e.g. for `analysis.stability.mask_stability`."""
+        return pool(self.folder, self._model(model), self._corpus(corpus), **options)
+
+    def effects(
+        self,
+        model: str | None = None,
+        corpus: str | None = None,
+        *,
+        draws: int = DRAWS,
+        seed: int = 0,
+        by_speaker: bool = False,
+    ) -> xr.Dataset:
+        """change[condition, source, evaluation] in points, margin in nats; self_effect, cross_effect, gap with bounds.
+
+        Args:
+            draws: bootstrap resamples.
+            seed: of the resamples.
+            by_speaker: resample speakers instead of utterances.
+        """
+        from esn_dist.analysis.frames import effects
+
+        answers = self.answers(model, corpus).load()
+        return effects(answers, draws=draws, seed=seed, by_speaker=by_speaker)
+
+    def export_masks(self, path: str | Path, model: str | None = None, **wanted: Sequence[str]) -> int:
+        """Write masks as one JSON file, which `esn_dist.store.maskfile.read_mask_file` reads back; returns how many.
+
+        Args:
+            path: the file.
+            wanted: only masks with these coordinates, e.g. `selector=["MAD"]`, `source_emotion=["joy"]`.
+
+        Raises:
+            UserError: no mask fits.
+        """
+        name = self._model(model)
+        masks = self.masks(name)
+        kept = np.full(masks.sizes["mask"], True)
+        for coordinate, words in wanted.items():
+            there = sorted({str(word) for word in masks[coordinate].values} - {""})
+            for word in words:
+                _one(word, there, coordinate.replace("_", " "), self.folder)
+            kept &= np.isin(masks[coordinate].values, list(words))
+        if not kept.any():
+            raise UserError("no mask fits all of that", where=str(self.folder.root), fix="ask for fewer things at once")
+        write_mask_file(Path(path), masks.isel(mask=kept), read_model(self.folder, name) or {})
+        return int(kept.sum())
+
+    def _model(self, name: str | None) -> str:
+        return _one(name, self.models, "model", self.folder)
+
+    def _corpus(self, name: str | None) -> str:
+        return _one(name, self.corpora, "corpus", self.folder)
+
+    def _neurons(self, model: str) -> int:
+        facts = self.description.models[model]
+        return int(facts["layers"] * facts["width"])
+
+
+def _named(chosen: Pool, values: np.ndarray, name: str) -> xr.DataArray:
+    attributes = {"model": chosen.model, "corpus": chosen.corpus, "identified": chosen.chosen.size}
+    return xr.DataArray(
+        values, dims=NEURONS, coords={"emotion": list(chosen.chosen.emotions)}, name=name, attrs=attributes
+    )
+
+
+def _scores(selector: str, firing: Firing) -> np.ndarray:
+    if selector not in SELECTORS:
+        hint = did_you_mean(selector, SELECTORS)
+        raise UserError(f"unknown selector {selector!r}.{hint}", expected=f"one of {', '.join(SELECTORS)}")
+    return SELECTORS[selector](firing)
+
+
+def _one(name: str | None, there: Sequence[str], what: str, folder: StoreFolder) -> str:
+    """`name`, which must be there, or the only one there is."""
+    if name is None and len(there) == 1:
+        return there[0]
+    if name is None or name not in there:
+        problem = f"which {what}?" if name is None else f"unknown {what} {name!r}.{did_you_mean(name, there)}"
+        raise UserError(problem, where=str(folder.root), expected=f"one of {', '.join(there)}" if there else "none yet")
+    return name

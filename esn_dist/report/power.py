@@ -1,0 +1,83 @@
+"""How many utterances an effect needs, as rows and as text; with a store, from how much its own cells flip.
+
+A pilot's share of flipped answers decides the number as much as the effect does: the paper prints none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from esn_dist.analysis.effects import POINTS
+from esn_dist.analysis.mcnemar import Flips, flips
+from esn_dist.analysis.power import utterances_needed
+from esn_dist.analysis.trials import Group, Trials, read_trials
+from esn_dist.errors import UserError
+from esn_dist.report.tables import condition_title
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import describe, open_answers
+
+
+def power_rows(
+    effect: float, flipped: float | None, store: Path | None, *, target: float, level: float
+) -> list[dict[str, Any]]:
+    """One row per share of flipped answers: the given one, or those of a store's conditions.
+
+    Raises:
+        UserError: neither or both of `flipped` and `store`; a store without finished cells; impossible numbers.
+    """
+    if (flipped is None) == (store is None):
+        raise UserError("how many answers flip at all?", expected="either --flipped SHARE or --store FOLDER")
+    shares = [("", flipped)] if flipped is not None else _shares(store)  # type: ignore[arg-type]
+    return [
+        {"condition": name, "flipped": share, "utterances": _needed(effect, share, target=target, level=level)}
+        for name, share in shares
+    ]
+
+
+def power_text(rows: Sequence[dict[str, Any]], effect: float, target: float, level: float, tests: int) -> str:
+    """The rows for a person."""
+    family = f", one of {tests} tests (Bonferroni)" if tests > 1 else ""
+    lines = [f"to find {effect:+g} points with a chance of {100 * target:g} % at p ≤ {level:g}{family}, exact McNemar:"]
+    for row in rows:
+        where = f"{row['condition']}: " if row["condition"] else ""
+        flipped = f"where {100 * row['flipped']:.1f} % of the answers flip"
+        needed = "cannot be: fewer answers flip than the effect alone would" if row["utterances"] is None else ""
+        lines.append(f"  {where}{flipped}: {needed or format(row['utterances'], ',') + ' utterances'}")
+    return "\n".join(
+        [*lines, "utterances of the set that is asked about: one emotion's for a self-effect, all for a cell"]
+    )
+
+
+def _needed(effect: float, share: float, *, target: float, level: float) -> int | None:
+    possible = abs(effect) / POINTS <= share
+    return utterances_needed(effect, share, target=target, level=level) if possible else None
+
+
+def _shares(store: Path) -> list[tuple[str, float]]:
+    """Per condition, the share of flipped answers on the source emotions' own utterances (RND: on all)."""
+    folder = StoreFolder(store)
+    found = []
+    for model, facts in describe(folder).models.items():
+        for corpus in facts["answers"]:
+            answers = open_answers(folder, model, corpus, complete=True)
+            if "baseline" in answers["intervention"].values:
+                trials = read_trials(answers.load())
+                found += [
+                    (f"{model} on {corpus}, {condition_title(g.condition)}", _share(trials, g)) for g in trials.groups
+                ]
+    if not found:
+        raise UserError("no cell is finished yet", where=str(store), fix=f"esn-dist status {store}")
+    return [(name, share) for name, share in found if share]
+
+
+def _share(trials: Trials, group: Group) -> float:
+    pairs = [_own(trials, source, cell) for source, cell in zip(group.sources, group.cells, strict=True)]
+    total = sum(pair.pairs for pair in pairs)
+    return sum(pair.lost + pair.gained for pair in pairs) / total if total else 0.0
+
+
+def _own(trials: Trials, source: str, cell: int) -> Flips:
+    own = trials.label == trials.emotions.index(source) if source in trials.emotions else None
+    return flips(trials, cell, own)

@@ -1,0 +1,99 @@
+"""What a mask and a cell mean, and the ids that are hashed from it.
+
+An id never changes: what was added to these keys later enters the hash only where it is set. Knows no spec.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+
+from esn_dist.seeds import digest
+from esn_dist.sweep.words import InterventionType, Selector
+
+AND = "+"  # joins names, which cannot hold it: several emotions of one mask, several corpora of one identification
+
+
+@dataclass(frozen=True)
+class MaskKey:
+    """What a mask means; its members are known once the counts are.
+
+    Attributes:
+        corpus: identification corpus, or several joined by "+"; empty for RND, which looks at none.
+        emotion: source emotion, or several joined by "+": the union of their masks. Empty for a single RND mask; the
+            parts of RND's unions and mixtures are independent draws named by the emotions that they stand in for.
+        seed: which of the independent random masks; −1 for the others.
+        size, parts: identification size asked for, and positions counted; empty for RND.
+    """
+
+    model: str
+    selector: Selector
+    fraction: Decimal
+    corpus: str = ""
+    emotion: str = ""
+    seed: int = -1
+    size: int | str = ""
+    parts: tuple[str, ...] = ()
+
+    @cached_property
+    def id(self) -> str:
+        """16 hex digits, the same for the same meaning in every sweep."""
+        fraction = format(self.fraction.normalize(), "f")
+        return digest("mask", self.selector, fraction, self.corpus, self.emotion, self.seed, self.size, self.parts)[:16]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The corpora that must be identified before this mask is selected."""
+        return tuple(self.corpus.split(AND)) if self.corpus else ()
+
+    @property
+    def single(self) -> tuple[MaskKey, ...]:
+        """The masks of one emotion each whose union this is; itself where it is no union."""
+        return tuple(replace(self, emotion=emotion) for emotion in self.emotion.split(AND))
+
+    def of(self, *emotions: str) -> MaskKey:
+        """The same mask of other emotions: the union of theirs."""
+        return replace(self, emotion=AND.join(emotions))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model answering one evaluation corpus with the gates of one mask multiplied by 1 + alpha.
+
+    Attributes:
+        type: set where mask and gain do not say it: mix, union and the co- types.
+        tau: temperature, of mix alone, whose `mask` is the union of those that it weighs.
+    """
+
+    model: str
+    corpus: str
+    mask: MaskKey | None = None
+    alpha: float = 0.0
+    type: InterventionType | None = None
+    tau: float | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """16 hex digits, the same for the same meaning in every sweep."""
+        added = () if self.type is None else (self.type, self.tau)
+        return digest("cell", self.mask.id if self.mask else None, self.alpha, *added)[:16]
+
+    @property
+    def intervention(self) -> InterventionType:
+        if self.type or self.mask is None:
+            return self.type or InterventionType.BASELINE
+        return InterventionType.DEACTIVATE if self.alpha == -1 else InterventionType.STEER
+
+    @property
+    def masks(self) -> tuple[MaskKey, ...]:
+        """Every mask that this cell needs."""
+        if self.mask is None:
+            return ()
+        return (self.mask, *self.mask.single) if self.type is InterventionType.MIX else (self.mask,)
+
+    @property
+    def source_emotion(self) -> str:
+        """Whose emotion the cell is steered by, joined for the co- types; empty where it commits to none."""
+        agnostic = self.type in (InterventionType.MIX, InterventionType.UNION)
+        return "" if self.mask is None or agnostic or self.mask.selector is Selector.RND else self.mask.emotion

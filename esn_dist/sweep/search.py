@@ -1,0 +1,55 @@
+"""The smallest fraction that reaches a share of the largest one's effect: bisection over the fractions of a study.
+
+Pure: it is told the effects that are known and says which fraction must be tried next, one at a time. It takes for
+granted that a larger mask has no smaller effect; where that fails, the fraction found still reaches the share, and the
+next smaller one that was tried does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from math import ceil, log2
+
+
+def rounds(fractions: int) -> int:
+    """How many of so many fractions are tried at most, the largest one included."""
+    return 1 + ceil(log2(fractions))
+
+
+def next_fraction(fractions: Sequence[Decimal], effects: Mapping[Decimal, float], share: float) -> Decimal | None:
+    """The fraction whose effect must be known next; None where the search is over, or there is no effect to share.
+
+    Args:
+        fractions: of the study, in any order.
+        effects: effect of each fraction that is known, NaN where it is undefined.
+        share: of the largest fraction's effect, within 0..1.
+    """
+    tried, _ = _bisect(fractions, effects, share)
+    return tried
+
+
+def smallest_fraction(fractions: Sequence[Decimal], effects: Mapping[Decimal, float], share: float) -> Decimal | None:
+    """The smallest fraction that is known to reach `share`; None before the search is over, or without an effect."""
+    tried, reached = _bisect(fractions, effects, share)
+    return None if tried is not None else reached
+
+
+def _bisect(
+    fractions: Sequence[Decimal], effects: Mapping[Decimal, float], share: float
+) -> tuple[Decimal | None, Decimal | None]:
+    """The fraction to try next, and the smallest one that is known to reach the share."""
+    ordered = sorted(fractions)
+    below, reached = -1, len(ordered) - 1
+    whole = effects.get(ordered[-1])
+    if whole is None:
+        return ordered[-1], None
+    if not abs(whole) > 0:
+        return None, None
+    while reached - below > 1:
+        middle = (below + reached) // 2
+        effect = effects.get(ordered[middle])
+        if effect is None:
+            return ordered[middle], ordered[reached]
+        below, reached = (below, middle) if effect / whole >= share else (middle, reached)
+    return None, ordered[reached]

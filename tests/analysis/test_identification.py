@@ -1,0 +1,59 @@
+"""Counts read from a store again: the sweep's own masks come out, and other parameters do what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from esn_dist.analysis.identification import pool
+from esn_dist.errors import UserError
+from esn_dist.selection.masks import budget, top
+from esn_dist.selection.selectors import SELECTORS
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import count_blocks, read_member
+
+
+def test_the_default_pool_gives_the_stored_masks(small_store: Path) -> None:
+    folder = StoreFolder(small_store)
+    for corpus in ("studio", "room"):
+        firing = pool(folder, "tiny", corpus).firing()
+        for selector in ("MAD", "ConAct"):
+            masks = top(SELECTORS[selector](firing), budget("0.1", 64))
+            for emotion, mask in zip(firing.emotions, masks, strict=True):
+                assert (mask == read_member(folder, "tiny", f"{selector}-{corpus}-{emotion}")).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [({}, 30), ({"size": 10}, 10), ({"cap": 20}, 20), ({"cap": 99}, 32), ({"cap": 99, "all_items": True}, 36)],
+)
+def test_sizes_caps_and_all_items(small_store: Path, options: dict[str, int], size: int) -> None:
+    found = pool(StoreFolder(small_store), "tiny", "studio", **options)  # type: ignore[arg-type]
+    assert found.chosen.size == size
+    assert np.bincount(found.chosen.code[found.chosen.code >= 0]).tolist() == [size] * 3
+
+
+def test_firing_of_some_parts_equals_a_slow_sum(small_store: Path) -> None:
+    folder = StoreFolder(small_store)
+    firing = pool(folder, "tiny", "room", size=5, parts=["text"]).firing()
+    blocks = list(count_blocks(folder, "tiny", "room"))
+    for code, emotion in enumerate(firing.emotions):
+        rows = [(b, r) for b in blocks for r in range(len(b.label)) if b.label[r] == emotion and b.answer[r] == code]
+        assert (firing.K[code] == sum(b.K[r, 1].astype(int) for b, r in rows[:5])).all()
+        assert firing.T[code] == 5 * 40
+
+
+def test_blocks_hold_what_firing_sums(small_store: Path) -> None:
+    found = pool(StoreFolder(small_store), "tiny", "room", size=5, parts=["audio", "text"])
+    code, K, T = (np.concatenate(arrays) for arrays in zip(*found.blocks(), strict=True))
+    firing = found.firing()
+    for emotion in range(3):
+        assert (K[code == emotion].sum(axis=0) == firing.K[emotion]).all()
+        assert T[code == emotion].sum() == firing.T[emotion]
+
+
+def test_an_unknown_part_is_refused_with_the_nearest(small_store: Path) -> None:
+    with pytest.raises(UserError, match="Did you mean 'audio'"):
+        pool(StoreFolder(small_store), "tiny", "room", parts=["audi"])

@@ -1,0 +1,141 @@
+"""`esn_dist.open`: named dimensions, the sweep's own numbers, light, and quick on a full-size store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import esn_dist
+from esn_dist.analysis.summary import summarise
+from esn_dist.errors import UserError
+from esn_dist.store import create
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.maskfile import read_mask_file
+from esn_dist.store.read import read_member
+from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+
+
+def test_a_store_opens_by_its_folder_and_by_its_zarr_and_names_what_it_holds(small_store: Path) -> None:
+    for path in (small_store, str(small_store), small_store / "data.zarr"):
+        sweep = esn_dist.open(path)
+        assert (sweep.models, sweep.corpora) == (("tiny",), ("room", "studio"))
+    assert "models tiny; corpora room, studio" in repr(sweep)
+
+
+def test_dimensions_and_coordinates_are_named(small_store: Path) -> None:
+    sweep = esn_dist.open(small_store)
+    assert sweep.counts(corpus="room")["K"].dims == ("utterance", "part", "layer", "neuron")
+    assert sweep.answers(corpus="room")["logprob"].dims == ("cell", "utterance", "emotion")
+    assert sweep.masks()["member"].dims == ("mask", "layer", "neuron")
+    probability = sweep.probability(corpus="room")
+    assert probability.dims == ("emotion", "layer", "neuron")
+    assert list(probability["emotion"].values) == ["anger", "joy", "sadness"]
+    assert probability.attrs["identified"] == 30
+    assert sweep.texts("base", corpus="room")["text"].dims == ("utterance",)
+
+
+def test_a_mask_with_the_sweep_s_parameters_is_the_sweep_s_mask(small_store: Path) -> None:
+    sweep = esn_dist.open(small_store)
+    for selector in ("MAD", "ConAct"):
+        found = sweep.mask(selector, "0.1", corpus="studio")
+        for emotion in found["emotion"].values:
+            stored = read_member(sweep.folder, "tiny", f"{selector}-studio-{emotion}")
+            assert (found.sel(emotion=emotion).values == stored).all()
+
+
+def test_a_mask_with_other_parameters_is_another(small_store: Path) -> None:
+    sweep = esn_dist.open(small_store)
+    usual = sweep.mask("ConAct", "0.1", corpus="studio")
+    assert sweep.mask("ConAct", "0.2", corpus="studio").sum() > usual.sum()
+    for options in ({"parts": ["text"]}, {"size": 5}):
+        assert (sweep.mask("ConAct", "0.1", corpus="studio", **options) != usual).any()
+    scores = sweep.scores("ConAct", corpus="studio")
+    assert scores.where(usual).min() >= scores.where(~usual & np.isfinite(scores)).max("neuron").min()
+
+
+def test_effects_are_those_of_the_report(small_store: Path) -> None:
+    sweep = esn_dist.open(small_store)
+    found = sweep.effects(corpus="studio", draws=200)
+    rows = summarise([sweep.answers(corpus="studio").load()], draws=200)
+    assert found.sizes["condition"] == len(rows) == 9
+    for row in rows:
+        where = (found["selector"] == row.selector) & (found["alpha"] == row.alpha)
+        one = found.isel(condition=int(np.flatnonzero(where.values)[0]))
+        assert one["self_effect"].values.tolist() == [row.self_effect, row.self_low, row.self_high]
+        if row.selector == "RND":
+            assert np.isnan(one["gap"]).all()
+            assert one["change"].sel(source="none").mean() == pytest.approx(row.self_effect)
+        else:
+            assert one["gap"].values.tolist() == [row.gap, row.gap_low, row.gap_high]
+            change = one["change"].sel(source=list(found["evaluation"].values)).values
+            assert np.trace(change) / 3 == pytest.approx(row.self_effect)
+
+
+def test_exported_masks_come_back(small_store: Path, tmp_path: Path) -> None:
+    sweep = esn_dist.open(small_store)
+    masks = sweep.masks()
+    chosen = masks.isel(mask=((masks["selector"] == "MAD") & (masks["source_corpus"] == "room")).values)
+    assert sweep.export_masks(tmp_path / "mad.json", selector=["MAD"], source_corpus=["room"]) == 3
+    assert (read_mask_file(tmp_path / "mad.json")["member"].values == chosen["member"].values).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda sweep: sweep.counts(), "which corpus"),
+        (lambda sweep: sweep.counts(corpus="studdio"), "Did you mean 'studio'"),
+        (lambda sweep: sweep.counts("tin", "room"), "Did you mean 'tiny'"),
+        (lambda sweep: sweep.mask("Conact.", "0.1", corpus="room"), "Did you mean 'ConAct'"),
+        (lambda sweep: sweep.mask("MAD", "2", corpus="room"), "outside"),
+        (lambda sweep: sweep.export_masks("x", source_emotion=["anget"]), "Did you mean 'anger'"),
+        (lambda sweep: sweep.export_masks("x", selector=["RND"], source_corpus=["room"]), "no mask fits"),
+    ],
+)
+def test_mistakes_are_named_with_the_nearest_word(small_store: Path, call: object, message: str) -> None:
+    assert callable(call)
+    with pytest.raises(UserError, match=message):
+        call(esn_dist.open(small_store))
+
+
+def test_no_store_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no store here"):
+        esn_dist.open(tmp_path)
+
+
+def test_neither_import_nor_use_loads_anything_heavy(small_store: Path) -> None:
+    script = (
+        "import sys, esn_dist\n"
+        "assert not {'numpy', 'xarray', 'zarr'} & sys.modules.keys(), 'import alone is not light'\n"
+        f"sweep = esn_dist.open({str(small_store)!r})\n"
+        "sweep.counts(corpus='room'), sweep.mask('MAD', '0.1', corpus='room'), sweep.effects(corpus='room', draws=10)\n"
+        "heavy = {'torch', 'ray', 'transformers', 'accelerate', 'scipy.stats', 'matplotlib'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_full_size_store_opens_in_under_a_second(tmp_path: Path) -> None:
+    """28 layers of 18,944 gates, 5,120 identification and 2,500 evaluation utterances."""
+    emotions = ("anger", "joy", "neutral", "sadness", "surprise")
+
+    def utterances(prefix: str, count: int) -> UtteranceTable:
+        names = tuple(f"{prefix}{number}" for number in range(count))
+        labels = tuple(emotions[number % 5] for number in range(count))
+        rest = (("",) * count, names, (16000,) * count, ("0" * 64,) * count)
+        return UtteranceTable(names, names, labels, ((1, 2, 3, 4, 5),) * count, *rest)
+
+    folder = StoreFolder(tmp_path / "large")
+    create.create_root(folder, {"sweep": "large", "seed": 1})
+    pool = in_whole_shards(utterances("i", 5120), emotions)
+    create.add_corpus(folder, "c", emotions, utterances("e", 2500), pool, SetAsideTable.empty(), {})
+    create.add_model(folder, "m", 28, 18944, {})
+    create.add_counts(folder, "m", "c")
+    started = time.perf_counter()
+    sweep = esn_dist.open(folder.root)
+    assert sweep.counts()["K"].shape[1:] == (3, 28, 18944)
+    assert time.perf_counter() - started < 1
