@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from esn_dist.report.along import Axis, axes, conditions, curve, describe
 from esn_dist.report.findings import Findings
@@ -147,6 +148,7 @@ def _layers(chosen: dict[str, xr.DataArray], selectors: Sequence[str], title: st
             own = neurons.isel(mask=(neurons["selector"] == selector).values)
             image = axis.imshow(np.where(own > 0, own, np.nan), aspect="auto", norm=norm, cmap=SEQUENTIAL)
             axis.set_yticks(range(own.sizes["mask"]), own["source_emotion"].values, fontsize=6)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.tick_params(axis="x", labelsize=6)
             axis.set_title(f"{model}: {selector}", fontsize=7)
             axis.set_xlabel("layer", fontsize=6)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from esn_dist.report.appendix import appendix
 from esn_dist.report.findings import Findings
@@ -19,6 +20,9 @@ from esn_dist.report.flat import Row, flat
 from esn_dist.report.latex import document
 from esn_dist.report.markdown import markdown
 from esn_dist.report.page import page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMATS = ("png", "pdf", "svg")
 # Same bytes from the same store: no dates, no random ids.
@@ -57,18 +61,23 @@ def _write_csv(path: Path, rows: Sequence[Row]) -> Path:
 
 
 def _write_figures(findings: Findings, folder: Path) -> list[Path]:
-    import matplotlib
-
     from esn_dist.report.figures import figures
 
     folder.mkdir(exist_ok=True)
-    written = []
+    return [path for name, figure in figures(findings) for path in write_figure(figure, folder / _file_name(name))]
+
+
+def write_figure(figure: Figure, path: Path) -> list[Path]:
+    """Write one figure in every format; `path` has no suffix."""
+    import matplotlib
+
+    # Laid out once, not once per format.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    written = [path.with_name(f"{path.name}.{kind}") for kind in FORMATS]
     with matplotlib.rc_context({"svg.hashsalt": "esn-dist", "svg.fonttype": "none"}):
-        for name, figure in figures(findings):
-            for kind in FORMATS:
-                path = folder / f"{_file_name(name)}.{kind}"
-                figure.savefig(path, dpi=200, metadata=METADATA[kind])
-                written.append(path)
+        for kind, target in zip(FORMATS, written, strict=True):
+            figure.savefig(target, dpi=160, metadata=METADATA[kind])
     return written
 
 
