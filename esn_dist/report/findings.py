@@ -213,12 +213,12 @@ def _notes(masks: Mapping[str, xr.Dataset], rows: list[EffectRow]) -> Iterator[s
             size, budget, used, asked = (int(mask[n]) for n in ("size", "budget", "identified", "identification_size"))
             whose = f"{model}, {mask['selector'].item()}, masks from {mask['source_corpus'].item()}"
             if size < budget:
-                smaller.setdefault(f"{whose}, of {budget} neurons", []).append(
+                smaller.setdefault(f"{whose}: fewer neurons are eligible than the budget of {budget}", []).append(
                     f"{mask['source_emotion'].item()} {size}"
                 )
             if used < asked:
                 fewer[f"{whose}: {asked} utterances per emotion were asked for"] = used
-        yield from (f"{whose}: no more are eligible for {', '.join(found)}" for whose, found in smaller.items())
+        yield from (f"{what}: {', '.join(found)}" for what, found in smaller.items())
         yield from (f"{whose}, {used} are there" for whose, used in fewer.items())
     if any(row.missing for row in rows):
         yield "pairs without an answer in the cell or in the baseline are left out of every effect, and counted"
