@@ -19,12 +19,19 @@ NO_SOURCE = "none"
 BOUNDS = ("point", "low", "high")
 
 
-def effects(answers: xr.Dataset, *, draws: int = DRAWS, seed: int = 0, by_speaker: bool = False) -> xr.Dataset:
+def effects(
+    answers: xr.Dataset,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    by_speaker: bool = False,
+    invalid_is_wrong: bool = True,
+) -> xr.Dataset:
     """Effects of every condition of one model on one corpus.
 
     Args:
         answers: the dataset "answers".
-        draws, seed, by_speaker: of the bootstrap, as in `summary.summarise`.
+        draws, seed, by_speaker, invalid_is_wrong: as in `summary.summarise`.
 
     Returns:
         change[condition, source, evaluation]: change of accuracy in percentage points, and margin[...]: of the option
@@ -32,7 +39,7 @@ def effects(answers: xr.Dataset, *, draws: int = DRAWS, seed: int = 0, by_speake
         self_effect, cross_effect, gap [condition, bound]: points with percentile intervals. NaN where undefined.
         The attributes of `Condition` (selector, intervention, alpha …) are coordinates on `condition`.
     """
-    trials = read_trials(answers)
+    trials = read_trials(answers, invalid_is_wrong=invalid_is_wrong)
     clusters = trials.speaker if by_speaker else None
     sample = resample(trials.label, len(trials.emotions), seed, trials.corpus, draws=draws, clusters=clusters)
     margin = margins(trials)

@@ -60,14 +60,16 @@ class Verdict:
         return f"{self.model} on {self.corpus}, {self.condition.intervention}: {self.question}"
 
 
-def significance(datasets: Sequence[xr.Dataset], *, seed: int = 0) -> list[Verdict]:
+def significance(datasets: Sequence[xr.Dataset], *, seed: int = 0, invalid_is_wrong: bool = True) -> list[Verdict]:
     """All tests of all datasets.
 
     Args:
         datasets: "answers" of one model × evaluation corpus each.
         seed: of the draws where a distribution is too large to be exact.
+        invalid_is_wrong: as in `summary.summarise`.
     """
-    return _corrected([verdict for trials in map(read_trials, datasets) for verdict in _verdicts(trials, seed)])
+    read = (read_trials(dataset, invalid_is_wrong=invalid_is_wrong) for dataset in datasets)
+    return _corrected([verdict for trials in read for verdict in _verdicts(trials, seed)])
 
 
 def _verdicts(trials: Trials, seed: int) -> Iterator[Verdict]:

@@ -192,6 +192,8 @@ def _origin(findings: Findings) -> Iterator[str]:
     settings = findings.settings
     drawn = "speakers" if settings.by_speaker else "utterances"
     lines = [f"- Intervals: {settings.draws:,} bootstrap draws over {drawn}, seed {settings.seed}"]
+    invalid = "counted as wrong" if settings.invalid_is_wrong else "left out"
+    lines.append(f"- Answers that name no option: {invalid}")
     lines += [f"- {name}: weights {facts.get('weights', DASH)}" for name, facts in findings.description.models.items()]
     names = ("started", "finished", "ended", "host", "git", "command")
     for run in findings.provenance:

@@ -31,15 +31,17 @@ from esn_dist.store.read import Description, describe, open_answers, open_masks,
 from esn_dist.store.state import read_state
 
 Place = tuple[str, str]  # model, corpus
+READING = ("draws", "seed", "by_speaker", "invalid_is_wrong")  # settings of every effect
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Of the intervals, as in `analysis.summary.summarise`; `stability`: bootstrapped identification sets, 0: none."""
+    """Of effects, as in `analysis.summary.summarise`; `stability`: bootstrapped identification sets, 0: none."""
 
     draws: int = DRAWS
     seed: int = 0
     by_speaker: bool = False
+    invalid_is_wrong: bool = True
     stability: int = 0
 
 
@@ -106,10 +108,10 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
     """
     settings = settings or Settings()
     description = describe(folder)
-    answers, unfinished = _answers(folder, description)
+    answers, unfinished = finished(folder)
     datasets = list(answers.values())
-    resampling = {"draws": settings.draws, "seed": settings.seed, "by_speaker": settings.by_speaker}
-    rows, base = summarise(datasets, **resampling), baselines(datasets, **resampling)  # type: ignore[arg-type]
+    reading = {name: getattr(settings, name) for name in READING}
+    rows, base = summarise(datasets, **reading), baselines(datasets, **reading)
     registered = {name: str(facts.get("model", name)) for name, facts in description.models.items()}
     emotions = {name: facts["emotions"] for name, facts in description.corpora.items()}
     masks = {model: open_masks(folder, model) for model in description.models}
@@ -120,10 +122,10 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
         settings=settings,
         rows=rows,
         baselines=base,
-        verdicts=significance(datasets, seed=settings.seed),
+        verdicts=significance(datasets, seed=settings.seed, invalid_is_wrong=settings.invalid_is_wrong),
         comparisons=comparisons(rows, base, registered, emotions),
         answers=answers,
-        frames={place: effects(dataset, **resampling) for place, dataset in answers.items()},  # type: ignore[arg-type]
+        frames={place: effects(dataset, **reading) for place, dataset in answers.items()},
         positions={place: position_bias(dataset) for place, dataset in answers.items()},
         moves={place: _moves(dataset) for place, dataset in answers.items()},
         layers={model: layer_distribution(of_model) for model, of_model in masks.items()},
@@ -138,16 +140,21 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
     )
 
 
-def _answers(folder: StoreFolder, description: Description) -> tuple[dict[Place, xr.Dataset], dict[Place, int]]:
+def finished(folder: StoreFolder) -> tuple[dict[Place, xr.Dataset], dict[Place, int]]:
+    """The finished cells of every model and corpus that has a finished baseline, and how many cells are left out.
+
+    Raises:
+        UserError: no store, or no finished baseline.
+    """
     found, unfinished = {}, {}
-    for model, facts in description.models.items():
+    for model, facts in describe(folder).models.items():
         for corpus in facts["answers"]:
-            finished = open_answers(folder, model, corpus, complete=True).load()
-            left = open_answers(folder, model, corpus).sizes["cell"] - finished.sizes["cell"]
+            answers = open_answers(folder, model, corpus, complete=True).load()
+            left = open_answers(folder, model, corpus).sizes["cell"] - answers.sizes["cell"]
             if left:
                 unfinished[model, corpus] = left
-            if "baseline" in finished["intervention"].values:
-                found[model, corpus] = finished
+            if "baseline" in answers["intervention"].values:
+                found[model, corpus] = answers
     if not found:
         raise UserError(
             "no baseline is finished yet, so there is nothing to compare with",
