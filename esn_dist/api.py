@@ -147,6 +147,7 @@ class OpenSweep:
         draws: int = DRAWS,
         seed: int = 0,
         by_speaker: bool = False,
+        invalid_is_wrong: bool = True,
     ) -> xr.Dataset:
         """change[condition, source, evaluation] in points, margin in nats; self_effect, cross_effect, gap with bounds.
 
@@ -154,11 +155,12 @@ class OpenSweep:
             draws: bootstrap resamples.
             seed: of the resamples.
             by_speaker: resample speakers instead of utterances.
+            invalid_is_wrong: count an answer that names no option as wrong; else leave its pairs out.
         """
         from esn_dist.analysis.frames import effects
 
         answers = self.answers(model, corpus).load()
-        return effects(answers, draws=draws, seed=seed, by_speaker=by_speaker)
+        return effects(answers, draws=draws, seed=seed, by_speaker=by_speaker, invalid_is_wrong=invalid_is_wrong)
 
     def export_masks(self, path: str | Path, model: str | None = None, **wanted: Sequence[str]) -> int:
         """Write masks as one JSON file, which `esn_dist.store.maskfile.read_mask_file` reads back; returns how many.

@@ -179,9 +179,27 @@ def status(folder: StoreArgument, as_json: AsJson = False) -> None:
 
 @app.command(epilog=EPILOG)
 @_mendable
-def report(folder: StoreArgument, as_json: AsJson = False) -> None:
-    """Print the summary tables of a store as Markdown, or one JSON row per selector × intervention × corpus."""
-    rows, baselines = _effects(folder)
+def report(
+    folder: StoreArgument,
+    out: Annotated[Path | None, typer.Option(help="Write the whole report here: HTML, Markdown, LaTeX, CSV.")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Bootstrap resamples.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Of the resamples.")] = 0,
+    by_speaker: Annotated[bool, typer.Option("--by-speaker", help="Resample speakers, not utterances.")] = False,
+    leave_out_invalid: Annotated[
+        bool, typer.Option("--leave-out-invalid", help="Leave out answers that name no option; else they are wrong.")
+    ] = False,
+    stability: Annotated[int, typer.Option(min=0, help="With --out: bootstrapped identification sets, e.g. 20.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Print the summary tables of a store as Markdown, or one JSON row per condition; with --out, write everything.
+
+    Example: esn-dist report store/quickstart --out report
+    """
+    reading = {"draws": draws, "seed": seed, "by_speaker": by_speaker, "invalid_is_wrong": not leave_out_invalid}
+    if out is not None:
+        _write_report(folder, out, {**reading, "stability": stability})
+        return
+    rows, baselines = _effects(folder, **reading)
     if as_json:
         from esn_dist.report.tables import json_rows
 
@@ -196,22 +214,25 @@ def report(folder: StoreArgument, as_json: AsJson = False) -> None:
     sys.stdout.write(text)
 
 
-def _effects(folder: Path) -> tuple[list[Any], list[Any]]:
+def _write_report(folder: Path, out: Path, settings: dict[str, int]) -> None:
+    from esn_dist.report.findings import Settings, collect
+    from esn_dist.report.folder import missing, write_report
+    from esn_dist.store.folder import StoreFolder
+
+    written = write_report(collect(StoreFolder(folder), Settings(**settings)), out)  # type: ignore[arg-type]
+    typer.echo(f"{len(written)} files in {out}; open {out / 'report.html'}")
+    if lacking := missing(written):
+        typer.echo(lacking, err=True)
+
+
+def _effects(folder: Path, **reading: Any) -> tuple[list[Any], list[Any]]:
     """Rows of all finished cells of a store, and its baselines."""
     from esn_dist.analysis.summary import baselines, summarise
+    from esn_dist.report.findings import finished
     from esn_dist.store.folder import StoreFolder
-    from esn_dist.store.read import describe, open_answers
 
-    store = StoreFolder(folder)
-    models = describe(store).models
-    opened = [open_answers(store, m, c, complete=True).load() for m, facts in models.items() for c in facts["answers"]]
-    datasets = [d for d in opened if "baseline" in d.intervention.values]
-    if not datasets:
-        raise UserError(
-            "no baseline is finished yet, so there is nothing to compare with", where=str(folder),
-            fix=f"esn-dist status {folder}",
-        )  # fmt: skip
-    return summarise(datasets), baselines(datasets)
+    datasets = list(finished(StoreFolder(folder))[0].values())
+    return summarise(datasets, **reading), baselines(datasets, **reading)
 
 
 @app.command(epilog=EPILOG)

@@ -60,9 +60,9 @@ def omni() -> Qwen25Omni:
 def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished sweep of one model on two corpora, written through the store's own functions. Read it only.
 
-    Three emotions; RND (two seeds), MAD and ConAct at r = 0.1; deactivation and two gains. Deactivating a mask
-    costs its own emotion most. One clip is unreadable, one answer names no option, one corpus
-    set two clips aside; what model and corpus say holds HTML.
+    Three emotions; RND (two seeds), MAD and ConAct at r = 0.1; deactivation and two gains. Studio's ConAct masks
+    are deactivated on room too. Deactivating a mask costs its own emotion most. One clip is unreadable, one answer
+    names no option, one corpus set two clips aside; what model and corpus say holds HTML.
     """
     folder = StoreFolder(tmp_path_factory.mktemp("store") / "small")
     create.create_root(folder, {"sweep": "small", "seed": 7})
@@ -161,8 +161,9 @@ def _add_answers(folder: StoreFolder, corpus: str, masks: MaskTable) -> None:
     cells = [("base", "baseline", "", "", "", nan, -1, "", 0.0, nan)]
     for at in range(len(masks)):
         name, selector, source_corpus, emotion, fraction, seed = masks.row(at)[:6]
-        if source_corpus in ("", corpus):
-            for intervention, alpha in (("deactivate", -1.0), ("steer", 0.3), ("steer", 1.0)):
+        own, transfer = source_corpus in ("", corpus), (selector, corpus) == ("ConAct", "room")
+        if own or transfer:
+            for intervention, alpha in (("deactivate", -1.0), ("steer", 0.3), ("steer", 1.0))[: 3 if own else 1]:
                 cells.append(
                     (
                         f"{name}@{alpha}",

@@ -5,32 +5,41 @@ The same numbers as `summary.summarise`, in the shape for computing on. Knows no
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import xarray as xr
 
 from esn_dist.analysis.bootstrap import DRAWS, Floats, estimate, resample
 from esn_dist.analysis.effects import accuracy_changes, contrast
 from esn_dist.analysis.margin import margin_changes, margins
-from esn_dist.analysis.trials import Group, Trials, read_trials
+from esn_dist.analysis.trials import Condition, Group, Trials, read_trials
 
 NO_SOURCE = "none"
 BOUNDS = ("point", "low", "high")
 
 
-def effects(answers: xr.Dataset, *, draws: int = DRAWS, seed: int = 0, by_speaker: bool = False) -> xr.Dataset:
+def effects(
+    answers: xr.Dataset,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    by_speaker: bool = False,
+    invalid_is_wrong: bool = True,
+) -> xr.Dataset:
     """Effects of every condition of one model on one corpus.
 
     Args:
         answers: the dataset "answers".
-        draws, seed, by_speaker: of the bootstrap, as in `summary.summarise`.
+        draws, seed, by_speaker, invalid_is_wrong: as in `summary.summarise`.
 
     Returns:
         change[condition, source, evaluation]: change of accuracy in percentage points, and margin[...]: of the option
         log-probability margin in nats; `source` holds the source emotions and "none" (the mean over RND's seeds).
         self_effect, cross_effect, gap [condition, bound]: points with percentile intervals. NaN where undefined.
-        Coordinates selector, intervention, alpha, fraction, source_corpus lie on `condition`.
+        The attributes of `Condition` (selector, intervention, alpha …) are coordinates on `condition`.
     """
-    trials = read_trials(answers)
+    trials = read_trials(answers, invalid_is_wrong=invalid_is_wrong)
     clusters = trials.speaker if by_speaker else None
     sample = resample(trials.label, len(trials.emotions), seed, trials.corpus, draws=draws, clusters=clusters)
     margin = margins(trials)
@@ -58,12 +67,13 @@ def effects(answers: xr.Dataset, *, draws: int = DRAWS, seed: int = 0, by_speake
 
 
 def _matrices(trials: Trials, changes: list[Floats], sources: list[str]) -> Floats:
+    """Of the sample itself; the mean over seeds where a source has several masks."""
     matrices = np.full((len(changes), len(sources), len(trials.emotions)), np.nan)
     for matrix, change, group in zip(matrices, changes, trials.groups, strict=True):
-        if group.has_sources:
-            matrix[[sources.index(name) for name in group.sources]] = change[:, :, 0]
-        else:
-            matrix[-1] = change[:, :, 0].mean(axis=0)
+        for row, source in enumerate(sources):
+            own = [cell for cell, name in enumerate(group.sources) if (name or NO_SOURCE) == source]
+            if own:
+                matrix[row] = change[own, :, 0].mean(axis=0)
     return matrices
 
 
@@ -72,5 +82,5 @@ def _bounds(statistics: list[Floats]) -> Floats:
 
 
 def _conditions(groups: tuple[Group, ...]) -> dict[str, tuple[str, list[object]]]:
-    names = ("selector", "intervention", "alpha", "fraction", "source_corpus")
+    names = [field.name for field in fields(Condition)]
     return {name: ("condition", [getattr(group.condition, name) for group in groups]) for name in names}

@@ -5,12 +5,32 @@ Knows no answers and no stores: masks go in. The overlap of two empty masks is u
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 # Coordinates that say whose a mask is.
 MEANING = ("selector", "source_corpus", "source_emotion", "fraction", "mask_seed", "identification_size", "parts")
+
+
+COMPARED = ("source_emotion", "selector", "source_corpus")
+
+
+class Related(NamedTuple):
+    """Two masks that differ in one coordinate, `between`: `one` there against `other`; the rest is the first mask's."""
+
+    between: str
+    one: str
+    other: str
+    selector: str
+    source_corpus: str
+    source_emotion: str
+    fraction: float
+    jaccard: float
+    expected: float
 
 
 def layer_distribution(masks: xr.Dataset) -> xr.DataArray:
@@ -46,6 +66,20 @@ def overlap(masks: xr.Dataset) -> xr.Dataset:
         coords=coords,
         attrs=masks.attrs,
     )
+
+
+def related(overlaps: xr.Dataset) -> Iterator[Related]:
+    """Pairs of masks that differ in one thing alone: in emotion, in selector, or in corpus; each pair once."""
+    meanings = [tuple(map(str, row)) for row in zip(*(overlaps[name].values for name in MEANING), strict=True)]
+    emotion, selector, corpus = (MEANING.index(name) for name in COMPARED)
+    for i, one in enumerate(meanings):
+        for j in range(i + 1, len(meanings)):
+            differing = [at for at, (a, b) in enumerate(zip(one, meanings[j], strict=True)) if a != b]
+            if len(differing) == 1 and differing[0] in (emotion, selector, corpus) and one[emotion]:
+                found = (overlaps[name].values[i, j] for name in ("jaccard", "expected"))
+                names = (one[selector], one[corpus], one[emotion], float(one[MEANING.index("fraction")]))
+                at = differing[0]
+                yield Related(MEANING[at], one[at], meanings[j][at], *names, *map(float, found))
 
 
 def jaccard(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:

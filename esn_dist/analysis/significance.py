@@ -8,7 +8,7 @@ over one emotion's utterances), and of each condition's *gap* (exchange test, wi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ from esn_dist.analysis.families import benjamini_hochberg, holm
 from esn_dist.analysis.mcnemar import Flips, flips
 from esn_dist.analysis.permutation import assignment_test, exchange_test
 from esn_dist.analysis.summary import ALL
-from esn_dist.analysis.trials import Group, Trials, read_trials
+from esn_dist.analysis.trials import Condition, Group, Trials, read_trials
 
 CELL, ENTRY, GAP = "cell", "heat-map entry", "gap"
 
@@ -28,7 +28,7 @@ class Verdict:
 
     Attributes:
         question: "cell", "heat-map entry" or "gap".
-        source, mask_seed: source emotion ("" for RND and gaps) and RND's seed (-1 for the others).
+        source, mask_seed: source emotion ("" for RND and gaps) and the seed of random masks (-1 for the others).
         evaluation: emotion whose utterances were asked; "all" for cells and gaps.
         effect: percentage points; of a gap, the gap.
         pairs: utterances that entered; lost, gained: those that flipped (None for gaps).
@@ -40,11 +40,7 @@ class Verdict:
     question: str
     model: str
     corpus: str
-    selector: str
-    intervention: str
-    alpha: float
-    fraction: float
-    source_corpus: str
+    condition: Condition
     source: str
     mask_seed: int
     evaluation: str
@@ -61,17 +57,19 @@ class Verdict:
     @property
     def family(self) -> str:
         """Name of the family, e.g. `tiny on studio, deactivate: gap`."""
-        return f"{self.model} on {self.corpus}, {self.intervention}: {self.question}"
+        return f"{self.model} on {self.corpus}, {self.condition.intervention}: {self.question}"
 
 
-def significance(datasets: Sequence[xr.Dataset], *, seed: int = 0) -> list[Verdict]:
+def significance(datasets: Sequence[xr.Dataset], *, seed: int = 0, invalid_is_wrong: bool = True) -> list[Verdict]:
     """All tests of all datasets.
 
     Args:
         datasets: "answers" of one model × evaluation corpus each.
         seed: of the draws where a distribution is too large to be exact.
+        invalid_is_wrong: as in `summary.summarise`.
     """
-    return _corrected([verdict for trials in map(read_trials, datasets) for verdict in _verdicts(trials, seed)])
+    read = (read_trials(dataset, invalid_is_wrong=invalid_is_wrong) for dataset in datasets)
+    return _corrected([verdict for trials in read for verdict in _verdicts(trials, seed)])
 
 
 def _verdicts(trials: Trials, seed: int) -> Iterator[Verdict]:
@@ -82,29 +80,36 @@ def _verdicts(trials: Trials, seed: int) -> Iterator[Verdict]:
                 found = flips(trials, cell, trials.label == code)
                 yield _verdict(trials, group, number, ENTRY, emotion, found)
         if group.has_sources:
-            yield _gap(trials, group, seed)
+            yield from (_gap(trials, _of_seed(group, mask_seed), seed) for mask_seed in dict.fromkeys(group.seeds))
 
 
 def _verdict(trials: Trials, group: Group, number: int, question: str, evaluation: str, found: Flips) -> Verdict:
-    condition = group.condition
     return Verdict(
-        question, trials.model, trials.corpus,
-        condition.selector, condition.intervention, condition.alpha, condition.fraction, condition.source_corpus,
+        question, trials.model, trials.corpus, group.condition,
         source=group.sources[number], mask_seed=group.seeds[number], evaluation=evaluation,
         effect=found.effect, pairs=found.pairs, lost=found.lost, gained=found.gained, p=found.p,
     )  # fmt: skip
 
 
 def _gap(trials: Trials, group: Group, seed: int) -> Verdict:
-    condition = group.condition
-    exchange = exchange_test(trials, group, seed, trials.model, trials.corpus, condition.selector, condition.alpha)
+    exchange = exchange_test(trials, group, seed, trials.model, trials.corpus, *map(str, astuple(group.condition)))
     return Verdict(
-        GAP, trials.model, trials.corpus,
-        condition.selector, condition.intervention, condition.alpha, condition.fraction, condition.source_corpus,
-        source="", mask_seed=-1, evaluation=ALL,
+        GAP, trials.model, trials.corpus, group.condition,
+        source="", mask_seed=group.seeds[0], evaluation=ALL,
         effect=exchange.gap, pairs=exchange.items, lost=None, gained=None, p=exchange.p, exact=exchange.exact,
         assignment_p=assignment_test(trials, group).p,
     )  # fmt: skip
+
+
+def _of_seed(group: Group, seed: int) -> Group:
+    """One mask per source emotion: of random masks that follow an emotion's, those of one seed."""
+    kept = [number for number, own in enumerate(group.seeds) if own == seed]
+    return Group(
+        group.condition,
+        tuple(group.cells[number] for number in kept),
+        tuple(group.sources[number] for number in kept),
+        tuple(group.seeds[number] for number in kept),
+    )
 
 
 def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:

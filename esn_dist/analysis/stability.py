@@ -6,6 +6,8 @@ the store in one pass, so that no model is run. Knows no answers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -21,33 +23,40 @@ from esn_dist.selection.selectors import SELECTORS
 DRAWS = 20
 
 
-def mask_stability(pool: Pool, selector: str, fraction: str, *seed: Part, draws: int = DRAWS) -> xr.Dataset:
-    """Overlap of bootstrapped masks with the mask itself, and with each other.
+def mask_stability(pool: Pool, selectors: Sequence[str], fraction: str, *seed: Part, draws: int = DRAWS) -> xr.Dataset:
+    """Overlap of bootstrapped masks with the mask itself, and with each other; one pass for all selectors.
 
     Args:
         pool: the identification utterances.
-        selector: a name in `selection.selectors.SELECTORS`.
+        selectors: names in `selection.selectors.SELECTORS`.
         fraction: r as a decimal that is written.
         seed: what the draws are hashed from.
         draws: bootstrapped sets. Memory: draws × emotions × neurons × 8 bytes.
 
     Returns:
-        jaccard[draw, emotion] with the mask itself; pairwise[emotion]: the mean over all pairs of draws; size[emotion]
-        of the mask itself. NaN where both masks are empty.
+        jaccard[selector, draw, emotion] with the mask itself; pairwise[selector, emotion]: the mean over all pairs of
+        draws; size[selector, emotion] of the mask itself. NaN where both masks are empty.
     """
     firings = resampled_firing(pool, *seed, draws=draws)
-    masks = [_masks(firing, selector, fraction) for firing in firings]
+    found = [_stability([_masks(firing, selector, fraction) for firing in firings]) for selector in selectors]
+    return (
+        xr.concat(found, dim="selector")
+        .assign_coords(selector=list(selectors), emotion=list(pool.chosen.emotions))
+        .assign_attrs(model=pool.model, corpus=pool.corpus, fraction=fraction, identified=pool.chosen.size)
+    )
+
+
+def _stability(masks: list[npt.NDArray[np.bool_]]) -> xr.Dataset:
+    """One selector's masks, mask[emotion, layer, neuron]: of the set itself, then of every draw."""
     itself, drawn = masks[0], masks[1:]
     emotions = range(len(itself))
-    overlaps = [[jaccard(mask[emotion], itself[emotion]) for emotion in emotions] for mask in drawn]
+    overlaps = np.array([[jaccard(mask[emotion], itself[emotion]) for emotion in emotions] for mask in drawn])
     return xr.Dataset(
         {
-            "jaccard": (("draw", "emotion"), np.array(overlaps).reshape(draws, len(itself))),
+            "jaccard": (("draw", "emotion"), overlaps.reshape(len(drawn), len(itself))),
             "pairwise": ("emotion", [_pairwise([mask[emotion] for mask in drawn]) for emotion in emotions]),
             "size": ("emotion", itself.sum(axis=(1, 2))),
-        },
-        coords={"emotion": list(pool.chosen.emotions)},
-        attrs={"model": pool.model, "corpus": pool.corpus, "selector": selector, "fraction": fraction},
+        }
     )
 
 

@@ -114,7 +114,12 @@ class _Effect:
 
 
 def summarise(
-    datasets: Sequence[xr.Dataset], *, draws: int = DRAWS, seed: int = 0, by_speaker: bool = False
+    datasets: Sequence[xr.Dataset],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    by_speaker: bool = False,
+    invalid_is_wrong: bool = True,
 ) -> list[EffectRow]:
     """The effects of all datasets, sorted by model, corpus ("all" first), intervention and selector.
 
@@ -123,12 +128,14 @@ def summarise(
         draws: bootstrap resamples; the same for every cell of a corpus, and for every model on it.
         seed: of the resamples.
         by_speaker: resample speakers with all their utterances, instead of utterances within each emotion.
+        invalid_is_wrong: count an answer that names no option as wrong; else leave its pairs out, as missing ones.
 
     Raises:
         ValueError: a dataset that does not hold exactly one baseline.
     """
     found: dict[tuple[str, str], list[_Effect]] = {}
-    for trials in map(read_trials, datasets):
+    for dataset in datasets:
+        trials = read_trials(dataset, invalid_is_wrong=invalid_is_wrong)
         sample = _resample(trials, draws, seed, by_speaker)
         found[trials.model, trials.corpus] = _effects(trials, sample)
     rows: list[EffectRow] = []
@@ -141,11 +148,17 @@ def summarise(
 
 
 def baselines(
-    datasets: Sequence[xr.Dataset], *, draws: int = DRAWS, seed: int = 0, by_speaker: bool = False
+    datasets: Sequence[xr.Dataset],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    by_speaker: bool = False,
+    invalid_is_wrong: bool = True,
 ) -> list[BaselineRow]:
     """Accuracy of the unintervened model: per model × corpus, the mean over emotions first, then each emotion."""
     rows: list[BaselineRow] = []
-    for trials in map(read_trials, datasets):
+    for dataset in datasets:
+        trials = read_trials(dataset, invalid_is_wrong=invalid_is_wrong)
         by_label = accuracy(trials, trials.baseline, _resample(trials, draws, seed, by_speaker))
         rows.append(_baseline_row(trials, ALL, by_label.mean(axis=0), np.full(len(trials.label), True)))
         for code, emotion in enumerate(trials.emotions):

@@ -69,6 +69,7 @@ class Trials:
         logprob: logprob[cell, utterance, emotion], natural log.
         baseline: the unintervened cell.
         groups: all other cells.
+        invalid_is_wrong: whether an answer that names no option counts, as a wrong one; else its pairs are left out.
     """
 
     model: str
@@ -81,11 +82,13 @@ class Trials:
     logprob: npt.NDArray[np.float32]
     baseline: int
     groups: tuple[Group, ...]
+    invalid_is_wrong: bool = True
 
     @property
     def usable(self) -> npt.NDArray[np.bool_]:
         """usable[cell, utterance]: the model did answer; an answer that cannot be parsed counts, as a wrong one."""
-        did_answer: npt.NDArray[np.bool_] = (self.outcome == Outcome.ANSWERED) | (self.outcome == Outcome.UNPARSED)
+        counted = (Outcome.ANSWERED, Outcome.UNPARSED) if self.invalid_is_wrong else (Outcome.ANSWERED,)
+        did_answer: npt.NDArray[np.bool_] = np.isin(self.outcome, counted)
         return did_answer
 
     @property
@@ -95,8 +98,8 @@ class Trials:
         return right
 
 
-def read_trials(answers: xr.Dataset) -> Trials:
-    """The dataset "answers" of one model × evaluation corpus as arrays.
+def read_trials(answers: xr.Dataset, *, invalid_is_wrong: bool = True) -> Trials:
+    """The dataset "answers" of one model × evaluation corpus as arrays; see `Trials` for `invalid_is_wrong`.
 
     Raises:
         ValueError: not exactly one baseline cell, a label that is no option, or two cells of one meaning.
@@ -119,6 +122,7 @@ def read_trials(answers: xr.Dataset) -> Trials:
         logprob=answers["logprob"].transpose("cell", "utterance", "emotion").values,
         baseline=baselines[0],
         groups=_groups(answers, baselines[0]),
+        invalid_is_wrong=invalid_is_wrong,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
-from esn_dist.report.tables import EffectTable, effect_tables
+from esn_dist.report.tables import EffectTable, effect_tables, identification_title
 
 DASH = "–"
 
@@ -68,7 +68,8 @@ def heading(table: EffectTable) -> str:
     """`model on corpus, r = 10 %`."""
     where = "all corpora (macro mean)" if table.corpus == ALL else table.corpus
     masks = f", masks from {table.transfer_from}" if table.transfer_from else ""
-    return f"{table.model} on {where}{masks}, r = {100 * table.fraction:g} %"
+    identified = identification_title(table.identification_size, table.parts)
+    return f"{table.model} on {where}{masks}{identified}, r = {100 * table.fraction:g} %"
 
 
 def _effects(table: EffectTable) -> str:
@@ -78,7 +79,7 @@ def _effects(table: EffectTable) -> str:
         for column, row in enumerate(half.columns, start=1):
             if row.seeds_sd is not None:
                 lines[0][column] += f" ± {row.seeds_sd:.1f}"
-        parts += [f"### {half.title}", _table(["Acc. Δ", *half.selectors], lines)]
+        parts += [f"### {half.title}", pipe_table(["Acc. Δ", *half.selectors], lines)]
     return "\n\n".join(parts)
 
 
@@ -87,7 +88,7 @@ def _margins(table: EffectTable) -> str:
     for half in table.halves:
         lines = [[f"{name} (nats)", *(_cell(value, 3) for value in values)] for name, values in half.margins.items()]
         lines.append(["Source emotion answered elsewhere (points)", *map(_cell, half.source_rates)])
-        parts.append(_table([half.title, *half.selectors], lines))
+        parts.append(pipe_table([half.title, *half.selectors], lines))
     return "\n\n".join(parts)
 
 
@@ -102,7 +103,7 @@ def _baselines(baselines: Sequence[BaselineRow]) -> list[str]:
     for model, corpora in by_model.items():
         emotions = list(dict.fromkeys(emotion for accuracies in corpora.values() for emotion in accuracies))
         lines = [[corpus, *(values.get(emotion, DASH) for emotion in emotions)] for corpus, values in corpora.items()]
-        tables.append(_table([model, *emotions], lines))
+        tables.append(pipe_table([model, *emotions], lines))
     return tables
 
 
@@ -127,7 +128,7 @@ def _losses(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> str:
             for half in table.halves
             for row in half.columns
         ]
-    return _table(head, lines, texts=3)
+    return pipe_table(head, lines, texts=3)
 
 
 def _counts(row: EffectRow | BaselineRow) -> list[str]:
@@ -136,7 +137,7 @@ def _counts(row: EffectRow | BaselineRow) -> list[str]:
 
 def _set_aside(set_aside: Mapping[str, Mapping[str, int]]) -> str:
     lines = [[corpus, reason, str(count)] for corpus, reasons in set_aside.items() for reason, count in reasons.items()]
-    return _table(["Corpus", "Reason", "Utterances"], lines, texts=2) if lines else "Nothing."
+    return pipe_table(["Corpus", "Reason", "Utterances"], lines, texts=2) if lines else "Nothing."
 
 
 def _cell(value: Estimate, digits: int = 1) -> str:
@@ -147,7 +148,7 @@ def _share(rate: float | None) -> str:
     return DASH if rate is None else f"{100 * rate:.1f} %"
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+def pipe_table(head: Sequence[str], lines: Iterable[Sequence[str]], *, texts: int = 1) -> str:
     """A table whose first `texts` columns are words, the others right-aligned numbers."""
     ruler = ["---"] * texts + ["---:"] * (len(head) - texts)
     return "\n".join(

@@ -14,9 +14,9 @@ from esn_dist.analysis.mcnemar import Flips, flips
 from esn_dist.analysis.power import utterances_needed
 from esn_dist.analysis.trials import Group, Trials, read_trials
 from esn_dist.errors import UserError
+from esn_dist.report.findings import finished
 from esn_dist.report.tables import condition_title
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import describe, open_answers
 
 
 def power_rows(
@@ -57,18 +57,10 @@ def _needed(effect: float, share: float, *, target: float, level: float) -> int 
 
 def _shares(store: Path) -> list[tuple[str, float]]:
     """Per condition, the share of flipped answers on the source emotions' own utterances (RND: on all)."""
-    folder = StoreFolder(store)
     found = []
-    for model, facts in describe(folder).models.items():
-        for corpus in facts["answers"]:
-            answers = open_answers(folder, model, corpus, complete=True)
-            if "baseline" in answers["intervention"].values:
-                trials = read_trials(answers.load())
-                found += [
-                    (f"{model} on {corpus}, {condition_title(g.condition)}", _share(trials, g)) for g in trials.groups
-                ]
-    if not found:
-        raise UserError("no cell is finished yet", where=str(store), fix=f"esn-dist status {store}")
+    for (model, corpus), answers in finished(StoreFolder(store))[0].items():
+        trials = read_trials(answers)
+        found += [(f"{model} on {corpus}, {condition_title(g.condition)}", _share(trials, g)) for g in trials.groups]
     return [(name, share) for name, share in found if share]
 
 

@@ -11,7 +11,10 @@ from dataclasses import asdict, dataclass
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition
+from esn_dist.store.schema import PARTS
 from esn_dist.sweep.words import InterventionType
+
+ALL_PARTS = "+".join(PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +58,32 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class EffectTable:
-    """All interventions of one model × corpus × fraction; `transfer_from` names another source corpus, else ""."""
+    """All interventions of one model × corpus × fraction × way of identifying.
+
+    Attributes:
+        transfer_from: another source corpus, else "".
+        identification_size: utterances per emotion that a study asked for; 0 = as many as all emotions have.
+        parts: positions that were counted; "" = all.
+    """
 
     model: str
     corpus: str
     fraction: float
     transfer_from: str
+    identification_size: int
+    parts: str
     halves: tuple[Half, ...]
 
 
 def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
     """Tables in the order of the rows; columns in the order of their selectors. RND stands beside own masks only."""
-    cells: dict[tuple[str, str, float, str], dict[str, list[EffectRow]]] = {}
+    cells: dict[tuple[str, str, float, str, int, str], dict[str, list[EffectRow]]] = {}
     for row in rows:
         transfer = row.source_corpus if row.source_corpus != row.corpus else ""
-        halves = cells.setdefault((row.model, row.corpus, row.fraction, transfer), {})
-        halves.setdefault(intervention_title(row.intervention, row.alpha), []).append(row)
+        parts = row.parts if row.parts != ALL_PARTS else ""
+        key = (row.model, row.corpus, row.fraction, transfer, max(row.identification_size, 0), parts)
+        title = intervention_title(row.intervention, row.alpha, row.tau)
+        cells.setdefault(key, {}).setdefault(title, []).append(row)
     return [
         EffectTable(*key, tuple(Half(title, tuple(columns)) for title, columns in halves.items()))
         for key, halves in cells.items()
@@ -82,16 +95,23 @@ def json_rows(rows: Sequence[EffectRow]) -> list[dict[str, object]]:
     return [asdict(row) for row in rows]
 
 
-def intervention_title(intervention: str, alpha: float) -> str:
-    """`Deactivation`, or `Targeted steering, α = 0.3`."""
+def intervention_title(intervention: str, alpha: float, tau: float = 0.0) -> str:
+    """`Deactivation`, `Targeted steering, α = 0.3`, or `mix, α = 0.3, τ = 0.5`."""
     if intervention == InterventionType.DEACTIVATE:
         return "Deactivation"
     name = "Targeted steering" if intervention == InterventionType.STEER else intervention
-    return f"{name}, α = {alpha:g}"
+    return f"{name}, α = {alpha:g}" + (f", τ = {tau:g}" if tau else "")
+
+
+def identification_title(identification_size: int, parts: str) -> str:
+    """`, 50 utterances per emotion, audio positions`; "" for the defaults."""
+    size = f", {identification_size} utterances per emotion" if identification_size > 0 else ""
+    return size + (f", {parts} positions" if parts not in ("", ALL_PARTS) else "")
 
 
 def condition_title(condition: Condition) -> str:
     """`Deactivation, ConAct, r = 10 %, masks from studio`."""
     masks = f", masks from {condition.source_corpus}" if condition.source_corpus else ""
-    title = intervention_title(condition.intervention, condition.alpha)
-    return f"{title}, {condition.selector}, r = {100 * condition.fraction:g} %{masks}"
+    identified = identification_title(condition.identification_size, condition.parts)
+    title = intervention_title(condition.intervention, condition.alpha, condition.tau)
+    return f"{title}, {condition.selector}, r = {100 * condition.fraction:g} %{masks}{identified}"

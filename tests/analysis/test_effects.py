@@ -58,6 +58,12 @@ def test_an_answer_that_cannot_be_parsed_is_wrong(build: Any) -> None:
     assert effect_matrix(trials, trials.groups[0]).values.tolist() == [[-25.0, 0.0]]
 
 
+def test_an_answer_that_cannot_be_parsed_can_be_left_out_instead(build: Any) -> None:
+    cells = [build.baseline([*RIGHT[:7], "?"]), build.cell([J, A, A, "?", *RIGHT[4:]], source_emotion=A)]
+    trials = read_trials(build.dataset(LABELS, cells), invalid_is_wrong=False)
+    np.testing.assert_allclose(effect_matrix(trials, trials.groups[0]).values, [[-100 / 3, 0.0]])
+
+
 def test_a_cell_that_was_never_run_is_undefined_and_so_is_every_mean_over_it(build: Any) -> None:
     cells = [build.baseline(RIGHT), build.cell(RIGHT, source_emotion=A), build.cell([""] * 8, source_emotion=J)]
     within, across, gap = _changes(read_trials(build.dataset(LABELS, cells)))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esn_dist.analysis.locality import jaccard, layer_distribution, overlap
+from esn_dist.analysis.locality import jaccard, layer_distribution, overlap, related
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import open_masks, read_member
 
 
 def _masks(member: np.ndarray) -> xr.Dataset:
@@ -58,3 +63,11 @@ def test_layers_are_counted_and_coordinates_kept() -> None:
     found = layer_distribution(_masks(member))
     assert found.values.tolist() == [[0, 3, 0], [0, 0, 1]]
     assert list(found["selector"].values) == ["MAD", "MAD"] and found.dims == ("mask", "layer")
+
+
+def test_pairs_differ_in_emotion_or_selector_or_corpus_alone(small_store: Path) -> None:
+    found = list(related(overlap(open_masks(StoreFolder(small_store), "tiny"))))
+    assert Counter(pair.between for pair in found) == {"source_emotion": 12, "selector": 6, "source_corpus": 6}
+    pair = next(p for p in found if p.between == "source_corpus" and (p.selector, p.source_emotion) == ("MAD", "joy"))
+    masks = [read_member(StoreFolder(small_store), "tiny", f"MAD-{corpus}-joy") for corpus in ("studio", "room")]
+    assert {pair.one, pair.other} == {"studio", "room"} and pair.jaccard == jaccard(*masks)

@@ -41,7 +41,10 @@ def test_resampled_firing_equals_summing_utterance_by_utterance(small_store: Pat
 
 
 def test_stability_is_the_overlap_of_the_masks_of_the_draws(small_store: Path) -> None:
-    found = mask_stability(pool(StoreFolder(small_store), "tiny", "studio", size=12), "ConAct", "0.1", 5, draws=4)
+    found = mask_stability(
+        pool(StoreFolder(small_store), "tiny", "studio", size=12), ["MAD", "ConAct"], "0.1", 5, draws=4
+    )
+    found = found.sel(selector="ConAct")
     itself, *drawn = (top(SELECTORS["ConAct"](firing), budget("0.1", 64)) for firing in _slow(small_store, 4))
     for emotion in range(3):
         expected = [jaccard(mask[emotion], itself[emotion]) for mask in drawn]
@@ -54,6 +57,6 @@ def test_stability_is_the_overlap_of_the_masks_of_the_draws(small_store: Path) -
 def test_more_utterances_make_masks_more_stable(small_store: Path) -> None:
     def stable(size: int) -> float:
         sized = pool(StoreFolder(small_store), "tiny", "studio", size=size)
-        return float(mask_stability(sized, "ConAct", "0.1", 0, draws=10)["jaccard"].mean())
+        return float(mask_stability(sized, ["ConAct"], "0.1", 0, draws=10)["jaccard"].mean())
 
     assert stable(30) > stable(3)

@@ -1,0 +1,187 @@
+"""The paper's figures by matplotlib, in its arrangement, for whatever a sweep holds: heat maps, curves, layers.
+
+Knows no files and no stores. Needs the extra `report`; figures are made without pyplot, so nothing global changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from esn_dist.report.along import Axis, axes, conditions, curve, describe
+from esn_dist.report.findings import Findings
+
+DIVERGING, SEQUENTIAL = "RdBu", "viridis"
+AXIS_LABELS = {"fraction": "fraction r", "alpha": "gain α", "identification_size": "identified utterances per emotion"}
+NUMBERS = {"fraction": "2ac", "alpha": "3", "identification_size": "2d"}
+CURVES = {"self_effect": "self", "cross_effect": "cross", "gap": "gap"}
+
+
+class Panel(NamedTuple):
+    """One heat map: change[source, evaluation] in percentage points."""
+
+    title: str
+    change: xr.DataArray
+
+
+def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """Name and figure, in the paper's order; the name begins with the figure's number in the paper."""
+    yield from _figure_1(findings)
+    yield from _figures_2_and_3(findings)
+    yield from _figure_4(findings)
+    yield from _figure_5(findings)
+
+
+def heat_maps(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
+    """A grid of heat maps on one symmetric colour scale; rows are source emotions, columns evaluation emotions."""
+    width = max(map(len, rows))
+    figure = Figure(figsize=(2.6 * width + 0.9, 2.4 * len(rows) + 0.5), layout="constrained")
+    limit = max(1.0, max(float(np.nanmax(np.abs(panel.change.values))) for row in rows for panel in row))
+    grid = figure.subplots(len(rows), width, squeeze=False)
+    for of_row, row in zip(grid, rows, strict=True):
+        for at, axis in enumerate(of_row):
+            if at < len(row):
+                image = _heat_map(axis, row[at], limit)
+            else:
+                axis.axis("off")
+    figure.colorbar(image, ax=grid, label="Δ accuracy (points)", shrink=0.7)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def curves(frame: xr.Dataset, axis: Axis) -> Figure:
+    """Self, cross and gap along an axis, with 95 % bootstrap intervals as bands."""
+    figure = Figure(figsize=(4.2, 3.0), layout="constrained")
+    plot = figure.subplots()
+    for name, label in CURVES.items():
+        values, bounds = curve(frame, axis, name)
+        if np.isfinite(bounds).any():
+            plot.plot(values, bounds[:, 0], marker="o", markersize=3, label=label)
+            plot.fill_between(values, bounds[:, 1], bounds[:, 2], alpha=0.2)
+    plot.axhline(0, color="grey", linewidth=0.6)
+    if axis.name != "alpha" and axis.values[-1] / axis.values[0] > 5:
+        plot.set_xscale("log")
+    percent = axis.name == "fraction"
+    plot.set_xticks(values, [f"{100 * v:g} %" if percent else f"{v:g}" for v in values])
+    plot.set_xticks([], minor=True)
+    plot.set_xlabel(AXIS_LABELS[axis.name])
+    plot.set_ylabel("Δ accuracy (points)")
+    plot.legend(fontsize=7)
+    plot.set_title(f"{frame.attrs['model']} on {frame.attrs['corpus']}\n{axis.title}", fontsize=7)
+    return figure
+
+
+def _figure_1(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """Per model, intervention and fraction: corpora below each other, selectors beside each other, own masks."""
+    grids: dict[tuple[str, str], dict[str, list[Panel]]] = {}
+    for (model, corpus), frame in findings.frames.items():
+        for at, condition in enumerate(conditions(frame)):
+            if condition["source_corpus"] == corpus:
+                shared = {name: value for name, value in condition.items() if name not in ("selector", "source_corpus")}
+                panel = Panel(f"{condition['selector']}, {corpus}", _matrix(frame, at))
+                grids.setdefault((model, describe(shared)), {}).setdefault(corpus, []).append(panel)
+    for number, ((model, title), rows) in enumerate(grids.items()):
+        yield f"figure1-{model}-{number}", heat_maps(list(rows.values()), f"{model}: {title}")
+
+
+def _figures_2_and_3(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    for (model, corpus), frame in findings.frames.items():
+        # Deactivation and one gain are two heat maps of Figure 1, not yet a row of their own.
+        shown = (axis for axis in axes(frame) if axis.name != "alpha" or sum(value > 0 for value in axis.values) > 1)
+        for number, axis in enumerate(shown):
+            name = f"figure{NUMBERS[axis.name]}-{model}-{corpus}-{axis.fixed['selector']}-{number}"
+            if axis.fixed["source_corpus"]:
+                panels = [
+                    Panel(f"{AXIS_LABELS[axis.name]} = {value:g}", _matrix(frame, at))
+                    for value, at in zip(axis.values, axis.positions, strict=True)
+                ]
+                yield f"{name}-maps", heat_maps([panels], f"{model} on {corpus}: {axis.title}")
+            yield f"{name}-curves", curves(frame, axis)
+
+
+def _figure_4(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """Per source corpus and fraction: selectors below each other, models beside each other; emotions by layers."""
+    places = dict.fromkeys(
+        (str(corpus), float(fraction))
+        for neurons in findings.layers.values()
+        for corpus, fraction in zip(neurons["source_corpus"].values, neurons["fraction"].values, strict=True)
+        if corpus
+    )
+    for corpus, fraction in places:
+        chosen = {m: _masks_of(neurons, corpus, fraction) for m, neurons in findings.layers.items()}
+        selectors = list(dict.fromkeys(str(s) for neurons in chosen.values() for s in neurons["selector"].values))
+        yield (
+            f"figure4-{corpus}-{fraction:g}",
+            _layers(chosen, selectors, f"masks from {corpus}, r = {100 * fraction:g} %"),
+        )
+
+
+def _figure_5(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    """Per model and condition: every source corpus → evaluation corpus beside each other."""
+    transfers: dict[tuple[str, str], list[Panel]] = {}
+    for (model, corpus), frame in findings.frames.items():
+        for at, condition in enumerate(conditions(frame)):
+            source = condition.pop("source_corpus")
+            if source and source != corpus:
+                transfers.setdefault((model, describe(condition)), []).append(
+                    Panel(f"{source} → {corpus}", _matrix(frame, at))
+                )
+    for number, ((model, title), panels) in enumerate(transfers.items()):
+        rows = [panels[start : start + 3] for start in range(0, len(panels), 3)]
+        yield f"figure5-{model}-{number}", heat_maps(rows, f"{model}: {title}, masks of another corpus")
+
+
+def _layers(chosen: dict[str, xr.DataArray], selectors: Sequence[str], title: str) -> Figure:
+    size = (3.6 * len(chosen) + 1, 1.5 * len(selectors) + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(selectors), len(chosen), squeeze=False)
+    norm = LogNorm(1, max(2, max(int(neurons.max()) for neurons in chosen.values() if neurons.size)))
+    for selector, of_row in zip(selectors, grid, strict=True):
+        for (model, neurons), axis in zip(chosen.items(), of_row, strict=True):
+            own = neurons.isel(mask=(neurons["selector"] == selector).values)
+            image = axis.imshow(np.where(own > 0, own, np.nan), aspect="auto", norm=norm, cmap=SEQUENTIAL)
+            axis.set_yticks(range(own.sizes["mask"]), own["source_emotion"].values, fontsize=6)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.tick_params(axis="x", labelsize=6)
+            axis.set_title(f"{model}: {selector}", fontsize=7)
+            axis.set_xlabel("layer", fontsize=6)
+    figure.colorbar(image, ax=grid, label="neurons (log)", shrink=0.8)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def _masks_of(neurons: xr.DataArray, corpus: str, fraction: float) -> xr.DataArray:
+    """One mask per selector and emotion: of several identification sizes or parts the first."""
+    kept: dict[tuple[str, str], int] = {}
+    rows = zip(*(neurons[n].values for n in ("source_corpus", "fraction", "selector", "source_emotion")), strict=True)
+    for at, (source, r, selector, emotion) in enumerate(rows):
+        if (source, r) == (corpus, fraction):
+            kept.setdefault((selector, emotion), at)
+    return neurons.isel(mask=list(kept.values()))
+
+
+def _matrix(frame: xr.Dataset, condition: int) -> xr.DataArray:
+    """Sources that this condition has; the emotions of its evaluation corpus."""
+    change = frame["change"].isel(condition=condition)
+    return change.isel(source=np.isfinite(change.values).any(axis=1))
+
+
+def _heat_map(axis: Axes, panel: Panel, limit: float) -> Any:
+    values = panel.change.values
+    image = axis.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit)
+    axis.set_xticks(range(values.shape[1]), panel.change["evaluation"].values, rotation=40, ha="right", fontsize=6)
+    axis.set_yticks(range(values.shape[0]), panel.change["source"].values, fontsize=6)
+    axis.set_title(panel.title, fontsize=7)
+    for (row, column), value in np.ndenumerate(values):
+        dark = abs(value) > 0.6 * limit
+        axis.text(
+            column, row, f"{value:+.1f}", ha="center", va="center", fontsize=5, color="white" if dark else "black"
+        )
+    return image

@@ -1,0 +1,231 @@
+"""Everything that a report shows, computed once from a store; what is written from it knows no store.
+
+Cells that are not finished are left out and counted; a corpus without a finished baseline gives no effects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import xarray as xr
+
+from esn_dist.analysis.bootstrap import DRAWS
+from esn_dist.analysis.frames import effects
+from esn_dist.analysis.identification import pool
+from esn_dist.analysis.locality import Related, layer_distribution, overlap, related
+from esn_dist.analysis.movement import moves
+from esn_dist.analysis.position import position_bias
+from esn_dist.analysis.significance import Verdict, significance
+from esn_dist.analysis.stability import mask_stability
+from esn_dist.analysis.summary import BaselineRow, EffectRow, baselines, summarise
+from esn_dist.analysis.trials import Condition, read_trials
+from esn_dist.errors import UserError
+from esn_dist.report.published import Comparison, comparisons
+from esn_dist.selection.firing import NothingIdentified
+from esn_dist.selection.selectors import SELECTORS
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import Description, describe, open_answers, open_masks, read_set_aside
+from esn_dist.store.state import read_state
+
+Place = tuple[str, str]  # model, corpus
+READING = ("draws", "seed", "by_speaker", "invalid_is_wrong")  # settings of every effect
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Of effects, as in `analysis.summary.summarise`; `stability`: bootstrapped identification sets, 0: none."""
+
+    draws: int = DRAWS
+    seed: int = 0
+    by_speaker: bool = False
+    invalid_is_wrong: bool = True
+    stability: int = 0
+
+
+class PoolRow(NamedTuple):
+    """Correctly answered identification utterances of one emotion (paper Table 4), before and after the cap."""
+
+    model: str
+    corpus: str
+    emotion: str
+    correct: int
+    used: int
+
+
+class SetAsideRow(NamedTuple):
+    """One utterance that the scan left out, with its reason."""
+
+    corpus: str
+    utterance: str
+    label: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a store says. Datasets are in memory, except `answers`.
+
+    Attributes:
+        answers, frames, positions: per model and corpus: the finished cells; their effects; option-position counts.
+        moves: per model and corpus: where answers go, by condition.
+        layers, related: per model: neurons per layer of every mask, and pairs of masks that differ in one thing.
+        unfinished: per model and corpus: cells left out.
+        failures: unit → reason; provenance: one mapping per run.
+    """
+
+    title: str
+    folder: StoreFolder
+    description: Description
+    settings: Settings
+    rows: list[EffectRow]
+    baselines: list[BaselineRow]
+    verdicts: list[Verdict]
+    comparisons: list[Comparison]
+    answers: dict[Place, xr.Dataset]
+    frames: dict[Place, xr.Dataset]
+    positions: dict[Place, xr.Dataset]
+    moves: dict[Place, list[tuple[Condition, xr.DataArray]]]
+    layers: dict[str, xr.DataArray]
+    related: dict[str, list[Related]]
+    pools: list[PoolRow]
+    stability: list[xr.Dataset]
+    set_aside: list[SetAsideRow]
+    unfinished: dict[Place, int]
+    failures: dict[str, str]
+    provenance: list[dict[str, Any]]
+    notes: list[str]
+
+
+def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
+    """Read and compute all of it.
+
+    Raises:
+        UserError: no store, or no finished baseline.
+    """
+    settings = settings or Settings()
+    description = describe(folder)
+    answers, unfinished = finished(folder)
+    datasets = list(answers.values())
+    reading = {name: getattr(settings, name) for name in READING}
+    rows, base = summarise(datasets, **reading), baselines(datasets, **reading)
+    registered = {name: str(facts.get("model", name)) for name, facts in description.models.items()}
+    emotions = {name: facts["emotions"] for name, facts in description.corpora.items()}
+    masks = {model: open_masks(folder, model) for model in description.models}
+    return Findings(
+        title=str(description.attributes.get("sweep", folder.root.name)),
+        folder=folder,
+        description=description,
+        settings=settings,
+        rows=rows,
+        baselines=base,
+        verdicts=significance(datasets, seed=settings.seed, invalid_is_wrong=settings.invalid_is_wrong),
+        comparisons=comparisons(rows, base, registered, emotions),
+        answers=answers,
+        frames={place: effects(dataset, **reading) for place, dataset in answers.items()},
+        positions={place: position_bias(dataset) for place, dataset in answers.items()},
+        moves={place: _moves(dataset) for place, dataset in answers.items()},
+        layers={model: layer_distribution(of_model) for model, of_model in masks.items()},
+        related={model: list(related(overlap(of_model))) for model, of_model in masks.items()},
+        pools=list(_pools(folder, description)),
+        stability=list(_stability(folder, description, masks, settings)),
+        set_aside=list(_set_aside(folder, description)),
+        unfinished=unfinished,
+        failures=_failures(folder),
+        provenance=_provenance(folder),
+        notes=list(_notes(masks, rows)),
+    )
+
+
+def finished(folder: StoreFolder) -> tuple[dict[Place, xr.Dataset], dict[Place, int]]:
+    """The finished cells of every model and corpus that has a finished baseline, and how many cells are left out.
+
+    Raises:
+        UserError: no store, or no finished baseline.
+    """
+    found, unfinished = {}, {}
+    for model, facts in describe(folder).models.items():
+        for corpus in facts["answers"]:
+            answers = open_answers(folder, model, corpus, complete=True).load()
+            left = open_answers(folder, model, corpus).sizes["cell"] - answers.sizes["cell"]
+            if left:
+                unfinished[model, corpus] = left
+            if "baseline" in answers["intervention"].values:
+                found[model, corpus] = answers
+    if not found:
+        raise UserError(
+            "no baseline is finished yet, so there is nothing to compare with",
+            where=str(folder.root), fix=f"esn-dist status {folder.root}",
+        )  # fmt: skip
+    return found, unfinished
+
+
+def _moves(answers: xr.Dataset) -> list[tuple[Condition, xr.DataArray]]:
+    trials = read_trials(answers)
+    return [(group.condition, moves(trials, group)) for group in trials.groups]
+
+
+def _pools(folder: StoreFolder, description: Description) -> Iterator[PoolRow]:
+    for model, corpus in _counted(description):
+        try:
+            chosen = pool(folder, model, corpus).chosen
+        except NothingIdentified:
+            continue  # its masks are failed units, which are shown
+        for emotion, correct in zip(chosen.emotions, chosen.pool, strict=True):
+            yield PoolRow(model, corpus, emotion, correct, chosen.size)
+
+
+def _stability(
+    folder: StoreFolder, description: Description, masks: Mapping[str, xr.Dataset], settings: Settings
+) -> Iterator[xr.Dataset]:
+    for model, corpus in _counted(description) if settings.stability else ():
+        own = masks[model].isel(mask=(masks[model]["source_corpus"] == corpus).values)
+        selectors = [name for name in SELECTORS if name in own["selector"].values]
+        for fraction in sorted({f"{float(value):.10g}" for value in own["fraction"].values}):
+            chosen = pool(folder, model, corpus)
+            yield mask_stability(chosen, selectors, fraction, settings.seed, draws=settings.stability)
+
+
+def _counted(description: Description) -> Iterator[Place]:
+    return ((model, corpus) for model, facts in description.models.items() for corpus in facts["counts"])
+
+
+def _set_aside(folder: StoreFolder, description: Description) -> Iterator[SetAsideRow]:
+    for corpus in description.corpora:
+        table = read_set_aside(folder, corpus)
+        for position in range(len(table)):
+            if table.id[position]:
+                yield SetAsideRow(corpus, *table.row(position))
+
+
+def _failures(folder: StoreFolder) -> dict[str, str]:
+    models = read_state(folder)["models"].items()
+    return {f"{model} {unit}": str(reason) for model, facts in models for unit, reason in facts["failed"].items()}
+
+
+def _provenance(folder: StoreFolder) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.provenance.glob("*.json"))]
+
+
+def _notes(masks: Mapping[str, xr.Dataset], rows: list[EffectRow]) -> Iterator[str]:
+    """What must be known to read the numbers."""
+    for model, of_model in masks.items():
+        smaller: dict[str, list[str]] = {}
+        fewer: dict[str, int] = {}
+        for row in range(of_model.sizes["mask"]):
+            mask = of_model.isel(mask=row)
+            size, budget, used, asked = (int(mask[n]) for n in ("size", "budget", "identified", "identification_size"))
+            whose = f"{model}, {mask['selector'].item()}, masks from {mask['source_corpus'].item()}"
+            if size < budget:
+                smaller.setdefault(f"{whose}: fewer neurons are eligible than the budget of {budget}", []).append(
+                    f"{mask['source_emotion'].item()} {size}"
+                )
+            if used < asked:
+                fewer[f"{whose}: {asked} utterances per emotion were asked for"] = used
+        yield from (f"{what}: {', '.join(found)}" for what, found in smaller.items())
+        yield from (f"{whose}, {used} are there" for whose, used in fewer.items())
+    if any(row.missing for row in rows):
+        yield "pairs without an answer in the cell or in the baseline are left out of every effect, and counted"

@@ -1,0 +1,124 @@
+// Overview, effects, tests, published numbers, masks, answers, failures, origin: sections made of tables.
+
+function overview() {
+  const answers = DATA.utterances.reduce((sum, place) => sum + place.of * place.cells.length, 0);
+  const invalid = Math.max(0, ...DATA.tables.flatMap((t) => t.invalid).filter((rate) => rate !== null));
+  const missing = DATA.tables.filter((t) => !t.corpus.startsWith("all ")).flatMap((t) => t.missing).reduce((a, b) => a + b, 0);
+  const card = (value, text, bad = false) => element("div", { class: bad ? "card bad" : "card" }, element("b", {}, String(value)), element("span", {}, text));
+  const cards = [
+    card(Object.keys(DATA.models).length, "models: " + Object.keys(DATA.models).join(", ")),
+    card(Object.keys(DATA.corpora).length, "corpora: " + Object.keys(DATA.corpora).join(", ")),
+    card(answers.toLocaleString("en"), "answers in finished cells"),
+    card(percent(invalid), "invalid answers, at most, of a row"),
+    card(missing, "pairs left out, without an answer", missing > 0),
+    card(DATA.failures.length, "failed units", DATA.failures.length > 0),
+    card(DATA.set_aside.length, "utterances set aside by the scan"),
+  ];
+  const notes = DATA.notes.length ? [element("h3", {}, "Notes"), element("ul", {}, ...DATA.notes.map((note) => element("li", {}, note)))] : [];
+  return [element("div", { class: "cards" }, ...cards), ...notes, ...baselines()];
+}
+
+function baselines() {
+  const emotions = distinct(DATA.baselines.map((row) => row.emotion));
+  const lines = distinct(DATA.baselines.map((row) => row.model + "\n" + row.corpus)).map((place) => {
+    const own = DATA.baselines.filter((row) => row.model + "\n" + row.corpus === place);
+    const value = (emotion) => own.find((row) => row.emotion === emotion);
+    return [...place.split("\n"), ...emotions.map((emotion) => estimate(value(emotion)?.accuracy, value(emotion)?.low, value(emotion)?.high, plain))];
+  });
+  return [element("h3", {}, "Accuracy of the unintervened model (%)"), table(["Model", "Corpus", ...emotions], lines, 2)];
+}
+
+function estimate(point, low, high, shown = signed) {
+  const interval = low === null || low === undefined ? null : element("small", {}, `[${shown(low, 1)}, ${shown(high, 1)}]`);
+  return element("span", {}, shown(point ?? null, 1), interval);
+}
+
+function effects() {
+  const drawn = DATA.settings.by_speaker ? "speakers" : "utterances";
+  const parts = [element("p", {}, `Change of accuracy against the unintervened model, in percentage points, with 95 % intervals of ${DATA.settings.draws.toLocaleString("en")} bootstrap draws over ${drawn}. RND: mean over emotions and seeds, ± the seeds' standard deviation.`)];
+  for (const t of DATA.tables) {
+    const lines = Object.entries(t.lines).map(([name, values], line) => [name, ...values.map((value, column) => {
+      const cell = estimate(...value);
+      if (line === 0 && t.seeds_sd[column] !== null) cell.append(element("small", {}, "± " + plain(t.seeds_sd[column], 1)));
+      return cell;
+    })]);
+    lines.push(["Invalid answers", ...t.invalid.map((rate) => percent(rate))]);
+    const masks = t.masks ? `, masks from ${t.masks}` : "";
+    parts.push(element("h3", {}, `${t.model} on ${t.corpus}${masks}: ${t.title}, r = ${+(100 * t.fraction).toPrecision(6)} %`), table(["", ...t.selectors], lines));
+  }
+  return parts;
+}
+
+function tests() {
+  const parts = [element("p", {}, "Is the self–cross gap larger than chance? p: exchange of each item's answers among the source emotions' cells, two-sided. Holm and Benjamini–Hochberg correct within the family named above each table. Assignment: share of all assignments of these masks to the emotions with a gap as far from zero.")];
+  for (const family of distinct(DATA.gaps.map((row) => row.family))) {
+    const lines = DATA.gaps.filter((row) => row.family === family).map((row) => [
+      `${row.selector}, α = ${row.alpha}, r = ${+(100 * row.fraction).toPrecision(6)} %, masks from ${row.source_corpus}`,
+      signed(row.effect), (row.exact ? "" : "≈ ") + pValue(row.p), pValue(row.holm), pValue(row.bh), pValue(row.assignment_p), String(row.pairs),
+    ]);
+    parts.push(element("h3", {}, family), table(["Condition", "Gap", "p", "Holm", "BH", "Assignment", "Items"], lines));
+  }
+  return parts;
+}
+
+function publishedNumbers() {
+  if (!DATA.published.length) return [element("p", {}, "Nothing here was measured with a model and corpus of the paper at its fraction and gain, so no number stands beside a published one. The inconsistencies found in the paper itself:"), inconsistencyList(DATA.inconsistencies)];
+  const lines = DATA.published.map((row) => ["Table " + row.table, row.model, row.corpus, row.intervention, row.selector, row.metric, estimate(row.measured, row.low, row.high), row.printed + (row.flags ? " †" : ""), signed(row.difference, 2)]);
+  const flagged = new Set(DATA.published.flatMap((row) => row.flags.split(" ")));
+  return [
+    element("p", {}, "For the same model and corpus alone. † marks numbers that are inconsistent in the paper itself; they stand as printed. The steering gain is not printed there; 0.3 is inferred."),
+    table(["", "Model", "Corpus", "Intervention", "Selector", "Readout", "Measured", "Published", "Difference"], lines, 6),
+    inconsistencyList(DATA.inconsistencies.filter((entry) => flagged.has(entry.id))),
+  ];
+}
+
+function inconsistencyList(entries) {
+  return table(["Where", "Severity", "What"], entries.map((entry) => [entry.where, entry.severity, entry.explanation]), 3);
+}
+
+function masks() {
+  const names = { source_emotion: "emotions", selector: "selectors", source_corpus: "corpora" };
+  const parts = [element("p", {}, "Jaccard overlap of masks that differ in one thing alone; expected: of two random masks of the same sizes.")];
+  for (const between of distinct(DATA.overlap.map((row) => row.between))) {
+    const lines = DATA.overlap.filter((row) => row.between === between).map((row) => [
+      row.model, row.one, row.other,
+      Object.keys(names).filter((name) => name !== between).map((name) => row[name]).filter(Boolean).join(", ") + `, r = ${+(100 * row.fraction).toPrecision(6)} %`,
+      plain(row.jaccard), plain(row.expected),
+    ]);
+    const shown = element("details", {}, element("summary", {}, `Between ${names[between]} (${lines.length} pairs)`), table(["Model", "One", "Other", "Of", "Jaccard", "Expected"], lines, 4));
+    parts.push(shown);
+  }
+  if (DATA.stability.length) {
+    const lines = DATA.stability.map((row) => [row.model, row.corpus, row.selector, row.emotion, String(row.neurons), `${plain(row.jaccard)} [${plain(row.low)}, ${plain(row.high)}]`, plain(row.pairwise)]);
+    parts.push(element("h3", {}, "Stability: overlap with the masks of bootstrapped identification sets"), table(["Model", "Corpus", "Selector", "Emotion", "Neurons", "Jaccard", "Between draws"], lines, 4));
+  }
+  const pools = DATA.pools.map((row) => [row.model, row.corpus, row.emotion, String(row.correct), String(row.used)]);
+  parts.push(element("h3", {}, "Correctly answered identification utterances"), table(["Model", "Corpus", "Emotion", "Correct", "Used"], pools, 3));
+  return parts;
+}
+
+function biases() {
+  const lines = distinct(DATA.positions.map((row) => row.model + "\n" + row.corpus)).map((place) => {
+    const own = DATA.positions.filter((row) => row.model + "\n" + row.corpus === place);
+    const total = own.reduce((sum, row) => sum + row.answered, 0) || 1;
+    return [...place.split("\n"), ...own.map((row) => percent(row.answered / total, 0)), pValue(own[0].p)];
+  });
+  const numbers = distinct(DATA.positions.map((row) => String(row.number)));
+  return [element("p", {}, "How often each option number is answered by the unintervened model; options stand in random order, so equal rates are expected. p: chi-square."), table(["Model", "Corpus", ...numbers, "p"], lines, 2)];
+}
+
+function failures() {
+  const parts = [];
+  const add = (title, heads, lines, words) => parts.push(element("h3", {}, title), lines.length ? table(heads, lines, words) : element("p", {}, "None."));
+  add("Failed units", ["Unit", "Reason"], DATA.failures.map((row) => [row.unit, row.reason]), 2);
+  add("Unfinished cells, left out of everything above", ["Model", "Corpus", "Cells"], DATA.unfinished.map((row) => [row.model, row.corpus, String(row.cells)]), 2);
+  add("Set aside by the scan", ["Corpus", "Utterance", "Label", "Reason", "Detail"], DATA.set_aside.map((row) => [row.corpus, row.utterance, row.label, row.reason, row.detail]), 5);
+  return parts;
+}
+
+function origin() {
+  const facts = (of) => table(["", ""], Object.entries(of), 2);
+  const blocks = (title, all) => Object.entries(all).flatMap(([name, of]) => [element("h3", {}, `${title} ${name}`), facts(of)]);
+  const runs = DATA.runs.flatMap((run) => [element("details", {}, element("summary", {}, `Run started ${run.started}, ${run.ended ?? "not ended"}`), facts(run))]);
+  return [...runs, ...blocks("Model", DATA.models), ...blocks("Corpus", DATA.corpora)];
+}

@@ -1,0 +1,141 @@
+"""The paper's published numbers beside the measured ones, for the same model, corpus, fraction and gain alone.
+
+The data (`published.json`) is the paper's text as printed; what looks wrong there is flagged, never mended. Knows no
+stores: rows come in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
+from esn_dist.sweep.words import InterventionType, Selector
+
+EFFECT_TABLES = {"iemocap": (5, 8), "meld": (6, 9), "msp-podcast": (7, 10)}
+MACRO = "macro-average"
+# Printed in no caption; Tables 2 and 8-10 agree at this gain alone (published.json, "inferred").
+STEERING_GAIN = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One published number and what was measured under the same name.
+
+    Attributes:
+        table: number of the paper's table.
+        intervention: `deactivate`, `steer`, `none` …; metric: `self_effect`, `cross_effect`, `self_cross_gap`, `effect`
+            (RND), or `accuracy` (percent).
+        measured, low, high: with the 95 % interval; None where undefined.
+        published, printed: as a number, and the string in the paper.
+        flags: ids of the inconsistencies that name this number.
+    """
+
+    table: int
+    model: str
+    corpus: str
+    intervention: str
+    selector: str
+    metric: str
+    measured: float | None
+    low: float | None
+    high: float | None
+    published: float
+    printed: str
+    flags: tuple[str, ...]
+
+    @property
+    def difference(self) -> float | None:
+        """Measured − published."""
+        return None if self.measured is None else self.measured - self.published
+
+
+@cache
+def published() -> dict[str, Any]:
+    """The paper's tables, claims, and the inconsistencies found in them."""
+    text = files("esn_dist.report").joinpath("published.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def inconsistencies() -> list[dict[str, Any]]:
+    """All that was found inconsistent in the paper: id, severity, where, explanation …"""
+    return list(published()["inconsistencies"])
+
+
+def comparisons(
+    rows: Sequence[EffectRow],
+    baselines: Sequence[BaselineRow],
+    registered: Mapping[str, str],
+    emotions: Mapping[str, Sequence[str]],
+) -> list[Comparison]:
+    """Every published number that these rows measure anew.
+
+    Args:
+        rows, baselines: of `analysis.summary`.
+        registered: registered model by the name of a model in the sweep.
+        emotions: emotions of each corpus of the sweep; a corpus counts as the paper's where name and emotions agree.
+    """
+    paper = {name: set(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
+    known = {name for name, words in emotions.items() if set(words) == paper.get(name)}
+    found = [c for row in rows for c in _of_effects(row, registered.get(row.model, row.model), known, set(emotions))]
+    for row in baselines:
+        if row.emotion == ALL and row.corpus in known:
+            found += _of_accuracy(row, registered.get(row.model, row.model))
+    return sorted(found, key=lambda c: (c.table, c.model, c.corpus))
+
+
+def _of_effects(row: EffectRow, model: str, known: set[str], corpora: set[str]) -> Iterator[Comparison]:
+    """The published line of one row: its own corpus's table, or Table 1 for the mean of exactly the paper's three."""
+    whole = known == corpora == set(EFFECT_TABLES)
+    steer = row.intervention == InterventionType.STEER
+    comparable = row.intervention == InterventionType.DEACTIVATE or (steer and row.alpha == STEERING_GAIN)
+    own = row.source_corpus in ("", row.corpus)
+    if not comparable or not own or row.fraction != published()["table1"]["fraction_r"]:
+        return
+    if row.corpus == ALL and whole:
+        table, corpus = 1, MACRO
+    elif row.corpus in known:
+        table, corpus = EFFECT_TABLES[row.corpus][int(steer)], row.corpus
+    else:
+        return
+    measured = {
+        "effect" if row.selector == Selector.RND else "self_effect": (row.self_effect, row.self_low, row.self_high),
+        "cross_effect": (row.cross_effect, row.cross_low, row.cross_high),
+        "self_cross_gap": (row.gap, row.gap_low, row.gap_high),
+    }
+    wanted = {
+        "model": model, "corpus": corpus, "intervention": str(row.intervention), "selector": row.selector.lower(),
+    }  # fmt: skip
+    for entry in _entries(table, wanted):
+        if entry["metric"] in measured:
+            yield _comparison(table, entry, row.selector, measured[entry["metric"]])
+
+
+def _of_accuracy(row: BaselineRow, model: str) -> Iterator[Comparison]:
+    wanted = {"model": model, "corpus": row.corpus, "intervention": "none", "metric": "accuracy"}
+    for entry in _entries(2, wanted):
+        yield _comparison(2, entry, "", (row.accuracy, row.low, row.high))
+
+
+def _entries(table: int, wanted: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+    rows: Iterable[dict[str, Any]] = published()[f"table{table}"]["rows"]
+    return (entry for entry in rows if all(entry.get(key) == value for key, value in wanted.items()))
+
+
+def _comparison(
+    table: int, entry: dict[str, Any], selector: str, measured: tuple[float | None, float | None, float | None]
+) -> Comparison:
+    flags = tuple(found["id"] for found in inconsistencies() if any(_names(c, table, entry) for c in found["cells"]))
+    head = (table, entry["model"], entry["corpus"], entry["intervention"], selector, entry["metric"])
+    return Comparison(*head, *measured, published=entry["value"], printed=entry["printed"], flags=flags)
+
+
+def _names(cell: Mapping[str, Any], table: int, entry: Mapping[str, Any]) -> bool:
+    """Whether an inconsistency's cell is this entry: what the cell says of it agrees, and it says which number."""
+    said = {key: value for key, value in cell.items() if key in entry and key not in ("printed", "published")}
+    named = "metric" in said or "printed" in cell
+    return named and cell.get("table") == table and all(entry[key] == value for key, value in said.items())

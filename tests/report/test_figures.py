@@ -1,0 +1,96 @@
+"""Figures: what is drawn are the numbers, in the paper's arrangement."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+
+from esn_dist.report.along import axes, curve
+from esn_dist.report.figures import curves, figures
+from esn_dist.report.findings import Findings
+
+
+@pytest.fixture(scope="module")
+def drawn(findings: Findings) -> dict[str, Figure]:
+    return dict(figures(findings))
+
+
+def _conact(findings: Findings) -> xr.Dataset:
+    """Studio's ConAct conditions: deactivation and two gains."""
+    frame = findings.frames["tiny", "studio"]
+    return frame.isel(condition=(frame["selector"] == "ConAct").values)
+
+
+def test_figure_1_has_corpora_below_and_selectors_beside_each_other(
+    drawn: dict[str, Figure], findings: Findings
+) -> None:
+    figure = drawn["figure1-tiny-0"]
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    assert titles == ["MAD, room", "ConAct, room", "MAD, studio", "ConAct, studio"]
+    frame = findings.frames["tiny", "room"]
+    at = (frame["selector"] == "MAD") & (frame["alpha"] == -1) & (frame["source_corpus"] == "room")
+    change = frame["change"].isel(condition=int(np.flatnonzero(at.values)[0])).sel(source=["anger", "joy", "sadness"])
+    assert [text.get_text() for text in figure.axes[0].texts] == [f"{value:+.1f}" for value in change.values.ravel()]
+
+
+def test_there_is_one_figure_1_per_intervention_and_gain(drawn: dict[str, Figure]) -> None:
+    titles = [figure.get_suptitle() for name, figure in drawn.items() if name.startswith("figure1")]
+    assert titles == [
+        f"tiny: {what}, r = 10 %" for what in ("Deactivation", "Targeted steering, α = 0.3", "Targeted steering, α = 1")
+    ]
+
+
+def test_figure_3_has_a_heat_map_per_gain_and_curves(drawn: dict[str, Figure]) -> None:
+    name = next(name for name in drawn if name.startswith("figure3-tiny-studio-ConAct") and name.endswith("maps"))
+    assert [axis.get_title() for axis in drawn[name].axes][:3] == [f"gain α = {alpha}" for alpha in ("-1", "0.3", "1")]
+    assert name.replace("maps", "curves") in drawn
+
+
+def test_figure_4_counts_every_neuron_once(drawn: dict[str, Figure], findings: Findings) -> None:
+    axes_of = drawn["figure4-studio-0.1"].axes
+    assert [axis.get_title() for axis in axes_of if axis.get_title()] == ["tiny: MAD", "tiny: ConAct"]
+    image = np.nan_to_num(np.asarray(axes_of[0].images[0].get_array(), float))
+    neurons = findings.layers["tiny"]
+    own = (neurons["selector"] == "MAD") & (neurons["source_corpus"] == "studio")
+    np.testing.assert_array_equal(image, neurons.isel(mask=own.values).values)
+
+
+def test_figure_5_names_the_direction(drawn: dict[str, Figure]) -> None:
+    assert drawn["figure5-tiny-0"].axes[0].get_title() == "studio → room"
+
+
+def test_curves_draw_the_effects_along_the_gain_through_zero(findings: Findings) -> None:
+    frame = _conact(findings)
+    (axis,) = axes(frame)
+    assert (axis.name, axis.values, axis.title) == ("alpha", (-1, 0.3, 1), "gain, ConAct, r = 10 %, masks from studio")
+    own = curves(frame, axis).axes[0].get_lines()[0]
+    expected = frame["self_effect"].sel(bound="point").values.tolist()
+    assert list(own.get_xdata()) == [-1, 0, 0.3, 1]  # type: ignore[arg-type]
+    assert list(own.get_ydata()) == [expected[0], 0, *expected[1:]]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "values"), [("fraction", [0.5, 0.01, 0.1]), ("identification_size", [50, 10, 200])])
+def test_fractions_and_identification_sizes_are_axes_in_order(
+    findings: Findings, name: str, values: list[float]
+) -> None:
+    same = {"intervention": ("condition", ["deactivate"] * 3), "alpha": ("condition", [-1.0] * 3)}
+    frame = _conact(findings).assign_coords({**same, name: ("condition", values)})
+    (axis,) = axes(frame)
+    assert (axis.name, axis.values, axis.positions) == (name, tuple(sorted(values)), tuple(np.argsort(values)))
+    drawn = curves(frame, axis).axes[0].get_lines()[0].get_ydata()
+    np.testing.assert_array_equal(drawn, frame["self_effect"].sel(bound="point").values[np.argsort(values)])
+
+
+def test_conditions_that_differ_in_two_things_are_no_axis(findings: Findings) -> None:
+    frame = _conact(findings).assign_coords(fraction=("condition", [0.1, 0.2, 0.3]))
+    assert not list(axes(frame))
+
+
+def test_an_undefined_readout_has_no_point_at_gain_zero_either(findings: Findings) -> None:
+    frame = findings.frames["tiny", "studio"]
+    frame = frame.isel(condition=(frame["selector"] == "RND").values)
+    (axis,) = axes(frame)
+    assert np.isnan(curve(frame, axis, "gap")[1]).all()
+    assert curve(frame, axis, "self_effect")[0] == [-1, 0, 0.3, 1]

@@ -1,0 +1,99 @@
+"""Published numbers: shown for the same model and corpus alone, flags kept, nothing mended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
+from esn_dist.report.published import EFFECT_TABLES, comparisons, inconsistencies, published
+
+QWEN = "qwen2.5-omni-7b"
+EMOTIONS = {name: list(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
+NONE: dict[str, Any] = dict.fromkeys(EffectRow.__slots__)
+ROW = EffectRow(**NONE)
+ROW = replace(
+    ROW, model="mine", corpus="meld", selector="ConAct", intervention="deactivate", alpha=-1.0, fraction=0.005,
+    source_corpus="meld", self_effect=-18.0, self_low=-20.0, self_high=-16.0, cross_effect=3.0, gap=-21.0,
+)  # fmt: skip
+STEER: dict[str, Any] = {"intervention": "steer", "alpha": 0.3}
+
+
+def _found(row: EffectRow, model: str = QWEN, emotions: Any = EMOTIONS) -> dict[tuple[int, str], float]:
+    return {(c.table, c.metric): c.published for c in comparisons([row], [], {"mine": model}, emotions)}
+
+
+def test_a_row_meets_the_three_numbers_of_its_table() -> None:
+    assert _found(ROW) == {(6, "self_effect"): -19.6, (6, "cross_effect"): 3.4, (6, "self_cross_gap"): -23.0}
+    assert _found(replace(ROW, **STEER))[9, "self_effect"] == 4.7
+
+
+def test_difference_is_measured_minus_published() -> None:
+    found = {c.metric: c for c in comparisons([ROW], [], {"mine": QWEN}, EMOTIONS)}
+    assert found["self_effect"].difference == pytest.approx(-18.0 + 19.6)
+    assert (found["self_effect"].low, found["self_effect"].high, found["self_effect"].printed) == (-20, -16, "-19.60")
+    undefined = comparisons([replace(ROW, gap=None)], [], {"mine": QWEN}, EMOTIONS)
+    assert {c.metric: c.difference for c in undefined}["self_cross_gap"] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fraction": 0.01}, {"corpus": "studio", "source_corpus": "studio"}, {"source_corpus": "iemocap"},
+        {"intervention": "steer", "alpha": 0.5}, {"intervention": "mix", "alpha": 0.3},
+    ],
+)  # fmt: skip
+def test_another_fraction_corpus_transfer_gain_or_intervention_meets_nothing(change: dict[str, Any]) -> None:
+    assert not _found(replace(ROW, **change))
+
+
+def test_another_model_or_another_set_of_emotions_meets_nothing() -> None:
+    assert not _found(ROW, model="tiny-qwen2.5-omni")
+    assert not _found(ROW, emotions={**EMOTIONS, "meld": ["anger", "joy"]})
+
+
+def test_the_macro_mean_is_compared_for_exactly_the_three_corpora() -> None:
+    macro = replace(ROW, corpus=ALL, source_corpus="")
+    assert _found(macro)[1, "self_effect"] == -13.5
+    assert not _found(macro, emotions={"meld": EMOTIONS["meld"], "iemocap": EMOTIONS["iemocap"]})
+    assert not _found(macro, emotions={**EMOTIONS, "mine": ["anger", "joy"]})
+
+
+def test_rnd_meets_its_one_number() -> None:
+    assert _found(replace(ROW, selector="RND", source_corpus="")) == {(6, "effect"): 0.86}
+
+
+def test_the_unintervened_accuracy_meets_table_2() -> None:
+    row = BaselineRow("mine", "iemocap", ALL, 50.0, 48.0, 52.0, 0.0, 1000, 0, 0, 0)
+    (found,) = comparisons([], [row, replace(row, emotion="anger")], {"mine": QWEN}, EMOTIONS)
+    assert (found.table, found.published) == (2, 48.4)
+    assert found.difference == pytest.approx(1.6)
+
+
+def test_a_flagged_number_keeps_its_printed_value_and_its_flag() -> None:
+    row = replace(ROW, corpus="iemocap", source_corpus="iemocap", selector="LAPE")
+    found = {c.metric: c for c in comparisons([row], [], {"mine": "audio-flamingo-3"}, EMOTIONS)}
+    assert found["cross_effect"].printed == "-0.81" and "table5-af3-lape-cross" in found["cross_effect"].flags
+    assert found["self_effect"].flags == ()
+
+
+def test_all_inconsistencies_ship_and_all_that_name_a_number_are_found_again() -> None:
+    assert len(inconsistencies()) == 23
+    rows = [
+        replace(ROW, model=model, corpus=corpus, source_corpus="" if corpus == ALL else corpus, selector=s, **change)
+        for model in (QWEN, "kimi-audio-7b", "audio-flamingo-3")
+        for corpus in (*EFFECT_TABLES, ALL)
+        for s in ("RND", "LAP", "LAPE", "MAD", "ConAct")
+        for change in ({}, STEER)
+    ]
+    found = comparisons(rows, [], {}, EMOTIONS)
+    assert len(found) == 78 + 6 * 39
+    flagged = {flag for comparison in found for flag in comparison.flags}
+    in_effect_tables = {
+        entry["id"]
+        for entry in inconsistencies()
+        if any(cell.get("table") in (1, 5, 6, 7, 8, 9, 10) and "selector" in cell for cell in entry["cells"])
+    }
+    assert flagged == in_effect_tables - {"rounding"}
