@@ -33,7 +33,7 @@ def test_plan_shows_what_would_run_in_under_two_seconds_of_work_without_torch_or
     said = call("plan", str(QUICKSTART), program=("-c", program))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert said.returncode == 0, said.stderr
-    assert "table1: 153 cells, 30,600 answers" in said.stdout
+    assert "table1: 153 cells, 65 masks, 30,600 answers" in said.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 
 

@@ -6,16 +6,13 @@ Knows nothing of what comes after; it is the one pass over a corpus before any a
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing.process import BaseProcess
 
+from esn_dist.corpora.apart import follow_parent
 from esn_dist.corpora.probe import probe
 from esn_dist.corpora.sets import SetRule, Sets, draw
 from esn_dist.corpora.utterance import Clip, SetAside, Utterance
@@ -102,20 +99,9 @@ def _mapping(workers: int) -> Iterator[Callable[[Probe, Sequence[Utterance]], It
     if workers == 1:
         yield map
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=follow_parent)
     try:
         # Small chunks: clips differ in length, and progress comes in steps of one chunk.
         yield partial(pool.map, chunksize=8)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _follow_parent() -> None:
-    """Leave Ctrl-C to the parent, and die with it: the pool's own workers outlive a killed parent and wait for ever."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_after, args=[multiprocessing.parent_process()], daemon=True).start()
-
-
-def _exit_after(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)

@@ -1,23 +1,28 @@
 """Audio out of the containers that libsndfile cannot read (mp4, m4a, mov, Matroska, WebM, raw AAC), by PyAV.
 
-Knows nothing of limits or emotions. PyAV is imported when the first such file is met: a light install does without.
+Knows nothing of limits or emotions. PyAV is imported when the first such file is met: a light install does without. It
+works in a process of its own: some damaged files crash FFmpeg (seen with PyAV 18 and bytes changed at random).
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from esn_dist.corpora.apart import Crashed, apart
 from esn_dist.errors import UserError
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+
+Source = TypeVar("Source")
+Value = TypeVar("Value")
 
 
 class VideoError(Exception):
@@ -45,6 +50,10 @@ def declared_seconds(source: str | io.BytesIO, container: str) -> float:
     Raises:
         VideoError: not readable, or no audio in it.
     """
+    return _apart(_declared_seconds, source, container)
+
+
+def _declared_seconds(source: str | io.BytesIO, container: str) -> float:
     with _audio(source, container) as (opened, stream):
         if stream.duration is not None and stream.time_base is not None:
             return float(stream.duration * stream.time_base)
@@ -58,6 +67,10 @@ def read_frames(data: bytes, container: str) -> tuple[npt.NDArray[np.float32], i
     Raises:
         VideoError: not readable, or no audio in it.
     """
+    return _apart(_read_frames, data, container)
+
+
+def _read_frames(data: bytes, container: str) -> tuple[npt.NDArray[np.float32], int]:
     import av
 
     with _audio(io.BytesIO(data), container) as (opened, stream):
@@ -69,12 +82,21 @@ def read_frames(data: bytes, container: str) -> tuple[npt.NDArray[np.float32], i
         return np.concatenate([empty, *planes], axis=1, dtype=np.float32).T, stream.rate
 
 
-@contextmanager
-def _audio(source: str | io.BytesIO, container: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+def _apart(function: Callable[[Source, str], Value], source: Source, container: str) -> Value:
     try:
-        import av
+        import av  # noqa: F401 - the process that decodes must find it
     except ModuleNotFoundError:
         raise UserError("clips in mp4, m4a or the like need PyAV", fix="pip install 'esn-dist[video]'") from None
+    try:
+        return apart(function, source, container)
+    except Crashed:
+        raise VideoError("its decoder crashed on it") from None
+
+
+@contextmanager
+def _audio(source: str | io.BytesIO, container: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+    import av
+
     try:
         # The format is given, not guessed: a playlist in disguise must not make FFmpeg open what it names.
         with av.open(source, "r", format=container) as opened:
