@@ -147,6 +147,31 @@ def report(folder: StoreArgument, as_json: AsJson = False) -> None:
     sys.stdout.write(text)
 
 
+@app.command(epilog=EPILOG)
+@_mendable
+def doctor(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A registered name, folder, hub id or model type.")],
+    deep: Annotated[bool, typer.Option("--deep", help="Load it, too, and hold it against slow references.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look a model over: gates, parameters, memory, and whether it is supported; of a folder also files and shapes.
+
+    Example: esn-dist doctor qwen2_audio
+    """
+    try:
+        from esn_dist.inference.selfcheck import self_check
+        from esn_dist.models.doctor import diagnose, doctor_text
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"this install cannot look into models: {error.name} is missing", fix="pip install 'esn-dist[run]'"
+        ) from None
+    facts = diagnose(model)
+    if deep:
+        facts["deep"] = self_check(model)
+    typer.echo(json.dumps(facts, indent=1) if as_json else doctor_text(facts))
+    raise typer.Exit(int(not facts["supported"] or not all(facts["deep"].values())))
+
+
 def _effects(folder: Path) -> tuple[list[Any], list[Any]]:
     """Rows of all finished cells of a store, and its baselines."""
     from esn_dist.analysis.summary import baselines, summarise

@@ -83,7 +83,7 @@ def examine(raw: dict[str, Any], where: str) -> Anatomy:
     except (ImportError, ValueError, TypeError, AttributeError, KeyError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         return _refused(cls.__name__, f"the model cannot be built: {first.strip()}")
-    return _anatomy(cls.__name__, model, model.get_decoder())
+    return _anatomy(cls.__name__, model, _text_decoder(model))
 
 
 def unsupported(text: Any) -> str | None:
@@ -127,7 +127,8 @@ def default_config(model_type: str) -> dict[str, Any]:
         raise UserError(f"{model_type!r} is no registered model, folder, hub id or model type.{hint}")
     with _silent():
         config = CONFIG_MAPPING[model_type]()
-    architectures = [name for name in dir(transformers) if _generates(name, type(config))]
+        prefix = type(config).__name__.removesuffix("Config").rstrip("_")
+        architectures = [n for n in dir(transformers) if n.startswith(prefix) and _generates(n, type(config))]
     architectures.sort(key=lambda name: not name.endswith("ForConditionalGeneration"))
     return {**config.to_dict(), "architectures": architectures[:1], "model_type": model_type}
 
@@ -163,6 +164,13 @@ def _anatomy(name: str, model: nn.Module, decoder: nn.Module) -> Anatomy:
         name, len(gates), first.width, first.experts, type(first.activation).__name__, _form(first, decoder),
         _count(model), _count(decoder), True, None,
     )  # fmt: skip
+
+
+def _text_decoder(model: Any) -> nn.Module:
+    """The module that holds the text layers; some models name the whole around it their decoder."""
+    decoder: nn.Module = model.get_decoder()
+    with_layers = [m for m in decoder.modules() if isinstance(getattr(m, "layers", None), nn.ModuleList)]
+    return with_layers[0] if with_layers else decoder
 
 
 def _form(gate: Gate, decoder: nn.Module) -> str:
