@@ -214,6 +214,7 @@ def report(
     sys.stdout.write(text)
 
 
+<<<<<<< HEAD
 def _write_report(folder: Path, out: Path, settings: dict[str, int]) -> None:
     from esn_dist.report.findings import Settings, collect
     from esn_dist.report.folder import missing, write_report
@@ -226,6 +227,34 @@ def _write_report(folder: Path, out: Path, settings: dict[str, int]) -> None:
 
 
 def _effects(folder: Path, **reading: Any) -> tuple[list[Any], list[Any]]:
+=======
+@app.command(epilog=EPILOG)
+@_mendable
+def doctor(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A registered name, folder, hub id or model type.")],
+    deep: Annotated[bool, typer.Option("--deep", help="Load it, too, and hold it against slow references.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look a model over: gates, parameters, memory, and whether it is supported; of a folder also files and shapes.
+
+    Example: esn-dist doctor qwen2_audio
+    """
+    try:
+        from esn_dist.inference.selfcheck import self_check
+        from esn_dist.models.doctor import diagnose, doctor_text
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"this install cannot look into models: {error.name} is missing", fix="pip install 'esn-dist[run]'"
+        ) from None
+    facts = diagnose(model)
+    if deep:
+        facts["deep"] = self_check(model)
+    typer.echo(json.dumps(facts, indent=1) if as_json else doctor_text(facts))
+    raise typer.Exit(int(not facts["supported"] or not all(facts["deep"].values())))
+
+
+def _effects(folder: Path) -> tuple[list[Any], list[Any]]:
+>>>>>>> models
     """Rows of all finished cells of a store, and its baselines."""
     from esn_dist.analysis.summary import baselines, summarise
     from esn_dist.report.findings import finished

@@ -46,4 +46,7 @@ def marked(ids: Sequence[int], placeholder: int, special: frozenset[int]) -> Pro
 
 def special_ids(tokenizer: Any) -> frozenset[int]:
     """Template markers, audio begin and end, padding: whatever the tokenizer calls special."""
-    return frozenset(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)
+    added = tokenizer.added_tokens_decoder
+    if callable(added):  # mistral-common's tokenizers have it as a method that is not implemented
+        return frozenset(tokenizer.all_special_ids)
+    return frozenset(i for i, token in added.items() if token.special)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,29 +35,34 @@ def load_transformers(
     """
     refuse_other_architecture(read_config(source), accepted_types(cls), source)
     stored_tensors(source)
-    with _quiet():
+    with quiet():
         config = cls.config_class.from_pretrained(source)
         device_map = placement.device_map(skeleton(cls, config), dtype)
         offloaded = tempfile.mkdtemp(prefix="esn-dist-") if "disk" in device_map.values() else None
-        try:
-            loaded: Any = cls.from_pretrained(
-                source, config=config, dtype=dtype, device_map=device_map, use_safetensors=True,
-                trust_remote_code=False, output_loading_info=True, offload_folder=offloaded,
-            )  # fmt: skip
-        except RuntimeError as error:
-            if "size mismatch" not in str(error) and "mismatched" not in str(error).lower():
-                raise
-            raise UserError(f"weights have other shapes than config.json says: {error}", where=str(source)) from None
-    model, report = loaded
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith(tuple(unneeded)))
-    if missing:
-        raise UserError(
-            f"{len(missing)} weights are missing from the checkpoint: {', '.join(missing[:3])} ...",
-            where=str(source), fix="give the folder of the whole model, as published",
+        loaded: Any = cls.from_pretrained(
+            source, config=config, dtype=dtype, device_map=device_map, use_safetensors=True, trust_remote_code=False,
+            output_loading_info=True, offload_folder=offloaded, ignore_mismatched_sizes=True,
         )  # fmt: skip
+    model, report = loaded
+    refuse_missing(report, source, unneeded)
     if offloaded:
         weakref.finalize(model, shutil.rmtree, offloaded, ignore_errors=True)
     return model.eval()
+
+
+def refuse_missing(report: Mapping[str, Any], source: Path, unneeded: Sequence[str]) -> None:
+    """Refuse a checkpoint of which transformers found less than the model has; it would fill the rest with noise."""
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith(tuple(unneeded)))
+    if missing:
+        raise UserError(
+            f"{len(missing)} weights are missing from the checkpoint: {', '.join(missing[:3])}"
+            f"{' ...' if len(missing) > 3 else ''}",
+            where=str(source), fix="give the folder of the whole model, as published",
+        )  # fmt: skip
+    for name, stored, wanted in sorted(report["mismatched_keys"]):
+        raise UserError(
+            f"{name} has shape {tuple(stored)}", where=str(source), expected=f"{tuple(wanted)}, by its config.json"
+        )
 
 
 def skeleton(cls: Any, config: Any) -> Any:
@@ -93,7 +98,7 @@ def load_tokenizer(source: Path) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' progress bar and its report of the weights that are meant to be absent."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +12,11 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from esn_dist.errors import UserError
+from esn_dist.models.anatomy import examine
 from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
 from esn_dist.models.audio_lm import AudioLM
+from esn_dist.models.checkpoint import read_config, stored_tensors
+from esn_dist.models.generic import GenericAudioLM
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.config import GLM
 from esn_dist.models.placement import GB, Placement
@@ -26,35 +28,55 @@ ADAPTERS: dict[str, type[AudioLM]] = {
     "qwen2.5-omni": Qwen25Omni,
     "audio-flamingo-3": AudioFlamingo3,
     "kimi-audio": KimiAudio,
+    "generic": GenericAudioLM,
 }
 # Never a pickle, never code.
 DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tiktoken.model")
 UNNEEDED = ("think/*", "audio_detokenizer/*", "vocoder/*")  # Flamingo's thinking adapter, Kimi's speech output
+UNNEEDED_WEIGHTS = ("model.visual.",)  # vision towers, which an audio question never reaches
 # Repositories that a model's folder holds as a subfolder, at the revision that was looked at.
 COMPANIONS = {"kimi-audio": (GLM, "THUDM/glm-4-voice-tokenizer", "a5f2404e63c84e92f5238908e1706316324ebafa")}
 SAMPLES, SAMPLE_BYTES = 64, 65_536
+
+
+def spec_of(model: str) -> ModelSpec:
+    """The spec of a registered name, or of a folder, whose adapter is told by its architecture.
+
+    Raises:
+        UserError: neither.
+    """
+    if model in known_models():
+        return ModelSpec.model_validate(model)
+    if not Path(model).is_dir():
+        raise UserError(f"{model!r} is neither a registered model nor a folder", expected=", ".join(known_models()))
+    architecture = str((read_config(Path(model)).get("architectures") or [""])[0])
+    starts = {"Qwen2_5Omni": "qwen2.5-omni-7b", "AudioFlamingo3": "audio-flamingo-3", "MoonshotKimia": "kimi-audio-7b"}
+    like = next((name for start, name in starts.items() if architecture.startswith(start)), "qwen2-audio-7b")
+    return ModelSpec.model_validate({"name": "doctor", "model": like, "source": model})
 
 
 def locate(spec: ModelSpec) -> Path:
     """The local folder of the model's checkpoint, downloaded where the source is a hub id.
 
     Raises:
-        UserError: the folder or the hub repository cannot be had, or holds no safetensors.
+        UserError: the folder or the hub repository cannot be had, or its files are not whole safetensors.
     """
     source = spec.source or known_models()[spec.model]["source"]
-    if source.startswith("package:"):
-        folder = Path(str(files("esn_dist"))) / source.removeprefix("package:")
+    if shipped := package_folder(source):
+        folder = shipped
     elif Path(source).is_dir():
         folder = Path(source)
     else:
         folder = _download(spec, source)
-    if not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"model {spec.name!r}: no safetensors file in the checkpoint",
-            where=str(folder),
-            fix="give its folder as `source`",
-        )
+    stored_tensors(folder)
     return folder
+
+
+def package_folder(source: str) -> Path | None:
+    """The folder of a checkpoint that is shipped in this package."""
+    if source.startswith("package:"):
+        return Path(str(files("esn_dist"))) / source.removeprefix("package:")
+    return None
 
 
 def _download(spec: ModelSpec, source: str) -> Path:
@@ -120,11 +142,15 @@ def settings(spec: ModelSpec) -> dict[str, str]:
 
 
 def shape(folder: Path) -> tuple[int, int]:
-    """Decoder layers and gates per layer, from the checkpoint's configuration alone."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    whole = config.get("thinker_config", config)
-    text = whole.get("text_config", whole)
-    return int(text["num_hidden_layers"]), int(text["intermediate_size"])
+    """Decoder layers and gates per layer, from the checkpoint's configuration alone.
+
+    Raises:
+        UserError: the model has no gates that could be studied; says why.
+    """
+    anatomy = examine(read_config(folder), str(folder))
+    if anatomy.layers is None or anatomy.width is None:
+        raise UserError(f"{anatomy.architecture} is not supported: {anatomy.reason}", where=str(folder))
+    return anatomy.layers, anatomy.width
 
 
 def _adapter(spec: ModelSpec) -> type[AudioLM]:

@@ -1,0 +1,291 @@
+"""The paper's three models at full size with random weights: written as their published folders, loaded, and measured.
+
+    python benchmarks/full_size.py write kimi-audio-7b /data/kimi    # 22 GB; official names, shards, subfolders
+    python benchmarks/full_size.py measure kimi-audio-7b /data/kimi  # load time, memory, clips/s, answers/s as JSON
+
+No download and no licence: what is measured depends on shapes alone. `--small` writes the same files at a thousandth of
+the size. What such weights answer means nothing. The folder also serves a real sweep, as a model's `source`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from safetensors.torch import save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AudioFlamingo3Config,
+    AudioFlamingo3ForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    Qwen2_5OmniThinkerConfig,
+    Qwen2_5OmniThinkerForConditionalGeneration,
+    WhisperFeatureExtractor,
+)
+
+from esn_dist.gates.count import Counter
+from esn_dist.gates.find import find_gates
+from esn_dist.gates.scale import scaled
+from esn_dist.inference.answer import answer
+from esn_dist.inference.batches import compose, pad
+from esn_dist.inference.selfcheck import clip
+from esn_dist.models.audio_lm import AudioLM, Part
+from esn_dist.models.kimi_audio.config import ARCHITECTURE, GLM, WHISPER, read_kimi
+from esn_dist.models.kimi_audio.network import KimiNetwork
+from esn_dist.models.loading import skeleton
+from esn_dist.models.registry import load
+from esn_dist.sweep.spec import ModelSpec
+from esn_dist.task.prompt import question
+
+Shapes = dict[str, tuple[int, ...]]
+SHARD = 4_500_000_000  # bytes of one file, about as published
+BUDGET = 16_384  # padded tokens of a batch
+EMOTIONS = ("anger", "frustration", "joy", "neutral", "sadness", "surprise")
+TURN = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for p in m['content'] %}{% if p['type'] == 'audio' %}"
+    "AUDIO{% else %}{{ p['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+)
+SMALL_TEXT = {"hidden_size": 56, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 7}
+SMALL_TEXT |= {"num_key_value_heads": 1, "vocab_size": 1_600}
+ENDS = {0: "<|endoftext|>", 1: "<|im_start|>", 2: "<|im_end|>"}
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def write(
+    model: str, folder: Path, small: Annotated[bool, typer.Option("--small", help="A thousandth of the size.")] = False
+) -> None:
+    """Write the checkpoint folder of `model` with random weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    writers = {"qwen2.5-omni-7b": write_omni, "audio-flamingo-3": write_flamingo, "kimi-audio-7b": write_kimi}
+    writers[model](folder, small)
+    size = sum(p.stat().st_size for p in folder.rglob("*.safetensors"))
+    typer.echo(json.dumps({"model": model, "folder": str(folder), "bytes": size}))
+
+
+@app.command()
+def measure(model: str, folder: Path, utterances: int = 256, new_tokens: int = 2) -> None:
+    """Load the folder as a sweep would, and time encoding, answering, deactivated answering, and counting."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    started = time.perf_counter()
+    lm = load(ModelSpec.model_validate({"name": model, "source": str(folder)}), device)  # type: ignore[arg-type]
+    facts: dict[str, Any] = {"model": model, "device": torch.cuda.get_device_name() if device == "cuda" else "cpu"}
+    facts["load_seconds"] = round(_since(started), 1)
+    facts["weights_gb"] = _gigabytes("memory_allocated")
+    clips = [clip(s) for s in np.random.default_rng(0).uniform(2, 8, utterances)]
+    lm.encode(clips[0])
+    started = time.perf_counter()
+    rows = [lm.encode(c) for c in clips]
+    facts["clips_per_second"] = round(utterances / _since(started), 1)
+    facts |= _answers(lm, rows, new_tokens)
+    facts["peak_gb"] = _gigabytes("max_memory_allocated")
+    typer.echo(json.dumps(facts, indent=1))
+
+
+def _answers(lm: AudioLM, rows: list[torch.Tensor], new: int) -> dict[str, float]:
+    prompts = [lm.prompt(len(r), question(EMOTIONS)) for r in rows]
+    batches = [
+        pad(lm, [prompts[i] for i in group], [rows[i] for i in group])
+        for group in compose([len(p) for p in prompts], BUDGET)
+    ]
+    gates = find_gates(lm.decoder)
+    member_LN = np.random.default_rng(0).random((len(gates), gates[0].width)) < 0.005
+
+    def rate(counted: bool = False) -> float:
+        started = time.perf_counter()
+        for batch in batches:
+            options = torch.tensor([lm.number_tokens(len(EMOTIONS))] * len(batch.length_B))
+            if counted:
+                counter = Counter(gates, len(batch.length_B), len(Part))
+                with counter.attached():
+                    answer(lm, batch, options, new, counter)
+                counter.result()
+            else:
+                answer(lm, batch, options, new)
+        return round(len(rows) / _since(started), 1)
+
+    rate()  # the first pass allocates and picks kernels
+    found = {"tokens_per_prompt": round(float(np.mean([len(p) for p in prompts])), 1), "answers_per_second": rate()}
+    for how in ("fold", "gate"):
+        with scaled(gates, member_LN, 0.0, how):  # type: ignore[arg-type]
+            found[f"deactivated_by_{how}_per_second"] = rate()
+    return {**found, "counted_per_second": rate(counted=True)}
+
+
+def _since(started: float) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _gigabytes(name: str) -> float | None:
+    return round(getattr(torch.cuda, name)() / 1e9, 2) if torch.cuda.is_available() else None
+
+
+def write_omni(folder: Path, small: bool) -> None:
+    """The whole model's layout: `thinker.` before every name, and a talker's weight that must be left alone."""
+    specials = {151643: "<|endoftext|>", 151644: "<|im_start|>", 151645: "<|im_end|>", 151646: "<|AUDIO|>"}
+    specials |= {151647: "<|audio_bos|>", 151648: "<|audio_eos|>"}
+    config = Qwen2_5OmniThinkerConfig()
+    if small:
+        specials = {i - 151643: name for i, name in specials.items()}
+        rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1, 2]}
+        tower = {"encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 32, "d_model": 16}
+        tower |= {"output_dim": 56, "n_window": 100}
+        vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 56}
+        config = Qwen2_5OmniThinkerConfig(
+            text_config={**SMALL_TEXT, "rope_parameters": rope, "tie_word_embeddings": False},
+            audio_config=tower, vision_config=vision, audio_token_index=3, image_token_index=8, video_token_index=9,
+            audio_start_token_id=4, audio_end_token_id=5, user_token_id=10,
+        )  # fmt: skip
+    whole = {"architectures": ["Qwen2_5OmniModel"], "model_type": "qwen2_5_omni", "thinker_config": config.to_dict()}
+    _write_json(folder / "config.json", whole)
+    template = TURN.replace("AUDIO", "<|audio_bos|><|AUDIO|><|audio_eos|>")
+    _tokenizer(config.text_config.vocab_size, specials, template).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=128, chunk_length=300, return_attention_mask=True).save_pretrained(folder)
+    moved = {"model.audio_tower.": "thinker.audio_tower.", "model.visual.": "thinker.visual."}
+    moved |= {"model.language_model.": "thinker.model.", "lm_head.": "thinker.lm_head."}
+    shapes = _renamed(skeleton(Qwen2_5OmniThinkerForConditionalGeneration, config), moved)
+    _shards(folder, {**shapes, "talker.thinker_to_talker_proj.weight": (8, 8)})
+
+
+def write_flamingo(folder: Path, small: bool) -> None:
+    """The hub's older names, which transformers turns into its own."""
+    specials = {151643: "<|endoftext|>", 151644: "<|im_start|>", 151645: "<|im_end|>", 151669: "<sound>"}
+    text = {
+        "model_type": "qwen2", "vocab_size": 151672, "hidden_size": 3584, "intermediate_size": 18944,
+        "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4, "rope_theta": 1e6,
+        "max_position_embeddings": 8192,
+    }  # fmt: skip
+    audio: dict[str, Any] = {}
+    if small:
+        specials = {**ENDS, 3: "<sound>"}
+        text |= SMALL_TEXT
+        audio = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
+    placeholder = next(i for i, name in specials.items() if name == "<sound>")
+    config = AudioFlamingo3Config(text_config=text, audio_config=audio, audio_token_id=placeholder)
+    config.architectures = ["AudioFlamingo3ForConditionalGeneration"]
+    config.save_pretrained(folder)
+    _tokenizer(config.text_config.vocab_size, specials, TURN.replace("AUDIO", "<sound>")).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=128, return_attention_mask=True).save_pretrained(folder)
+    moved = {"model.language_model.": "language_model.model.", "lm_head.": "language_model.lm_head."}
+    moved |= {"model.audio_tower.": "audio_tower.", "model.multi_modal_projector.": "multi_modal_projector."}
+    _shards(folder, _renamed(skeleton(AudioFlamingo3ForConditionalGeneration, config), moved))
+
+
+def write_kimi(folder: Path, small: bool) -> None:
+    """All 453 names, the speech branch's among them, with the oddly named last shard; Whisper; the speech tokenizer."""
+    base = 256 if small else 151643
+    text = {
+        "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
+        "num_key_value_heads": 4, **(SMALL_TEXT if small else {}), "vocab_size": base + 421 + 16384,
+    }  # fmt: skip
+    more = {
+        "architectures": [ARCHITECTURE], "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1e6,
+        "max_position_embeddings": 8192, "tie_word_embeddings": False, "num_base_tokens": base,
+        "kimia_token_offset": base + 421, "kimia_adaptor_input_dim": 64 if small else 5120, "kimia_mimo_layers": 6,
+    }  # fmt: skip
+    sizes: dict[str, Any] = {"d_model": 1280, "encoder_attention_heads": 20, "encoder_ffn_dim": 5120}
+    sizes = {"d_model": 16, "encoder_attention_heads": 2, "encoder_ffn_dim": 32} if small else sizes
+    sizes |= {"num_mel_bins": 128, "max_source_positions": 1500}
+    glm = {
+        "pooling_kernel_size": 4, "pooling_type": "avg", "pooling_position": 16, "quantize_position": 16,
+        "quantize_vocab_size": 16384, "quantize_causal_block_size": 200, "encoder_causal_convolution": True,
+        "encoder_causal_attention": False,
+    }  # fmt: skip
+    _write_json(folder / "config.json", text | more)
+    _write_json(folder / WHISPER / "config.json", {"model_type": "whisper", **sizes, "encoder_layers": 32})
+    _write_json(folder / GLM / "config.json", sizes | glm)
+    for place in (WHISPER, GLM):
+        WhisperFeatureExtractor(feature_size=128).save_pretrained(folder / place)
+    ranks = [bytes([i]) if i < 256 else b"\x00" + i.to_bytes(4, "big") for i in range(base)]
+    lines = b"\n".join(base64.b64encode(token) + b" %d" % rank for rank, token in enumerate(ranks))
+    (folder / "tiktoken.model").write_bytes(lines)
+    with torch.device("meta"):
+        network = KimiNetwork(read_kimi(folder, folder / GLM))
+    parameters, places = dict(network.named_parameters()), {place: Shapes() for place in ("", WHISPER, GLM)}
+    for name, place, spellings in network.stored_names():
+        places[place][spellings[0]] = tuple(parameters[name].shape)
+    layer = {n.removeprefix("model.layers.0."): s for n, s in places[""].items() if n.startswith("model.layers.0.")}
+    mimo: Shapes = {f"model.mimo_layers.{i}.{n}": s for i in range(6) for n, s in layer.items()}
+    mimo |= {"model.mimo_norm.weight": (text["hidden_size"],), "mimo_output.weight": (16896, text["hidden_size"])}
+    half = text["hidden_size"] // text["num_attention_heads"] // 2
+    stems = [f"model.layers.{i}" for i in range(text["num_hidden_layers"])] + [
+        f"model.mimo_layers.{i}" for i in range(6)
+    ]
+    mimo |= {f"{stem}.self_attn.rotary_emb.inv_freq": (half,) for stem in stems}
+    _shards(folder, {**mimo, **places[""]}, odd="model-36-of-36.safetensors")
+    _shards(folder / WHISPER, places[WHISPER])
+    _shards(folder / GLM, places[GLM], torch.float32)
+
+
+def _renamed(meta: Any, moved: Mapping[str, str]) -> Shapes:
+    """Official names and shapes of a skeleton's parameters."""
+    shapes = {}
+    for name, parameter in meta.named_parameters():
+        start = next(start for start in moved if name.startswith(start))
+        shapes[moved[start] + name.removeprefix(start)] = tuple(parameter.shape)
+    return shapes
+
+
+def _shards(folder: Path, shapes: Shapes, dtype: torch.dtype = torch.bfloat16, odd: str | None = None) -> None:
+    """Random weights in files of at most `SHARD` bytes with an index; `odd` renames the last one."""
+    groups = list(_groups(shapes, dtype.itemsize))
+    generator = torch.Generator("cuda" if torch.cuda.is_available() else "cpu").manual_seed(0)
+    placed = {}
+    for number, names in enumerate(groups, start=1):
+        file = f"model-{number:05}-of-{len(groups):05}.safetensors"
+        file = odd if odd and number == len(groups) else file
+        save_file({n: _draw(n, shapes[n], dtype, generator) for n in names}, folder / file, {"format": "pt"})
+        placed |= dict.fromkeys(names, file)
+    _write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": placed})
+
+
+def _groups(shapes: Shapes, itemsize: int) -> Iterator[list[str]]:
+    names, size = list[str](), 0
+    for name, shape in shapes.items():
+        mine = itemsize * int(np.prod(shape))
+        if names and size + mine > SHARD:
+            yield names
+            names, size = [], 0
+        names.append(name)
+        size += mine
+    yield names
+
+
+def _draw(name: str, shape: tuple[int, ...], dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:
+    """Spread 0.02 as at initialisation; norms are ones, as a trained model's nearly are."""
+    if "norm" in name and name.endswith("weight"):
+        return torch.ones(shape, dtype=dtype)
+    drawn = torch.empty(shape, dtype=dtype, device=generator.device)
+    return drawn.normal_(0.0, 0.02, generator=generator).cpu()
+
+
+def _tokenizer(vocab: int, specials: dict[int, str], template: str) -> PreTrainedTokenizerFast:
+    """Bytes as tokens, the special ones at their published ids, fillers elsewhere."""
+    letters = iter(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    names = {i: specials.get(i) or next(letters, None) or f"<filler_{i}>" for i in range(vocab)}
+    core = Tokenizer(models.BPE(vocab={name: i for i, name in names.items()}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in specials.values()])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<|endoftext|>", eos_token="<|im_end|>", chat_template=template
+    )
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    app()

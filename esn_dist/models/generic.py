@@ -1,0 +1,196 @@
+"""Any gated audio-language model of transformers, through its own processor and its own merging of audio and text.
+
+Nothing about a model is restated here. A clip's rows are what the model itself hands to its decoder at the audio
+positions: its forward call is run up to the decoder and stopped there. A prompt is what its processor makes of a probe
+clip, with the audio placeholder repeated as often as the clip has rows.
+"""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from torch import Tensor
+from transformers import AutoProcessor
+
+from esn_dist.errors import UserError
+from esn_dist.models.anatomy import model_class, unsupported
+from esn_dist.models.audio_lm import AudioLM, ClipTooShort, Prompt
+from esn_dist.models.chat import conversation, marked, special_ids
+from esn_dist.models.checkpoint import read_config
+from esn_dist.models.loading import load_transformers
+from esn_dist.models.placement import Placement
+
+RATE = 16_000
+PROBE = np.zeros(RATE, np.float32)
+
+
+class GenericAudioLM(AudioLM):
+    """Adapter around any loaded audio-language model and its processor."""
+
+    settings: ClassVar = {"system_prompt": "", "order": "audio, text"}
+
+    def __init__(self, model: Any, processor: Any, settings: Mapping[str, str] = settings) -> None:
+        self.model, self.processor = model, processor
+        self.decoder = model.get_decoder()
+        self.head = model.get_output_embeddings()
+        self.embedding = model.get_input_embeddings()
+        self.tokenizer = processor.tokenizer
+        self.system_prompt, self.order = settings["system_prompt"], settings["order"]
+        self.placeholder = placeholder_id(model.config, processor)
+        self.stop_ids = stop_ids(model, self.tokenizer)
+        self._template = lru_cache(maxsize=4_096)(self._probe_ids)
+        if hasattr(model, "set_experts_implementation"):
+            model.set_experts_implementation("eager")  # others call the activation once for all experts together
+        if reason := unsupported(model.config.get_text_config()):
+            raise UserError(f"{type(model).__name__}: {reason}")
+
+    @classmethod
+    def load(
+        cls, source: Path, dtype: torch.dtype, placement: Placement, settings: Mapping[str, str]
+    ) -> GenericAudioLM:
+        config = read_config(source)
+        if config.get("has_lora_adapter"):
+            _require_peft(source)
+        model = load_transformers(
+            model_class(config, str(source)), source, dtype, placement, unneeded=("model.visual.",)
+        )
+        if getattr(model, "_hf_peft_config_loaded", False):
+            model.enable_adapters()  # made for audio prompts, and every prompt here has audio
+        try:
+            processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+        except ImportError as error:
+            missing = next((line for line in str(error).splitlines() if line.strip()), "a package is missing")
+            raise UserError(
+                f"the model's processor cannot be built: {missing}", where=str(source),
+                fix="install the package that is named, in the version that fits this torch",
+            ) from None  # fmt: skip
+        return cls(model, processor, settings)
+
+    @torch.inference_mode()
+    def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+        inputs = self.official(wave_S, "")
+        audio_L = inputs["input_ids"][0] == self.placeholder
+        if not audio_L.any():
+            raise ClipTooShort(f"{len(wave_S)} samples give no audio token")
+        _one_run(audio_L)
+        rows_RD: Tensor = self._entering_decoder(inputs)[0][audio_L.to(self.device)]
+        return rows_RD
+
+    def prompt(self, rows: int, text: str) -> Prompt:
+        before, after = self._template(text)
+        return marked([*before, *[self.placeholder] * rows, *after], self.placeholder, special_ids(self.tokenizer))
+
+    def official(self, wave_S: npt.NDArray[np.float32], text: str) -> dict[str, Tensor]:
+        """The processor's own inputs of one clip and question."""
+        messages = conversation(self.system_prompt, text, self.order)
+        if type(self.tokenizer).__name__ == "MistralCommonBackend":  # it makes audio tokens from the clip itself
+            for part in messages[-1]["content"]:
+                if part["type"] == "audio":
+                    part["base64"] = _as_wav(wave_S)
+                    part.pop("audio")
+            return dict(self.processor.apply_chat_template(messages))
+        chat = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return dict(self.processor(text=[chat], audio=[wave_S], return_tensors="pt"))
+
+    def _probe_ids(self, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids before and after the audio of a question."""
+        ids_L = self.official(PROBE, text)["input_ids"][0]
+        first, last = _one_run(ids_L == self.placeholder)
+        return tuple(ids_L[:first].tolist()), tuple(ids_L[last + 1 :].tolist())
+
+    def _entering_decoder(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Embeddings [1, L, D] that the model's own forward call hands to its decoder."""
+
+        def at_decoder(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+            if kwargs.get("inputs_embeds") is not None:
+                raise _Reached(kwargs["inputs_embeds"])
+
+        def at_first_layer(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+            raise _Reached(args[0] if args else kwargs["hidden_states"])
+
+        hooks = [
+            self.decoder.register_forward_pre_hook(at_decoder, with_kwargs=True),
+            self.decoder.layers[0].register_forward_pre_hook(at_first_layer, with_kwargs=True),  # type: ignore
+        ]
+        try:
+            self.model(**{name: self._placed(value) for name, value in inputs.items()}, use_cache=False)
+        except _Reached as reached:
+            return reached.embedded_BLD
+        finally:
+            for hook in hooks:
+                hook.remove()
+        raise RuntimeError(f"{type(self.model).__name__} never called its decoder")
+
+    def _placed(self, value: Tensor) -> Tensor:
+        return value.to(self.device, self.dtype if value.is_floating_point() else None)
+
+
+class _Reached(Exception):
+    """Thrown from inside a forward call when the embeddings are complete."""
+
+    def __init__(self, embedded_BLD: Tensor) -> None:
+        super().__init__()
+        self.embedded_BLD = embedded_BLD
+
+
+def placeholder_id(config: Any, processor: Any) -> int:
+    """The token that stands for a row of audio, from the configuration or the processor.
+
+    Raises:
+        UserError: neither names it.
+    """
+    for owner in (config, getattr(config, "audio_config", None), processor):
+        for name in ("audio_token_id", "audio_token_index"):
+            if isinstance(found := getattr(owner, name, None), int):
+                return found
+    raise UserError(f"{type(config).__name__} names no audio placeholder", expected="audio_token_id")
+
+
+def stop_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Every end token that the checkpoint names anywhere; any of them ends an answer.
+
+    Raises:
+        UserError: none is named, so that every answer would run to its limit.
+    """
+    named = (
+        getattr(model.generation_config, "eos_token_id", None),
+        getattr(model.config.get_text_config(), "eos_token_id", None),
+        tokenizer.eos_token_id,
+    )
+    found = [i for ids in named for i in (ids if isinstance(ids, Iterable) else [ids]) if i is not None]
+    if not found:
+        raise UserError("the checkpoint names no end token", expected="eos_token_id in generation_config.json")
+    return tuple(dict.fromkeys(found))
+
+
+def _one_run(audio_L: Tensor) -> tuple[int, int]:
+    """First and last audio position, which must be one run: a prompt is cut there."""
+    at = audio_L.nonzero().flatten()
+    if not len(at) or int(at[-1] - at[0]) + 1 != len(at):
+        raise ValueError("the processor does not make one unbroken run of audio placeholders of one clip")
+    return int(at[0]), int(at[-1])
+
+
+def _require_peft(source: Path) -> None:
+    if not find_spec("peft"):
+        raise UserError(
+            "the model needs its LoRA adapter for audio, and peft is not installed; without it answers are wrong",
+            where=str(source), fix="pip install peft",
+        )  # fmt: skip
+
+
+def _as_wav(wave_S: npt.NDArray[np.float32]) -> str:
+    """A float WAV file as base64 text, bit for bit."""
+    file = io.BytesIO()
+    soundfile.write(file, wave_S, RATE, format="WAV", subtype="FLOAT")
+    return b64encode(file.getvalue()).decode()

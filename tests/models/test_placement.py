@@ -1,0 +1,122 @@
+"""Placement: explicit maps, and sharded or offloaded results equal to whole ones, bit for bit on one sort of device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen2_5OmniThinkerForConditionalGeneration
+
+from esn_dist.errors import UserError
+from esn_dist.gates.count import Counter
+from esn_dist.gates.find import find_gates
+from esn_dist.gates.scale import can_fold, scaled
+from esn_dist.inference.answer import Answers, answer
+from esn_dist.inference.batches import pad
+from esn_dist.models.audio_lm import AudioLM, Part
+from esn_dist.models.loading import skeleton
+from esn_dist.models.placement import Placement
+from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.registry import load
+from esn_dist.models.tiny.architecture import Size, thinker_config, tokenizer
+from esn_dist.sweep.spec import ModelSpec
+
+
+@pytest.fixture(scope="module")
+def meta() -> Any:
+    """A thinker of ten layers without weights."""
+    config = thinker_config(Size(hidden=64, layers=10, gates=256), tokenizer())
+    return skeleton(Qwen2_5OmniThinkerForConditionalGeneration, config)
+
+
+def bytes_of(meta: Any) -> int:
+    return sum(4 * p.numel() for p in meta.parameters())
+
+
+def test_layers_are_spread_over_the_gpus_in_order_and_none_is_split(meta: Any) -> None:
+    placed = Placement("cuda", 2, memory=bytes_of(meta)).device_map(meta, torch.float32)
+    names = [f"model.language_model.layers.{i}" for i in range(10)]
+    layers = [next(device for part, device in placed.items() if name.startswith(part)) for name in names]
+    assert layers == sorted(layers) and set(layers) == set(placed.values()) == {0, 1}
+    assert not any(name.count(".") > 3 and "language_model.layers" in name for name in placed)
+
+
+def test_a_launchers_environment_does_not_change_the_map(meta: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`device_map="auto"` only warns under these."""
+    before = Placement("cuda", 2, memory=bytes_of(meta)).device_map(meta, torch.float32)
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert Placement("cuda", 2, memory=bytes_of(meta)).device_map(meta, torch.float32) == before
+
+
+def test_too_little_memory_says_how_much_is_needed_and_what_to_set(meta: Any) -> None:
+    with pytest.raises(UserError, match=r"need \d+\.\d GB in float32") as error:
+        Placement("cuda", 1, memory=1_000).device_map(meta, torch.float32)
+    assert error.value.fix == "set dtype: bfloat16, or gpus: 2 or more, or offload: cpu, or offload: disk"
+    with pytest.raises(UserError, match=r"cpu has 0\.0 GB"):
+        Placement("cpu", memory=1_000).device_map(meta, torch.bfloat16)
+
+
+def test_more_gpus_than_there_are_is_refused(meta: Any) -> None:
+    with pytest.raises(UserError, match="64 GPUs per replica are asked for"):
+        Placement("cuda", 64).device_map(meta, torch.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(omni: Qwen25Omni, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("omni")
+    omni.thinker.save_pretrained(path)
+    omni.tokenizer.save_pretrained(path)
+    omni.extractor.save_pretrained(path)
+    return path
+
+
+def ask(lm: AudioLM, tools: Any, counter: Counter | None = None) -> Answers:
+    rows = [lm.encode(tools.wave(samples)) for samples in (4_000, 37_920)]
+    batch = pad(lm, [lm.prompt(len(r), "Which?") for r in rows], rows)
+    return answer(lm, batch, torch.arange(50).expand(2, -1), 4, counter)
+
+
+def test_weights_on_disk_give_the_same_bits_counts_and_deactivations(
+    omni: Qwen25Omni, folder: Path, tools: Any
+) -> None:
+    offloaded = Qwen25Omni.load(folder, torch.float32, Placement(offload="disk", memory=450_000), Qwen25Omni.settings)
+    devices = set(offloaded.thinker.hf_device_map.values())
+    assert devices == {"cpu", "disk"}
+    gates, whole_gates = find_gates(offloaded.decoder), find_gates(omni.decoder)
+    assert not can_fold(gates), "weights on disk are placeholders"
+    counters = [Counter(g, 2, len(Part)) for g in (gates, whole_gates)]
+    with counters[0].attached(), counters[1].attached():
+        said, expected = ask(offloaded, tools, counters[0]), ask(omni, tools, counters[1])
+    assert said.tokens == expected.tokens
+    assert np.array_equal(said.logprob_BO, expected.logprob_BO)
+    assert np.array_equal(counters[0].result()[0], counters[1].result()[0])
+    member_LN = np.random.default_rng(0).random((3, 64)) < 0.4
+    with scaled(gates, member_LN, 0.0, "gate"), scaled(whole_gates, member_LN, 0.0, "fold"):
+        said, without = ask(offloaded, tools), ask(omni, tools)
+    assert said.tokens == without.tokens != expected.tokens
+    with pytest.raises(ValueError, match="scale at the gate"), scaled(gates, member_LN, 0.0, "fold"):
+        pass
+
+
+def test_a_sweeps_model_is_offloaded_as_its_spec_says(folder: Path) -> None:
+    spec = ModelSpec.model_validate(
+        {"name": "qwen2.5-omni-7b", "source": str(folder), "dtype": "float32", "offload": "disk", "memory": 0.00015}
+    )
+    lm: Any = load(spec, "cpu")
+    assert "disk" in lm.thinker.hf_device_map.values()
+
+
+def test_the_folder_of_offloaded_weights_goes_with_the_model(folder: Path, tools: Any, tmp_path: Path) -> None:
+    import gc
+    import tempfile
+
+    before = set(Path(tempfile.gettempdir()).glob("esn-dist-*"))
+    lm = Qwen25Omni.load(folder, torch.float32, Placement(offload="disk", memory=150_000), Qwen25Omni.settings)
+    ask(lm, tools)
+    del lm
+    gc.collect()
+    assert set(Path(tempfile.gettempdir()).glob("esn-dist-*")) <= before
