@@ -214,20 +214,6 @@ def report(
     sys.stdout.write(text)
 
 
-<<<<<<< HEAD
-def _write_report(folder: Path, out: Path, settings: dict[str, int]) -> None:
-    from esn_dist.report.findings import Settings, collect
-    from esn_dist.report.folder import missing, write_report
-    from esn_dist.store.folder import StoreFolder
-
-    written = write_report(collect(StoreFolder(folder), Settings(**settings)), out)  # type: ignore[arg-type]
-    typer.echo(f"{len(written)} files in {out}; open {out / 'report.html'}")
-    if lacking := missing(written):
-        typer.echo(lacking, err=True)
-
-
-def _effects(folder: Path, **reading: Any) -> tuple[list[Any], list[Any]]:
-=======
 @app.command(epilog=EPILOG)
 @_mendable
 def doctor(
@@ -253,8 +239,18 @@ def doctor(
     raise typer.Exit(int(not facts["supported"] or not all(facts["deep"].values())))
 
 
-def _effects(folder: Path) -> tuple[list[Any], list[Any]]:
->>>>>>> models
+def _write_report(folder: Path, out: Path, settings: dict[str, int]) -> None:
+    from esn_dist.report.findings import Settings, collect
+    from esn_dist.report.folder import missing, write_report
+    from esn_dist.store.folder import StoreFolder
+
+    written = write_report(collect(StoreFolder(folder), Settings(**settings)), out)  # type: ignore[arg-type]
+    typer.echo(f"{len(written)} files in {out}; open {out / 'report.html'}")
+    if lacking := missing(written):
+        typer.echo(lacking, err=True)
+
+
+def _effects(folder: Path, **reading: Any) -> tuple[list[Any], list[Any]]:
     """Rows of all finished cells of a store, and its baselines."""
     from esn_dist.analysis.summary import baselines, summarise
     from esn_dist.report.findings import finished

@@ -139,3 +139,9 @@ def test_another_folder_is_told_what_was_expected(tmp_path: Path) -> None:
     assert "dialog/EmoEvaluation" in str(caught.value)
     with pytest.raises(UserError, match="no such folder"):
         read_iemocap(tmp_path / "no", EMOTIONS)
+
+
+def test_the_combined_file_changes_nothing_wherever_it_lies(iemocap: Path) -> None:
+    before = read_iemocap(iemocap, EMOTIONS)
+    (iemocap / "IEMOCAP_EmoEvaluation.txt").rename(iemocap / "Session1/dialog/EmoEvaluation/IEMOCAP_EmoEvaluation.txt")
+    assert read_iemocap(iemocap, EMOTIONS) == before
