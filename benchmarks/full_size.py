@@ -37,10 +37,11 @@ from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import compose, pad
 from esn_dist.inference.selfcheck import clip
 from esn_dist.models.audio_lm import AudioLM, Part
-from esn_dist.models.kimi_audio.config import ARCHITECTURE, GLM, WHISPER, read_kimi
+from esn_dist.models.kimi_audio.config import ARCHITECTURE, WHISPER, read_kimi
 from esn_dist.models.kimi_audio.network import KimiNetwork
 from esn_dist.models.loading import skeleton
 from esn_dist.models.registry import load
+from esn_dist.models.source import GLM
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import question
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import ray
 
-from esn_dist.cluster.executor import Executor
 from esn_dist.cluster.job import Job
 from esn_dist.store.done import publish
 from esn_dist.store.folder import StoreFolder
@@ -37,6 +36,9 @@ class Actor:
     """Holds the job's model from construction on."""
 
     def __init__(self, job: Job) -> None:
+        # Here and not above: the driver imports this module, and need not wait for what runs models.
+        from esn_dist.cluster.executor import Executor
+
         self.folder = StoreFolder(job.root)
         self.lease = Lease(job.lease, self.folder.lock)
         self.executor = Executor(job)

@@ -16,7 +16,7 @@ from esn_dist.corpora.scan import Progress, scan
 from esn_dist.corpora.sets import SetRule
 from esn_dist.corpora.utterance import Clip, SetAside, Utterance
 from esn_dist.errors import UserError
-from esn_dist.models.registry import dtype_of, fingerprint, locate, settings, shape
+from esn_dist.models.source import dtype_of, fingerprint, locate, settings, shape
 from esn_dist.selection.masks import budget
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks, add_model, create_root
 from esn_dist.store.folder import StoreFolder, corpus_group

@@ -21,6 +21,7 @@ from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt,
 from esn_dist.models.chat import chat_prompt, conversation
 from esn_dist.models.loading import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
+from esn_dist.models.source import DEFAULTS
 
 LONGEST = 600  # seconds
 
@@ -28,7 +29,7 @@ LONGEST = 600  # seconds
 class AudioFlamingo3(AudioLM):
     """Adapter around a loaded `AudioFlamingo3ForConditionalGeneration`."""
 
-    settings: ClassVar = {"system_prompt": "You are a helpful assistant.", "order": "audio, text"}
+    settings: ClassVar = DEFAULTS["audio-flamingo-3"]
 
     def __init__(self, model: Any, tokenizer: Any, extractor: Any, settings: Mapping[str, str] = settings) -> None:
         if settings["order"] != "audio, text":

@@ -22,7 +22,8 @@ from esn_dist.models.kimi_audio.config import read_kimi
 from esn_dist.models.kimi_audio.network import KimiNetwork
 from esn_dist.models.kimi_audio.weights import find_weights, speech_tokenizer_folder
 from esn_dist.models.loading import quiet, refuse_missing
-from esn_dist.models.registry import UNNEEDED_WEIGHTS, package_folder
+from esn_dist.models.registry import UNNEEDED_WEIGHTS
+from esn_dist.models.source import package_folder
 from esn_dist.sweep.words import known_models
 
 

@@ -29,6 +29,7 @@ from esn_dist.models.chat import conversation, marked, special_ids
 from esn_dist.models.checkpoint import read_config
 from esn_dist.models.loading import load_transformers
 from esn_dist.models.placement import Placement
+from esn_dist.models.source import DEFAULTS
 
 RATE = 16_000
 PROBE = np.zeros(RATE, np.float32)
@@ -37,7 +38,7 @@ PROBE = np.zeros(RATE, np.float32)
 class GenericAudioLM(AudioLM):
     """Adapter around any loaded audio-language model and its processor."""
 
-    settings: ClassVar = {"system_prompt": "", "order": "audio, text"}
+    settings: ClassVar = DEFAULTS["generic"]
 
     def __init__(self, model: Any, processor: Any, settings: Mapping[str, str] = settings) -> None:
         self.model, self.processor = model, processor

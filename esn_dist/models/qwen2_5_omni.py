@@ -22,6 +22,7 @@ from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt,
 from esn_dist.models.chat import chat_prompt, conversation
 from esn_dist.models.loading import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
+from esn_dist.models.source import DEFAULTS
 
 HOP = 160  # samples per mel frame at 16 kHz
 # Zeros after the clip. The last frame then sees silence, not the STFT's reflection; and a product of few frames takes
@@ -32,7 +33,7 @@ TAIL = 3_200
 class Qwen25Omni(AudioLM):
     """Adapter around a loaded `Qwen2_5OmniThinkerForConditionalGeneration`."""
 
-    settings: ClassVar = {"system_prompt": "You are a helpful assistant.", "order": "audio, text"}
+    settings: ClassVar = DEFAULTS["qwen2.5-omni"]
 
     def __init__(self, thinker: Any, tokenizer: Any, extractor: Any, settings: Mapping[str, str] = settings) -> None:
         self.thinker = thinker

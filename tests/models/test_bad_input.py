@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import errors
 from pydantic import ValidationError
 
 from esn_dist.errors import UserError
-from esn_dist.models import registry
 from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
 from esn_dist.models.checkpoint import stored_tensors
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.registry import fingerprint, load, locate, package_folder
+from esn_dist.models.registry import load
+from esn_dist.models.source import fingerprint, locate, package_folder
 from esn_dist.sweep.spec import ModelSpec
 
 SHIPPED = package_folder("package:models/tiny/checkpoint")
@@ -104,7 +105,7 @@ def test_what_the_hub_refuses(monkeypatch: pytest.MonkeyPatch, refusal: Any, pro
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise refusal("401", response=httpx2.Response(401, request=httpx2.Request("GET", "https://example.org")))
 
-    monkeypatch.setattr(registry, "snapshot_download", refuse)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(UserError, match=problem) as error:
         locate(spec("nvidia/audio-flamingo-3-hf"))
     assert error.value.fix and fix in error.value.fix
@@ -114,7 +115,7 @@ def test_no_network_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(registry, "snapshot_download", refuse)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(UserError, match="cannot be had from the hub: no route to host"):
         locate(spec("some/where"))
 

@@ -24,6 +24,7 @@ from esn_dist.models.kimi_audio.prompt import merged, streams
 from esn_dist.models.kimi_audio.tokens import TextTokens
 from esn_dist.models.kimi_audio.weights import load_network, speech_tokenizer_folder
 from esn_dist.models.placement import Placement
+from esn_dist.models.source import DEFAULTS
 
 
 class KimiAudio(AudioLM):
@@ -33,7 +34,7 @@ class KimiAudio(AudioLM):
         extractors: the speech tokenizer's and Whisper's.
     """
 
-    settings: ClassVar = {"system_prompt": "", "order": "text, audio"}
+    settings: ClassVar = DEFAULTS["kimi-audio"]
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from esn_dist.errors import UserError
 from esn_dist.models.checkpoint import read_config
 
 ARCHITECTURE = "MoonshotKimiaForCausalLM"
-WHISPER, GLM = "whisper-large-v3", "glm-4-voice-tokenizer"
+WHISPER = "whisper-large-v3"
 COPIED = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "hidden_act", "rms_norm_eps", "rope_theta", "max_position_embeddings",

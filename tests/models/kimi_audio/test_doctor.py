@@ -10,7 +10,7 @@ import pytest
 from esn_dist.errors import UserError
 from esn_dist.inference.selfcheck import self_check
 from esn_dist.models.doctor import diagnose
-from esn_dist.models.registry import shape
+from esn_dist.models.source import shape
 
 
 def test_a_folder_is_looked_over_in_all_three_of_its_parts(tmp_path: Path, write: Callable[..., Path]) -> None:

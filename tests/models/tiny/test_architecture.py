@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGenerati
 
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.registry import shape
+from esn_dist.models.source import shape
 from esn_dist.models.tiny.architecture import EMOTIONS, SYSTEM, Size, build, save, tokenizer
 from esn_dist.sweep.words import known_models
 from esn_dist.task.prompt import question

@@ -1,0 +1,146 @@
+"""Where a checkpoint is and what it is, without loading it: folder, fingerprint, settings, shape.
+
+Light where it can be, so that the driver, which never runs a model, need not wait for torch and transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from esn_dist.errors import UserError
+from esn_dist.models.checkpoint import read_config, stored_tensors
+from esn_dist.sweep.spec import ModelSpec
+from esn_dist.sweep.words import known_models
+
+# Each adapter's defaults for what changes answers but not weights; kept in the store.
+DEFAULTS: dict[str, dict[str, str]] = {
+    "qwen2.5-omni": {"system_prompt": "You are a helpful assistant.", "order": "audio, text"},
+    "audio-flamingo-3": {"system_prompt": "You are a helpful assistant.", "order": "audio, text"},
+    "kimi-audio": {"system_prompt": "", "order": "text, audio"},
+    "generic": {"system_prompt": "", "order": "audio, text"},
+}
+# Never a pickle, never code.
+DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tiktoken.model")
+UNNEEDED = ("think/*", "audio_detokenizer/*", "vocoder/*")  # Flamingo's thinking adapter, Kimi's speech output
+# Repositories that a model's folder holds as a subfolder, at the revision that was looked at.
+GLM = "glm-4-voice-tokenizer"
+COMPANIONS = {"kimi-audio": (GLM, f"THUDM/{GLM}", "a5f2404e63c84e92f5238908e1706316324ebafa")}
+SAMPLES, SAMPLE_BYTES = 64, 65_536
+
+
+def locate(spec: ModelSpec) -> Path:
+    """The local folder of the model's checkpoint, downloaded where the source is a hub id.
+
+    Raises:
+        UserError: the folder or the hub repository cannot be had, or its files are not whole safetensors.
+    """
+    source = spec.source or known_models()[spec.model]["source"]
+    if shipped := package_folder(source):
+        folder = shipped
+    elif Path(source).is_dir():
+        folder = Path(source)
+    else:
+        folder = _download(spec, source)
+    stored_tensors(folder)
+    return folder
+
+
+def package_folder(source: str) -> Path | None:
+    """The folder of a checkpoint that is shipped in this package."""
+    if source.startswith("package:"):
+        return Path(str(files("esn_dist"))) / source.removeprefix("package:")
+    return None
+
+
+def _download(spec: ModelSpec, source: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    options: dict[str, Any] = {"allow_patterns": list(DOWNLOADED), "ignore_patterns": list(UNNEEDED)}
+    try:
+        folder = Path(snapshot_download(source, revision=spec.revision, **options))
+        if companion := COMPANIONS.get(known_models()[spec.model]["adapter"]):
+            subfolder, repository, revision = companion
+            snapshot_download(repository, revision=revision, local_dir=folder / subfolder, **options)
+        return folder
+    except GatedRepoError:
+        raise UserError(
+            f"model {spec.name!r}: the repository is gated and this machine has no token that opens it", where=source,
+            fix="accept its terms on the hub, then `hf auth login`; or give a local folder as `source`",
+        ) from None  # fmt: skip
+    except RepositoryNotFoundError:
+        raise UserError(
+            f"model {spec.name!r}: neither a folder here nor a repository on the hub", where=source,
+            fix="give the path of a folder or the id OWNER/NAME as `source`",
+        ) from None  # fmt: skip
+    except Exception as error:
+        raise UserError(
+            f"model {spec.name!r}: cannot be had from the hub: {error}", where=source,
+            fix="give a local folder as `source`",
+        ) from None  # fmt: skip
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of a checkpoint: its small files whole; of each weights file the size and 64 evenly spaced samples.
+
+    A whole hash of a 7B checkpoint takes a minute; samples see every retraining and almost every damage.
+    """
+    total = hashlib.sha256()
+    for path in sorted(p for pattern in DOWNLOADED for p in folder.rglob(pattern)):
+        size = path.stat().st_size
+        total.update(f"{path.relative_to(folder)}:{size}".encode())
+        with path.open("rb") as file:
+            if size <= SAMPLES * SAMPLE_BYTES:
+                total.update(file.read())
+                continue
+            for index in range(SAMPLES):
+                file.seek(index * (size - SAMPLE_BYTES) // (SAMPLES - 1))
+                total.update(file.read(SAMPLE_BYTES))
+    return total.hexdigest()
+
+
+def dtype_of(spec: ModelSpec) -> str:
+    """The compute dtype's name: the spec's, or the registered one."""
+    return str(spec.dtype or known_models()[spec.model]["dtype"])
+
+
+def settings(spec: ModelSpec) -> dict[str, str]:
+    """What changes answers but not weights: the spec's choices over the adapter's defaults."""
+    chosen = {"system_prompt": spec.system_prompt, "order": spec.order}
+    return {
+        **DEFAULTS[known_models()[spec.model]["adapter"]],
+        **{name: value for name, value in chosen.items() if value is not None},
+    }
+
+
+def shape(folder: Path) -> tuple[int, int]:
+    """Decoder layers and gates per layer, from the checkpoint's configuration alone.
+
+    Raises:
+        UserError: the model has no gates that could be studied; says why.
+    """
+    config = read_config(folder)
+    if (direct := _gated_qwen2(config)) is not None:
+        return direct
+    from esn_dist.models.anatomy import examine
+
+    anatomy = examine(config, str(folder))
+    if anatomy.layers is None or anatomy.width is None:
+        raise UserError(f"{anatomy.architecture} is not supported: {anatomy.reason}", where=str(folder))
+    return anatomy.layers, anatomy.width
+
+
+# The models whose decoder is Qwen2: every layer has one gated MLP of the stated width, with SiLU.
+_QWEN2_DECODERS = {"qwen2_5_omni_text", "qwen2"}
+
+
+def _gated_qwen2(config: dict[str, Any]) -> tuple[int, int] | None:
+    """Layers and gates of a Qwen2 decoder, read off; None for any other, which is built on the meta device."""
+    whole = config.get("thinker_config", config)
+    text = whole.get("text_config", {})
+    if text.get("model_type") not in _QWEN2_DECODERS or text.get("hidden_act", "silu") != "silu":
+        return None
+    return int(text["num_hidden_layers"]), int(text["intermediate_size"])
