@@ -116,7 +116,7 @@ def _answers(lm: AudioLM, rows: list[torch.Tensor], new: int) -> dict[str, float
     rate()  # the first pass allocates and picks kernels
     found = {"tokens_per_prompt": round(float(np.mean([len(p) for p in prompts])), 1), "answers_per_second": rate()}
     for how in ("fold", "gate"):
-        with scaled(gates, member_LN, 0.0, how):  # type: ignore[arg-type]
+        with scaled(gates, member_LN, 0.0, how):
             found[f"deactivated_by_{how}_per_second"] = rate()
     return {**found, "counted_per_second": rate(counted=True)}
 
@@ -135,15 +135,18 @@ def write_omni(folder: Path, small: bool) -> None:
     """The whole model's layout: `thinker.` before every name, and a talker's weight that must be left alone."""
     specials = {151643: "<|endoftext|>", 151644: "<|im_start|>", 151645: "<|im_end|>", 151646: "<|AUDIO|>"}
     specials |= {151647: "<|audio_bos|>", 151648: "<|audio_eos|>"}
-    config = Qwen2_5OmniThinkerConfig()
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
+    untied = {"rope_parameters": rope, "tie_word_embeddings": False}
+    vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "out_hidden_size": 3584}
+    config: Any = Qwen2_5OmniThinkerConfig(text_config=untied, vision_config=vision, tie_word_embeddings=False)
     if small:
         specials = {i - 151643: name for i, name in specials.items()}
-        rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1, 2]}
+        rope["mrope_section"] = [1, 1, 2]
         tower = {"encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 32, "d_model": 16}
         tower |= {"output_dim": 56, "n_window": 100}
         vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 56}
         config = Qwen2_5OmniThinkerConfig(
-            text_config={**SMALL_TEXT, "rope_parameters": rope, "tie_word_embeddings": False},
+            text_config={**SMALL_TEXT, **untied}, tie_word_embeddings=False,
             audio_config=tower, vision_config=vision, audio_token_index=3, image_token_index=8, video_token_index=9,
             audio_start_token_id=4, audio_end_token_id=5, user_token_id=10,
         )  # fmt: skip
@@ -161,7 +164,7 @@ def write_omni(folder: Path, small: bool) -> None:
 def write_flamingo(folder: Path, small: bool) -> None:
     """The hub's older names, which transformers turns into its own."""
     specials = {151643: "<|endoftext|>", 151644: "<|im_start|>", 151645: "<|im_end|>", 151669: "<sound>"}
-    text = {
+    text: dict[str, Any] = {
         "model_type": "qwen2", "vocab_size": 151672, "hidden_size": 3584, "intermediate_size": 18944,
         "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4, "rope_theta": 1e6,
         "max_position_embeddings": 8192,
@@ -172,7 +175,7 @@ def write_flamingo(folder: Path, small: bool) -> None:
         text |= SMALL_TEXT
         audio = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
     placeholder = next(i for i, name in specials.items() if name == "<sound>")
-    config = AudioFlamingo3Config(text_config=text, audio_config=audio, audio_token_id=placeholder)
+    config: Any = AudioFlamingo3Config(text_config=text, audio_config=audio, audio_token_id=placeholder)
     config.architectures = ["AudioFlamingo3ForConditionalGeneration"]
     config.save_pretrained(folder)
     _tokenizer(config.text_config.vocab_size, specials, TURN.replace("AUDIO", "<sound>")).save_pretrained(folder)
@@ -185,11 +188,11 @@ def write_flamingo(folder: Path, small: bool) -> None:
 def write_kimi(folder: Path, small: bool) -> None:
     """All 453 names, the speech branch's among them, with the oddly named last shard; Whisper; the speech tokenizer."""
     base = 256 if small else 151643
-    text = {
+    text: dict[str, Any] = {
         "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
         "num_key_value_heads": 4, **(SMALL_TEXT if small else {}), "vocab_size": base + 421 + 16384,
     }  # fmt: skip
-    more = {
+    more: dict[str, Any] = {
         "architectures": [ARCHITECTURE], "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1e6,
         "max_position_embeddings": 8192, "tie_word_embeddings": False, "num_base_tokens": base,
         "kimia_token_offset": base + 421, "kimia_adaptor_input_dim": 64 if small else 5120, "kimia_mimo_layers": 6,
@@ -197,7 +200,7 @@ def write_kimi(folder: Path, small: bool) -> None:
     sizes: dict[str, Any] = {"d_model": 1280, "encoder_attention_heads": 20, "encoder_ffn_dim": 5120}
     sizes = {"d_model": 16, "encoder_attention_heads": 2, "encoder_ffn_dim": 32} if small else sizes
     sizes |= {"num_mel_bins": 128, "max_source_positions": 1500}
-    glm = {
+    glm: dict[str, Any] = {
         "pooling_kernel_size": 4, "pooling_type": "avg", "pooling_position": 16, "quantize_position": 16,
         "quantize_vocab_size": 16384, "quantize_causal_block_size": 200, "encoder_causal_convolution": True,
         "encoder_causal_attention": False,
@@ -217,7 +220,10 @@ def write_kimi(folder: Path, small: bool) -> None:
         places[place][spellings[0]] = tuple(parameters[name].shape)
     layer = {n.removeprefix("model.layers.0."): s for n, s in places[""].items() if n.startswith("model.layers.0.")}
     mimo: Shapes = {f"model.mimo_layers.{i}.{n}": s for i in range(6) for n, s in layer.items()}
-    mimo |= {"model.mimo_norm.weight": (text["hidden_size"],), "mimo_output.weight": (16896, text["hidden_size"])}
+    mimo |= {
+        "model.mimo_norm.weight": (text["hidden_size"],),
+        "mimo_output.weight": (text["vocab_size"], text["hidden_size"]),
+    }
     half = text["hidden_size"] // text["num_attention_heads"] // 2
     stems = [f"model.layers.{i}" for i in range(text["num_hidden_layers"])] + [
         f"model.mimo_layers.{i}" for i in range(6)
@@ -230,7 +236,7 @@ def write_kimi(folder: Path, small: bool) -> None:
 
 def _renamed(meta: Any, moved: Mapping[str, str]) -> Shapes:
     """Official names and shapes of a skeleton's parameters."""
-    shapes = {}
+    shapes = Shapes()
     for name, parameter in meta.named_parameters():
         start = next(start for start in moved if name.startswith(start))
         shapes[moved[start] + name.removeprefix(start)] = tuple(parameter.shape)
@@ -241,7 +247,7 @@ def _shards(folder: Path, shapes: Shapes, dtype: torch.dtype = torch.bfloat16, o
     """Random weights in files of at most `SHARD` bytes with an index; `odd` renames the last one."""
     groups = list(_groups(shapes, dtype.itemsize))
     generator = torch.Generator("cuda" if torch.cuda.is_available() else "cpu").manual_seed(0)
-    placed = {}
+    placed: dict[str, str] = {}
     for number, names in enumerate(groups, start=1):
         file = f"model-{number:05}-of-{len(groups):05}.safetensors"
         file = odd if odd and number == len(groups) else file
@@ -270,7 +276,7 @@ def _draw(name: str, shape: tuple[int, ...], dtype: torch.dtype, generator: torc
     return drawn.normal_(0.0, 0.02, generator=generator).cpu()
 
 
-def _tokenizer(vocab: int, specials: dict[int, str], template: str) -> PreTrainedTokenizerFast:
+def _tokenizer(vocab: int, specials: dict[int, str], template: str) -> Any:
     """Bytes as tokens, the special ones at their published ids, fillers elsewhere."""
     letters = iter(sorted(pre_tokenizers.ByteLevel.alphabet()))
     names = {i: specials.get(i) or next(letters, None) or f"<filler_{i}>" for i in range(vocab)}

@@ -13,10 +13,21 @@ import pytest
 from esn_dist.models.doctor import diagnose
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "full_size.py"
-# The names of the hub: what stands first, and how many there are with 3 layers, 2 or 32 of an encoder, and no doubles.
+# How names on the hub begin.
 NAMES = {
-    "qwen2.5-omni-7b": {"thinker.audio_tower.", "thinker.visual.", "thinker.model.layers.", "talker."},
-    "audio-flamingo-3": {"audio_tower.", "multi_modal_projector.", "language_model.model.layers."},
+    "qwen2.5-omni-7b": {
+        "thinker.audio_tower.",
+        "thinker.visual.",
+        "thinker.model.layers.",
+        "thinker.lm_head.",
+        "talker.",
+    },
+    "audio-flamingo-3": {
+        "audio_tower.",
+        "multi_modal_projector.",
+        "language_model.model.layers.",
+        "language_model.lm_head.",
+    },
     "kimi-audio-7b": {"model.layers.", "model.mimo_layers.", "model.vq_adaptor.layers.", "mimo_output.", "lm_head."},
 }
 

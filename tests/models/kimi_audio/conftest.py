@@ -56,7 +56,7 @@ def main_names(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         return {f"{prefix}.{name}": shape for name, shape in shapes.items()}
 
     names = {"model.embed_tokens.weight": (v, h), "model.norm.weight": (h,), "lm_head.weight": (v, h)}
-    names |= {"model.mimo_norm.weight": (h,), "mimo_output.weight": (CODES, h)}
+    names |= {"model.mimo_norm.weight": (h,), "mimo_output.weight": (v, h)}
     for index in range(config["num_hidden_layers"]):
         names |= layer(f"model.layers.{index}")
     for index in range(config["kimia_mimo_layers"]):

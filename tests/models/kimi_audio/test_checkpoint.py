@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def test_the_names_and_shapes_of_the_full_size_model_are_the_published_ones(
 ) -> None:
     published = official_names(PUBLISHED)
     assert len(published) == 453
+    assert 2 * sum(math.prod(shape) for shape in published.values()) == 19_532_673_280  # the index's total size
     parameters = dict(full_size.named_parameters())
     wanted = {names[0]: tuple(parameters[name].shape) for name, place, names in full_size.stored_names() if not place}
     assert wanted.items() <= published.items()
