@@ -15,6 +15,7 @@ import xarray as xr
 from esn_dist.analysis.movement import destinations
 from esn_dist.analysis.significance import Verdict
 from esn_dist.analysis.trials import Condition
+from esn_dist.report.along import conditions
 from esn_dist.report.findings import Findings
 
 Row = dict[str, Any]
@@ -51,15 +52,13 @@ def _verdict(verdict: Verdict) -> Row:
 
 def _heat_maps(findings: Findings) -> Iterator[Row]:
     for (model, corpus), frame in findings.frames.items():
-        for at in range(frame.sizes["condition"]):
-            one = frame.isel(condition=at)
-            head = {"model": model, "corpus": corpus, **{name: one[name].item() for name in CONDITION}}
-            for source in frame["source"].values:
-                for evaluation in frame["evaluation"].values:
-                    entry = one.sel(source=source, evaluation=evaluation)
-                    values = _defined({name: float(entry[name]) for name in ("change", "margin")})
-                    if values["change"] is not None:
-                        yield {**head, "source": str(source), "evaluation": str(evaluation), **values}
+        sources, evaluations = (list(map(str, frame[name].values)) for name in ("source", "evaluation"))
+        change, margin = frame["change"].values, frame["margin"].values
+        for at, condition in enumerate(conditions(frame)):
+            for row, column in np.argwhere(np.isfinite(change[at])):
+                where = {"source": sources[row], "evaluation": evaluations[column]}
+                values = {"change": float(change[at, row, column]), "margin": float(margin[at, row, column])}
+                yield {"model": model, "corpus": corpus, **condition, **where, **_defined(values)}
 
 
 def _moves(findings: Findings) -> Iterator[Row]:
@@ -80,13 +79,14 @@ def _positions(findings: Findings) -> Iterator[Row]:
     for (model, corpus), found in findings.positions.items():
         cells = findings.answers[model, corpus]
         names = [name for name in (*CONDITION, "source_emotion", "mask_seed") if name in cells.coords]
-        for cell in range(found.sizes["cell"]):
-            one = found.isel(cell=cell)
-            whose = {name: cells[name].values[cell].item() for name in names}
-            for number in found["number"].values:
-                counts = {name: int(one[name].sel(number=number)) for name in ("answered", "shown", "correct")}
-                head = {"model": model, "corpus": corpus, "cell": str(one["cell"].values), **_defined(whose)}
-                yield {**head, "number": int(number), **counts, **_defined({"p": float(one["p"])})}
+        whose = {name: cells[name].values for name in names}
+        counts = {name: found[name].values for name in ("answered", "shown", "correct")}
+        for cell, (name, p) in enumerate(zip(found["cell"].values, found["p"].values, strict=True)):
+            own = _defined({name: values[cell].item() for name, values in whose.items()})
+            for at, number in enumerate(found["number"].values):
+                of_number = {name: int(values[cell, at]) for name, values in counts.items()}
+                head = {"model": model, "corpus": corpus, "cell": str(name), **own, "number": int(number)}
+                yield {**head, **of_number, **_defined({"p": float(p)})}
 
 
 def _layers(findings: Findings) -> Iterator[Row]:

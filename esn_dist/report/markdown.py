@@ -42,8 +42,8 @@ def markdown(
         "how often the source emotion is answered on the other emotions' utterances.",
         *(_margins(table) for table in effect_tables(rows)),
         "## Invalid and missing answers",
-        "An answer that names no option is wrong, and counted here. What was not written, unreadable or non-finite is "
-        "no answer: its pairs are left out of every effect.",
+        "An answer that names no option counts as wrong unless the report was told to leave it out. What was not "
+        "written, unreadable or non-finite is no answer: its pairs are left out of every effect.",
         _losses(rows, baselines),
         "## Set aside before the run",
         _set_aside(set_aside),

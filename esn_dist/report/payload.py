@@ -15,7 +15,7 @@ import xarray as xr
 from esn_dist.analysis.significance import ENTRY, GAP
 from esn_dist.analysis.summary import ALL
 from esn_dist.report.along import axes, conditions, curve, describe
-from esn_dist.report.findings import Findings
+from esn_dist.report.findings import READING, Findings
 from esn_dist.report.flat import Row
 from esn_dist.report.published import inconsistencies
 from esn_dist.report.tables import effect_tables
@@ -34,7 +34,7 @@ def payload(findings: Findings, rows: dict[str, list[Row]]) -> dict[str, Any]:
     runs = [{key: str(value) for key, value in run.items()} for run in findings.provenance]
     return {
         "title": findings.title,
-        "settings": {"draws": findings.settings.draws, "by_speaker": findings.settings.by_speaker},
+        "settings": {name: getattr(findings.settings, name) for name in READING},
         "models": {m: {k: str(v) for k, v in facts.items()} for m, facts in findings.description.models.items()},
         "corpora": {c: {k: str(v) for k, v in facts.items()} for c, facts in findings.description.corpora.items()},
         "tables": list(_tables(findings)),

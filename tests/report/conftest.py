@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from esn_dist.report.findings import Findings, Settings, collect
+from esn_dist.report.flat import Row, flat
 from esn_dist.store.folder import StoreFolder
+
+
+@pytest.fixture(scope="session")
+def rows(findings: Findings) -> dict[str, list[Row]]:
+    return flat(findings)
 
 
 @pytest.fixture(scope="session")

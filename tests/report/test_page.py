@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from esn_dist.report import payload
 from esn_dist.report.findings import Findings
-from esn_dist.report.flat import flat
+from esn_dist.report.flat import Row
 from esn_dist.report.page import page as build_page
 
 HOSTILE = "</script><script>document.title='owned'</script>"
@@ -31,9 +31,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def report(findings: Findings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(findings: Findings, rows: dict[str, list[Row]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(build_page(findings, flat(findings)), encoding="utf-8")
+    path.write_text(build_page(findings, rows), encoding="utf-8")
     return path
 
 
@@ -220,18 +220,18 @@ def _contrast(page: Page) -> float:
 
 
 def test_a_page_that_cannot_hold_all_answers_says_so(
-    browser: Browser, findings: Findings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, findings: Findings, rows: dict[str, list[Row]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(payload, "MOST_ANSWERS", 600)
     path = tmp_path / "short.html"
-    path.write_text(build_page(findings, flat(findings)), encoding="utf-8")
+    path.write_text(build_page(findings, rows), encoding="utf-8")
     visit = Visit(browser, path)
     assert "tiny on room: the first 9 of 36 utterances" in visit.page.locator("#clips-section").inner_text()
     visit.context.close()
 
 
-def test_the_data_hold_no_nan_and_no_tag(findings: Findings) -> None:
-    text = build_page(findings, flat(findings))
+def test_the_data_hold_no_nan_and_no_tag(findings: Findings, rows: dict[str, list[Row]]) -> None:
+    text = build_page(findings, rows)
     data = text.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
     assert "<" not in data
     json.loads(data, parse_constant=pytest.fail)

@@ -9,7 +9,7 @@ function overview() {
     card(Object.keys(DATA.models).length, "models: " + Object.keys(DATA.models).join(", ")),
     card(Object.keys(DATA.corpora).length, "corpora: " + Object.keys(DATA.corpora).join(", ")),
     card(answers.toLocaleString("en"), "answers in finished cells"),
-    card(percent(invalid), "invalid answers, at most, of a row"),
+    card(percent(invalid), `invalid answers, at most, of a row; ${DATA.settings.invalid_is_wrong ? "counted as wrong" : "left out"}`),
     card(missing, "pairs left out, without an answer", missing > 0),
     card(DATA.failures.length, "failed units", DATA.failures.length > 0),
     card(DATA.set_aside.length, "utterances set aside by the scan"),
