@@ -109,7 +109,7 @@ def frames_of(data: bytes) -> tuple[npt.NDArray[np.float32], int]:
     """
     if container := container_of(data):
         try:
-            return read_frames(data, container)
+            return read_frames(FileBytes(data), container)
         except VideoError as error:
             raise AudioError(Reason.UNREADABLE, str(error)) from None
     try:

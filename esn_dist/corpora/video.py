@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,16 @@ from esn_dist.corpora.apart import Crashed, apart
 from esn_dist.errors import UserError
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
 Source = TypeVar("Source")
 Value = TypeVar("Value")
+
+
+MOST_CHANNELS = 8
+"""7.1. PyAV reads the planes beyond these from memory that is not theirs, and the process dies of it."""
 
 
 class VideoError(Exception):
@@ -61,25 +66,36 @@ def _declared_seconds(source: str | io.BytesIO, container: str) -> float:
         return float(sum((packet.duration or 0) * base for packet in opened.demux(stream)))
 
 
-def read_frames(data: bytes, container: str) -> tuple[npt.NDArray[np.float32], int]:
+def read_frames(source: io.BytesIO, container: str) -> tuple[npt.NDArray[np.float32], int]:
     """`frames[frame, channel]` of the first audio stream, channels in the decoder's order, and their rate in Hz.
 
     Raises:
         VideoError: not readable, or no audio in it.
     """
-    return _apart(_read_frames, data, container)
+    return _apart(_read_frames, source, container)
 
 
-def _read_frames(data: bytes, container: str) -> tuple[npt.NDArray[np.float32], int]:
+def _read_frames(source: io.BytesIO, container: str) -> tuple[npt.NDArray[np.float32], int]:
+    planes: list[npt.NDArray[Any]] = []
+    with _audio(source, container) as (opened, stream):
+        kinds = set()
+        for frame in opened.decode(stream):
+            kinds.add((frame.format.name, frame.layout.name, frame.sample_rate))
+            if len(kinds) > 1 or frame.layout.nb_channels > MOST_CHANNELS:
+                raise VideoError("the audio changes its channels or its rate half way, or has too many channels")
+            planes += [plain.to_ndarray() for plain in _planar_float(frame)]
+    if not planes:
+        raise VideoError("the container holds no audio that can be decoded")
+    return np.concatenate(planes, axis=1, dtype=np.float32).T, kinds.pop()[2]
+
+
+def _planar_float(frame: AudioFrame) -> list[AudioFrame]:
+    """`frame` as 32-bit float, a plane per channel: what AAC decodes to, and what any other codec's frames become."""
     import av
 
-    with _audio(io.BytesIO(data), container) as (opened, stream):
-        # Planar float of the same rate and layout: what AAC decodes to, and a plain conversion for any other codec.
-        convert = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
-        decoded = [*opened.decode(stream), None]  # None: what the resampler still holds
-        planes = [frame.to_ndarray() for item in decoded for frame in convert.resample(item)]
-        empty = np.zeros((stream.layout.nb_channels, 0), np.float32)
-        return np.concatenate([empty, *planes], axis=1, dtype=np.float32).T, stream.rate
+    if frame.format.name == "fltp":
+        return [frame]
+    return av.AudioResampler(format="fltp", layout=frame.layout, rate=frame.sample_rate).resample(frame)
 
 
 def _apart(function: Callable[[Source, str], Value], source: Source, container: str) -> Value:
@@ -99,9 +115,13 @@ def _audio(source: str | io.BytesIO, container: str) -> Iterator[tuple[InputCont
 
     try:
         # The format is given, not guessed: a playlist in disguise must not make FFmpeg open what it names.
-        with av.open(source, "r", format=container) as opened:
+        # Tags in whatever encoding are nobody's business here.
+        with av.open(source, "r", format=container, metadata_errors="replace") as opened:
             if not opened.streams.audio:
                 raise VideoError("the container holds no audio")
-            yield opened, opened.streams.audio[0]
-    except (av.FFmpegError, ValueError) as error:  # ValueError: a stream that changes its layout half way
-        raise VideoError(getattr(error, "strerror", None) or str(error)) from None
+            stream = opened.streams.audio[0]
+            if stream.codec_context is None:
+                raise VideoError("the audio's codec is unknown")
+            yield opened, stream
+    except av.FFmpegError as error:
+        raise VideoError(error.strerror or str(error)) from None

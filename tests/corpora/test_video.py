@@ -114,18 +114,38 @@ def test_a_clip_without_sound_says_so(tmp_path: Path) -> None:
     assert isinstance(verdict, SetAside) and verdict.detail == "the container holds no audio"
 
 
-def test_raw_aac_has_the_length_of_its_packets(tmp_path: Path) -> None:
+def adts(layout: str) -> bytes:
+    """One second of raw AAC."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="adts") as file:
-        stream = file.add_stream("aac", rate=VIDEO_RATE, layout="mono")
+        stream = file.add_stream("aac", rate=VIDEO_RATE, layout=layout)
         assert isinstance(stream, av.AudioStream)
-        frame = av.AudioFrame.from_ndarray(hum(1, VIDEO_RATE)[None], format="fltp", layout="mono")
+        sound = np.tile(hum(1, VIDEO_RATE), (stream.layout.nb_channels, 1))
+        frame = av.AudioFrame.from_ndarray(sound, format="fltp", layout=layout)
         frame.sample_rate = VIDEO_RATE
         file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
-    utterance = written(tmp_path / "a.wav", buffer.getvalue())
+    return buffer.getvalue()
+
+
+def test_raw_aac_has_the_length_of_its_packets(tmp_path: Path) -> None:
+    utterance = written(tmp_path / "a.wav", adts("mono"))
     for verdict in (probe(utterance, Limits()), probe_header(utterance, Limits())):
         assert isinstance(verdict, Clip) and verdict.samples == pytest.approx(16_000, abs=1_024)
+
+
+def test_audio_that_changes_its_channels_half_way_is_unreadable_and_kills_nobody(tmp_path: Path) -> None:
+    verdict = probe(written(tmp_path / "a.aac", adts("mono") + adts("stereo")), Limits())
+    assert isinstance(verdict, SetAside) and verdict.reason is Reason.UNREADABLE
+    assert "half way" in verdict.detail
+
+
+def test_tags_that_are_not_utf_8_do_not_cost_the_clip(tmp_path: Path) -> None:
+    data = mp4(six_tones(), title="Xaaaaa")
+    assert data.count(b"Xaaaaa") == 1
+    assert isinstance(
+        probe(written(tmp_path / "a.mp4", data.replace(b"Xaaaaa", b"X\xe9\xe9\xff\xe9\xe9")), Limits()), Clip
+    )
 
 
 def test_a_playlist_in_disguise_is_never_followed(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,23 +27,18 @@ from esn_dist.models.tiny.speech import Speech, load
 
 CORPUS_SEED = 0
 WARM_UP = 50
-LOOK = 50  # steps between two looks at the loss
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of training; shares of the batch: audio with options, audio with a word answer, text look-up.
-
-    It ends after `steps`, or as soon as the mean loss of the last `LOOK` steps is below `until`.
-    """
+    """A stretch of training; shares of the batch: audio with options, audio with a word answer, text look-up."""
 
     name: str
     steps: int
     choice: float = 0.0
     word: float = 0.0
     look_up: float = 0.0
-    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +54,8 @@ class Recipe:
     utterances: int = 1000
     batch: int = 192
     phases: Sequence[Phase] = (
-        # Reading stays at chance for some hundred to some thousand steps, then falls within fifty: wait for that.
-        # A model that goes on before listens for words that it cannot look up (docs/tiny_model.md).
-        Phase("reading", 3000, look_up=1.0, until=0.05),
-        Phase("mixed", 1500, choice=0.5, word=0.3, look_up=0.2),
+        Phase("reading", 600, look_up=1.0),
+        Phase("mixed", 2000, choice=0.5, word=0.3, look_up=0.2),
         Phase("listening", 4000, choice=1.0),
     )
     rate: float = 1.5e-3
@@ -102,25 +94,16 @@ class Trainer:
     def fit(self, speech: Speech, log: Log) -> None:
         """Run the curriculum on `speech`; the rate is constant while reading and then falls as a cosine."""
         speech = speech.to(self.device)
-        reading, *later = self.recipe.phases
-        self._run(reading, speech, lambda done: min(1.0, (done + 1) / WARM_UP), log)
-        before, total = 0, sum(phase.steps for phase in later)
-        for phase in later:
-            self._run(phase, speech, partial(_cosine, before, total), log)
-            before += phase.steps
-
-    def _run(self, phase: Phase, speech: Speech, rate: Callable[[int], float], log: Log) -> None:
-        """One phase; `rate(step)` is a share of the recipe's rate."""
-        step = self._stepper(phase, speech)
-        losses = torch.zeros(LOOK, device=self.device)
-        for number in range(phase.steps):
-            self.rate.fill_(self.recipe.rate * rate(number))
-            losses[number % LOOK] = step(*self._draw(phase, speech))
-            if number % LOOK == LOOK - 1 or number + 1 == phase.steps:
-                loss = float(losses[: number + 1].mean())  # the one place that waits for the GPU
-                log(f"{phase.name} {number + 1}/{phase.steps}: loss {loss:.3f}")
-                if loss < phase.until:
-                    return
+        done, reading = 0, self.recipe.phases[0].steps
+        later = sum(phase.steps for phase in self.recipe.phases[1:])
+        for phase in self.recipe.phases:
+            step = self._stepper(phase, speech)
+            for number in range(phase.steps):
+                self.rate.fill_(self.recipe.rate * _schedule(done, reading, later))
+                loss = step(*self._draw(phase, speech))
+                done += 1
+                if number % 100 == 99 or number + 1 == phase.steps:
+                    log(f"{phase.name} {number + 1}/{phase.steps}: loss {float(loss):.3f}")
 
     def _draw(self, phase: Phase, speech: Speech) -> tuple[Tensor, Batch]:
         """Utterances and their prompts, in the shares of `phase`."""
@@ -194,9 +177,10 @@ class Trainer:
         return torch.as_tensor(self.decoder.norm(hidden))
 
 
-def _cosine(before: int, total: int, step: int) -> float:
-    """From 1 down to 0 over `total` steps, of which `before` lie in earlier phases."""
-    return 0.5 + 0.5 * math.cos(math.pi * (before + step) / total)
+def _schedule(done: int, reading: int, later: int) -> float:
+    if done < reading:
+        return min(1.0, (done + 1) / WARM_UP)
+    return 0.5 + 0.5 * math.cos(math.pi * (done - reading) / later)
 
 
 def _recorded(step: Callable[[Tensor, Batch], Tensor], held: tuple[Tensor, Batch]) -> Callable[[Tensor, Batch], Tensor]:

@@ -48,7 +48,7 @@ def _clip(frames: int, channels: int) -> bytes:
     return mp4(sound)
 
 
-def mp4(sound: npt.NDArray[np.float32], *, codec: str = "aac", fast_start: bool = False) -> bytes:
+def mp4(sound: npt.NDArray[np.float32], *, codec: str = "aac", fast_start: bool = False, title: str = "") -> bytes:
     """`sound[channel, sample]` at 48 kHz as an mp4 with a picture of one colour.
 
     Args:
@@ -59,6 +59,7 @@ def mp4(sound: npt.NDArray[np.float32], *, codec: str = "aac", fast_start: bool 
     with TemporaryDirectory() as folder:
         path = Path(folder, "clip.mp4")
         with av.open(str(path), "w", options=options) as file:
+            file.metadata["title"] = title
             _encode(file, sound, codec, layout)
         return path.read_bytes()
 
