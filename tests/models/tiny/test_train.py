@@ -72,7 +72,7 @@ def test_it_learns_what_sort_of_answer_is_due() -> None:
     phases = (Phase("reading", 200, look_up=1.0), Phase("listening", 2, choice=1.0))
     trainer = Trainer(replace(Recipe(), size=SIZE, batch=16, phases=phases), seed=0, device=torch.device("cpu"))
     trainer.fit(_noise(), said.append)
-    # An untrained model is at log(304 words) = 5.7; one that knows that a digit and a stop are due, at log(5) / 2 = 0.8.
+    # Untrained: log(304 words) = 5.7. Who knows that a digit and a stop are due: log(5) / 2 = 0.8.
     assert float(said[1].split()[-1]) < 1.0
     assert said[-1].startswith("listening 2/2")
 
