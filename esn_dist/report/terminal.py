@@ -42,11 +42,14 @@ def _half(half: Half) -> Table:
         grid.add_row(SHORT[name], *(_cell(value) for value in values))
     if any(row.seeds_sd is not None for row in half.columns):
         grid.add_row("seeds", *(_spread(row) for row in half.columns))
+    for name, values in half.margins.items():
+        grid.add_row(f"Δm {name.lower()}", *(_cell(value, digits=2) for value in values))
     return grid
 
 
-def _cell(value: Estimate) -> Text:
-    return Text.assemble((number(value.point), "bold"), ("\n" + interval(value).replace(" ", ""), "dim"))
+def _cell(value: Estimate, digits: int = 1) -> Text:
+    below = interval(value, digits).replace(" ", "")
+    return Text.assemble((number(value.point, digits), "bold"), (f"\n{below}", "dim"))
 
 
 def _spread(row: EffectRow) -> str:
@@ -67,5 +70,6 @@ def _footer(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> list
     lines.append(
         Text(f"invalid answers: at most {100 * max(rates, default=0.0):.1f} % of a row's; missing pairs: {lost}")
     )
+    lines.append(Text("Δm: change of the true option's log-probability margin over the best other, nats", style="dim"))
     lines.append(Text("intervals: 95 %, bootstrap over utterances", style="dim"))
     return lines
