@@ -1,0 +1,128 @@
+"""An actor's body without Ray: what fails becomes an outcome with a reason, and no intervention outlives its cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from esn_dist.cluster.executor import Executor
+from esn_dist.cluster.job import Job
+from esn_dist.cluster.prepare import prepare_corpus, prepare_model, prepare_root
+from esn_dist.cluster.select import Selection, mask_keys
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import open_answers, open_counts, read_cells
+from esn_dist.sweep.load import load_sweep
+from esn_dist.sweep.plan import plan
+from esn_dist.sweep.units import AnswerUnit, EncodeUnit, IdentifyUnit
+from esn_dist.task.answers import Outcome
+from tests.cluster.planted import EMOTIONS, write_corpus
+
+MODEL = "tiny-qwen2.5-omni"
+SWEEP = f"""\
+name: body
+seed: 1
+store: store
+models: [{MODEL}]
+corpora:
+  - name: tones
+    type: manifest
+    path: tones/manifest.csv
+    emotions: [{", ".join(EMOTIONS)}]
+    evaluation: {{splits: [test], per_emotion: 2}}
+    identification: {{splits: [train], candidates: 3}}
+studies:
+  one: {{selectors: [RND], fractions: 50 %, seeds: 1, interventions: [deactivate]}}
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    write_corpus(tmp_path / "tones", evaluation=2, identification=3)
+    (tmp_path / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
+    sweep = load_sweep(tmp_path / "sweep.yaml")
+    assert sweep.store and sweep.cache
+    folder = StoreFolder(sweep.store)
+    prepare_root(sweep, folder)
+    corpora = {spec.name: prepare_corpus(sweep, spec, folder, workers=1) for spec in sweep.corpora}
+    profile, weights = prepare_model(sweep.models[0], plan(sweep), corpora, folder, "cpu")
+    emotions = {spec.name: spec.emotions for spec in sweep.corpora}
+    selection = Selection(folder, MODEL, emotions, {"tones": 3}, sweep.seed)
+    for mask in mask_keys(folder, MODEL).values():
+        selection.write(mask)
+    return Job(folder.root, sweep.cache, sweep.models[0], weights, profile, corpora, 1, 20, "token")
+
+
+def answers_of(job: Job, executor: Executor) -> Any:
+    ids = read_cells(executor.folder, MODEL, "tones").id
+    executor.run(AnswerUnit(MODEL, "tones", 0, len(ids), tuple(id for id in ids if id)))
+    return open_answers(executor.folder, MODEL, "tones").load()
+
+
+def gone(job: Job, name: str) -> None:
+    (job.root.parent / "tones" / f"{name}.wav").unlink()
+
+
+def test_a_clip_that_vanished_after_the_scan_is_an_outcome_with_its_name_and_the_others_are_answered(job: Job) -> None:
+    gone(job, "test-joy-1")
+    executor = Executor(job)
+    answers = answers_of(job, executor)
+    unreadable = answers.outcome.values == Outcome.UNREADABLE
+    assert np.array_equal(unreadable.all(axis=0), answers.utterance.values == "test-joy-1")
+    assert (answers.outcome.values[~unreadable] < Outcome.UNREADABLE).all()
+    assert np.isnan(answers.logprob.values[unreadable]).all()
+    assert any(line.startswith("test-joy-1: missing") for line in executor.lost)
+
+
+def test_a_clip_that_was_replaced_after_the_scan_is_not_answered(job: Job) -> None:
+    tones = job.root.parent / "tones"
+    (tones / "test-joy-0.wav").write_bytes((tones / "test-anger-0.wav").read_bytes())
+    executor = Executor(job)
+    answers = answers_of(job, executor)
+    assert (answers.outcome.sel(utterance="test-joy-0") == Outcome.UNREADABLE).all()
+    assert any("sha256" in line for line in executor.lost)
+
+
+def test_features_that_were_encoded_once_serve_without_the_file(job: Job) -> None:
+    Executor(job).run(EncodeUnit(MODEL, "tones", "evaluation", 0))
+    gone(job, "test-joy-1")
+    executor = Executor(job)
+    assert (answers_of(job, executor).outcome != Outcome.UNREADABLE).all()
+    assert not executor.lost
+
+
+def test_a_candidate_that_vanished_has_no_counts_and_no_answer(job: Job) -> None:
+    gone(job, "train-neutral-2")
+    executor = Executor(job)
+    executor.run(IdentifyUnit(MODEL, "tones", tuple(range(len(EMOTIONS)))))
+    counts = open_counts(executor.folder, MODEL, "tones")
+    assert "train-neutral-2" not in counts.utterance.values
+    assert counts.sizes["utterance"] == 3 * len(EMOTIONS) - 1
+    assert (counts.K <= counts.T).all()
+
+
+def test_weights_that_give_no_number_are_an_outcome_and_never_an_answer(job: Job) -> None:
+    executor = Executor(job)
+    with torch.no_grad():
+        executor.model.head.weight[0, 0] = float("nan")  # type: ignore[operator]
+    answers = answers_of(job, executor)
+    assert (answers.outcome == Outcome.NON_FINITE).all()
+    assert (answers.answer == -1).all()
+
+
+def test_no_weight_is_changed_by_a_unit_that_scales_half_of_the_gates(job: Job) -> None:
+    executor = Executor(job)
+    before = {name: value.clone() for name, value in executor.model.decoder.state_dict().items()}
+    answers = answers_of(job, executor)
+    assert all(torch.equal(value, before[name]) for name, value in executor.model.decoder.state_dict().items())
+    assert not np.array_equal(answers.logprob.values[0], answers.logprob.values[1])
+
+
+def test_the_same_unit_gives_the_same_bytes_whatever_ran_before(job: Job) -> None:
+    first = answers_of(job, Executor(job)).logprob.values.copy()
+    executor = Executor(job)
+    executor.run(IdentifyUnit(MODEL, "tones", (1, 2)))
+    assert np.array_equal(answers_of(job, executor).logprob.values, first)
