@@ -17,8 +17,9 @@ import numpy.typing as npt
 import soundfile
 import torch
 
+from esn_dist.models.qwen2_5_omni import audio_rows
 from esn_dist.models.tiny.architecture import Size, build, save, tokenizer
-from esn_dist.models.tiny.speech import audio_rows, log_mels
+from esn_dist.models.tiny.speech import log_mels
 
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
 SIZE = Size(hidden=64, layers=2, gates=100, audio_width=64, audio_ffn=64)

@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
+from esn_dist.models.qwen2_5_omni import HOP, TAIL, audio_rows
 from esn_dist.models.tiny.architecture import feature_extractor
 
-HOP = 160  # samples a mel frame
-PAD = 640  # zeros after a clip, so that its last frames do not see a reflection of its end
 TOGETHER = 64  # clips through the tower at a time
 
 
@@ -89,14 +88,9 @@ def _rows(paths: Sequence[Path], model: Qwen2_5OmniThinkerForConditionalGenerati
 
 def log_mels(clips: Sequence[npt.NDArray[np.float32]]) -> tuple[Tensor, list[int]]:
     """Log-mel features [clip, M, F] and the number of true frames of each clip."""
-    padded = [np.pad(clip, (0, PAD)) for clip in clips]
+    padded = [np.pad(clip, (0, TAIL)) for clip in clips]
     mels = feature_extractor()(padded, sampling_rate=16_000, padding="longest", return_tensors="pt").input_features
     return mels, [-(-len(clip) // HOP) for clip in clips]
-
-
-def audio_rows(frames: int) -> int:
-    """Qwen2.5-Omni's placeholder tokens for a clip of so many mel frames (25 a second)."""
-    return ((frames - 1) // 2 + 1 - 2) // 2 + 1
 
 
 def _samples(path: Path) -> npt.NDArray[np.float32]:
