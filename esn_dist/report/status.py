@@ -17,6 +17,7 @@ def status_text(state: dict[str, Any]) -> str:
         if facts["eta_seconds"] is not None:
             lines.append(f"  about {facts['eta_seconds']:.0f} s left")
         lines += [f"  failed: {unit}: {reason}" for unit, reason in facts["failed"].items()]
+    lines += [f"could not be read: {clip}" for clip in state["lost"]]
     if not state["models"]:
         lines.append("preparing: no unit has been planned yet")
     return "\n".join(lines)

@@ -14,7 +14,8 @@ from esn_dist.store.lock import running_driver
 def read_state(folder: StoreFolder) -> dict[str, Any]:
     """Driver (or None where none runs), units done by step, per model what is known, running, failed, and the ETA.
 
-    Units that the last driver had in hand are shown as running only while a driver runs.
+    Units that the last driver had in hand are shown as running only while a driver runs. `lost` are the clips that
+    could not be read when their turn came, with reasons.
     """
     if not folder.root.is_dir() or not folder.done.is_dir():
         folder.require()
@@ -24,4 +25,17 @@ def read_state(folder: StoreFolder) -> dict[str, Any]:
     if driver is None:
         models = {name: {**state, "running": [], "eta_seconds": None} for name, state in models.items()}
     done = Counter(unit.partition("-")[0] for unit in done_units(folder))
-    return {"folder": str(folder.root), "driver": driver, "done": dict(sorted(done.items())), "models": models}
+    return {
+        "folder": str(folder.root),
+        "driver": driver,
+        "done": dict(sorted(done.items())),
+        "models": models,
+        "lost": _lost(folder),
+    }
+
+
+def _lost(folder: StoreFolder) -> list[str]:
+    path = folder.log / "events.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    whole = (json.loads(line) for line in lines if line.endswith("}"))  # a killed driver may have cut the last one
+    return sorted({detail for event in whole if event["event"] == "clip" for detail in event["details"]})

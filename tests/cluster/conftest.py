@@ -22,12 +22,14 @@ store: {store}
 cache: {cache}
 models: [tiny-qwen2.5-omni]
 corpora:
-  - name: studio
+  - &speech                                       # two, so that identify and answer units run side by side
+    name: studio
     type: synthetic
     condition: studio
     emotions: [anger, joy, neutral, sadness, surprise]
     evaluation: {{splits: [evaluation], per_emotion: {per_emotion}}}
     identification: {{splits: [identification], candidates: 40, cap: {cap}}}
+  - {{<<: *speech, name: phone, condition: phone}}
 studies:
   one:
     selectors: [RND, MAD, ConAct]
