@@ -1,6 +1,6 @@
 """One utterance as samples: espeak (inside Praat) speaks a sentence with the prosody of an emotion.
 
-Knows nothing of files. What is drawn is a pure function of (RECIPE, seed, id); the sound, of espeak's state too
+Knows nothing of files. What is drawn is a pure function of (DRAWS, seed, id); the sound, of espeak's state too
 (block.py).
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from esn_dist.corpora.synthetic.acoustics import CONDITIONS, RATE, SPEECH_LEVEL, Samples, decibels, level, tilt
-from esn_dist.corpora.synthetic.rules import ACCENTS, JITTER, PROSODY, RECIPE, SENTENCES, VOICES, Prosody
+from esn_dist.corpora.synthetic.rules import ACCENTS, DRAWS, JITTER, PROSODY, SENTENCES, STRENGTH, VOICES, Prosody
 from esn_dist.errors import UserError
 from esn_dist.seeds import generator
 
@@ -65,13 +65,13 @@ def synthesiser_version() -> str:
 
 
 def draw(utterance: Utterance, seed: int) -> Draw:
-    """Voice, accent, sentence and jittered prosody of `utterance`; a hash of (RECIPE, seed, id) decides."""
+    """Voice, accent, sentence and jittered prosody of `utterance`; a hash of (DRAWS, seed, id) decides."""
     random = _random("prosody", utterance, seed)
     voices = VOICES[utterance.split]
     voice = voices[random.integers(len(voices))]
     accent = sorted(ACCENTS)[random.integers(len(ACCENTS))]
     sentence = SENTENCES[random.integers(len(SENTENCES))]
-    return Draw(voice, accent, sentence, _jittered(PROSODY[utterance.emotion], random))
+    return Draw(voice, accent, sentence, _jittered(PROSODY[utterance.emotion], STRENGTH[utterance.split], random))
 
 
 def speak(utterance: Utterance, seed: int) -> npt.NDArray[np.int16]:
@@ -88,12 +88,12 @@ def speak(utterance: Utterance, seed: int) -> npt.NDArray[np.int16]:
 
 
 def _random(purpose: str, utterance: Utterance, seed: int) -> np.random.Generator:
-    return generator("synthetic corpus", RECIPE, purpose, seed, utterance.id)
+    return generator("synthetic corpus", DRAWS, purpose, seed, utterance.id)
 
 
-def _jittered(full: Prosody, random: np.random.Generator) -> Prosody:
+def _jittered(full: Prosody, strengths: tuple[float, float], random: np.random.Generator) -> Prosody:
     """`full` shown at a drawn strength (factors scale as powers, dB linearly) with a drawn deviation of each number."""
-    strength = random.uniform(*JITTER.strength)
+    strength = random.uniform(*strengths)
 
     def factor(value: float, spread: float) -> float:
         return float(value**strength * np.exp(spread * random.standard_normal()))
