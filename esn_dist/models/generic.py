@@ -75,7 +75,10 @@ class GenericAudioLM(AudioLM):
                 f"the model's processor cannot be built: {missing}", where=str(source),
                 fix="install the package that is named, in the version that fits this torch",
             ) from None  # fmt: skip
-        return cls(model, processor, settings)
+        lm = cls(model, processor, settings)
+        if placement.offload:
+            _probe_offloaded(lm, source)
+        return lm
 
     @torch.inference_mode()
     def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
@@ -180,6 +183,17 @@ def _one_run(audio_L: Tensor) -> tuple[int, int]:
     if not len(at) or int(at[-1] - at[0]) + 1 != len(at):
         raise ValueError("the processor does not make one unbroken run of audio placeholders of one clip")
     return int(at[0]), int(at[-1])
+
+
+def _probe_offloaded(lm: GenericAudioLM, source: Path) -> None:
+    """Encode one clip: a model that reads a weight's device beside its module's call finds a placeholder there."""
+    try:
+        lm.encode(PROBE)
+    except NotImplementedError as error:
+        raise UserError(
+            f"{type(lm.model).__name__} does not run with its audio encoder offloaded: {error}", where=str(source),
+            fix="set memory or gpus so that all of it fits, without offload",
+        ) from None  # fmt: skip
 
 
 def _require_peft(source: Path) -> None:

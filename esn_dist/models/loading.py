@@ -106,7 +106,7 @@ def quiet() -> Iterator[None]:
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            # A map may place a parameter that hangs on no submodule (Phi-4-multimodal has two); accelerate only doubts it.
+            # A map may place a parameter that is no module's only content (Phi-4-multimodal has two): nothing is amiss.
             warnings.filterwarnings("ignore", message="The following device_map keys do not match any submodules")
             yield
     finally:
