@@ -58,7 +58,7 @@ def test_what_two_gpus_have_no_room_for_goes_to_memory_last_layers_first() -> No
     deep = skeleton(Qwen2_5OmniThinkerForConditionalGeneration, config)
     placed = Placement("cuda", 2, "cpu", memory=int(0.4 * bytes_of(deep))).device_map(deep, torch.float32)
     names = [f"model.language_model.layers.{i}" for i in range(40)]
-    layers = [next(device for part, device in placed.items() if name.startswith(part)) for name in names]
+    layers = [next(device for part, device in placed.items() if f"{name}.".startswith(f"{part}.")) for name in names]
     assert set(placed.values()) == {0, 1, "cpu"}
     assert layers == sorted(layers, key=[0, 1, "cpu"].index)
 
