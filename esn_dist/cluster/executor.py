@@ -85,6 +85,7 @@ class Executor:
         return write_counts(
             self.folder, unit.model, unit.corpus, shard,
             K=rows.K, T=rows.T, answer=rows.answer, outcome=rows.outcome, logprob=rows.logprob, text=rows.text,
+            T_expert=rows.T_expert,
         )  # fmt: skip
 
     def _answer(self, unit: AnswerUnit) -> list[str]:

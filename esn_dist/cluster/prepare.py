@@ -74,12 +74,13 @@ def prepare_model(
 ) -> tuple[EngineProfile, str]:
     """Groups and rows of one model; returns the engine profile that the store keeps to, and the fingerprint."""
     checkpoint = locate(spec)
-    layers, width = shape(checkpoint)
+    layers, width, experts = shape(checkpoint)
     weights = fingerprint(checkpoint)
     profile = _profile(spec, folder, device)
     add_model(
         folder, spec.name, layers, width,
         {"weights": weights, **settings(spec), "engine": profile.as_attributes(), "model": spec.model},
+        experts,
     )  # fmt: skip
     add_masks(folder, spec.name, _mask_table(plan.masks_of(spec.name), layers * width))
     for corpus in corpora.values():

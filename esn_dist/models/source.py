@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from esn_dist.errors import UserError
 from esn_dist.models.checkpoint import read_config, stored_tensors
@@ -116,8 +116,16 @@ def settings(spec: ModelSpec) -> dict[str, str]:
     }
 
 
-def shape(folder: Path) -> tuple[int, int]:
-    """Decoder layers and gates per layer, from the checkpoint's configuration alone.
+class Shape(NamedTuple):
+    """Decoder layers, gates in each (of all its experts together), and experts in each; 0 where layers are dense."""
+
+    layers: int
+    width: int
+    experts: int = 0
+
+
+def shape(folder: Path) -> Shape:
+    """A model's gates, from the checkpoint's configuration alone.
 
     Raises:
         UserError: the model has no gates that could be studied; says why.
@@ -130,17 +138,17 @@ def shape(folder: Path) -> tuple[int, int]:
     anatomy = examine(config, str(folder))
     if anatomy.layers is None or anatomy.width is None:
         raise UserError(f"{anatomy.architecture} is not supported: {anatomy.reason}", where=str(folder))
-    return anatomy.layers, anatomy.width
+    return Shape(anatomy.layers, anatomy.width, anatomy.experts or 0)
 
 
 # The models whose decoder is Qwen2: every layer has one gated MLP of the stated width, with SiLU.
 _QWEN2_DECODERS = {"qwen2_5_omni_text", "qwen2"}
 
 
-def _gated_qwen2(config: dict[str, Any]) -> tuple[int, int] | None:
+def _gated_qwen2(config: dict[str, Any]) -> Shape | None:
     """Layers and gates of a Qwen2 decoder, read off; None for any other, which is built on the meta device."""
     whole = config.get("thinker_config", config)
     text = whole.get("text_config", {})
     if text.get("model_type") not in _QWEN2_DECODERS or text.get("hidden_act", "silu") != "silu":
         return None
-    return int(text["num_hidden_layers"]), int(text["intermediate_size"])
+    return Shape(int(text["num_hidden_layers"]), int(text["intermediate_size"]))

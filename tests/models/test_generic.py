@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +21,12 @@ from torch.nn.functional import linear, silu
 from transformers.audio_utils import mel_filter_bank
 from transformers.models.granite_speech import feature_extraction_granite_speech as granite_module
 
+from esn_dist.cluster.questions import Questions
 from esn_dist.errors import UserError
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import can_fold, scaled
+from esn_dist.inference import selfcheck
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.anatomy import model_class
@@ -276,6 +278,31 @@ def test_counts_equal_a_naive_hooks(case: Case) -> None:
         assert (routed.sum(-1) == 2 * T[:, :, None]).all(), "two experts for every position"
         width = K.shape[-1] // case.gates[0].experts
         assert (K.reshape(*K.shape[:-1], -1, width).max(-1) <= routed).all()
+
+
+def test_deep_holds_every_form_of_gate_against_slow_references(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfcheck, "SECONDS", (0.25, 0.6))
+    found = selfcheck.check(case.lm)
+    assert all(found.values()), found
+
+
+def test_deep_notices_a_deactivation_that_misses(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfcheck, "SECONDS", (0.25, 0.6))
+    monkeypatch.setattr(selfcheck, "scaled", lambda *args: nullcontext())
+    assert not selfcheck.check(case.lm)["deactivation_equals_hook"]
+
+
+def test_questions_keep_what_was_sent_to_each_expert(case: Case) -> None:
+    rows = Questions(case.lm, case.rows, [("joy", "anger")] * 2, ("anger", "joy"), ("anger", "joy"), 4_096).ask(
+        3, counted=case.gates
+    )
+    if not case.gates[0].experts:
+        assert rows.T_expert is None
+        return
+    assert rows.T is not None and rows.T_expert is not None
+    assert (rows.T_expert.sum(-1) == 2 * rows.T[:, :, None]).all(), "two experts for every position"
+    kept = rows.part(1, 2).T_expert
+    assert kept is not None and np.array_equal(kept, rows.T_expert[1:])
 
 
 def test_deactivation_equals_zeroed_weights_under_the_models_own_generate(case: Case) -> None:
