@@ -47,7 +47,7 @@ class Executor:
         self.job = job
         self.folder = StoreFolder(job.root)
         self.model = load(job.model, job.profile.device)
-        self.gates = find_gates(self.model.decoder)
+        self.gates = find_gates(self.model.decoder, job.model.sparse_gates)
         identity = digest(job.fingerprint, job.profile.dtype, job.profile.device)
         self.features = FeatureCache(job.cache / "features", identity)
         self.lost: list[str] = []

@@ -52,7 +52,7 @@ class GenericAudioLM(AudioLM):
         self._template = lru_cache(maxsize=4_096)(self._probe_ids)
         if hasattr(model, "set_experts_implementation"):
             model.set_experts_implementation("eager")  # others call the activation once for all experts together
-        if reason := unsupported(model.config.get_text_config()):
+        if reason := unsupported(model.config.get_text_config(), "sparse_gates" in settings):
             raise UserError(f"{type(model).__name__}: {reason}")
 
     @classmethod
