@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,6 +50,9 @@ class GenericAudioLM(AudioLM):
         self.system_prompt, self.order = settings["system_prompt"], settings["order"]
         self.placeholder = placeholder_id(model.config, processor)
         self.stop_ids = stop_ids(model, self.tokenizer)
+        extractor = getattr(processor, "feature_extractor", None) or getattr(processor, "audio_processor", None)
+        takes_rate = extractor is not None and "sampling_rate" in signature(type(extractor).__call__).parameters
+        self._rate = {"audio_kwargs": {"sampling_rate": RATE}} if takes_rate else {}
         self._template = lru_cache(maxsize=4_096)(self._probe_ids)
         if hasattr(model, "set_experts_implementation"):
             model.set_experts_implementation("eager")  # others call the activation once for all experts together
@@ -104,7 +108,8 @@ class GenericAudioLM(AudioLM):
                     part.pop("audio")
             return dict(self.processor.apply_chat_template(messages))
         chat = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return dict(self.processor(text=[chat], audio=[wave_S], return_tensors="pt"))
+        # Without its rate some extractors warn at every clip.
+        return dict(self.processor(text=[chat], audio=[wave_S], return_tensors="pt", **self._rate))
 
     def _probe_ids(self, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids before and after the audio of a question."""

@@ -28,15 +28,18 @@ UNNEEDED_WEIGHTS = ("model.visual.",)  # vision towers, which an audio question 
 
 
 def spec_of(model: str) -> ModelSpec:
-    """The spec of a registered name, or of a folder, whose adapter is told by its architecture.
+    """The spec of a registered name, or of a folder or hub id, whose adapter is told by its architecture.
 
     Raises:
         UserError: neither.
     """
     if model in known_models():
         return ModelSpec.model_validate(model)
-    if not Path(model).is_dir():
-        raise UserError(f"{model!r} is neither a registered model nor a folder", expected=", ".join(known_models()))
+    if not Path(model).is_dir() and ("/" not in model or model.startswith((".", "/"))):
+        raise UserError(
+            f"{model!r} is no registered model, folder or hub id: nothing can be loaded",
+            expected=f"one of {', '.join(known_models())}; or a folder, or OWNER/NAME",
+        )
     return ModelSpec.model_validate({"name": "doctor", "source": model})
 
 

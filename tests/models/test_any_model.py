@@ -16,7 +16,7 @@ from esn_dist.gates.count import Counter
 from esn_dist.gates.find import NoGates, find_gates
 from esn_dist.models.anatomy import unsupported
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.registry import load
+from esn_dist.models.registry import load, spec_of
 from esn_dist.models.source import adapter_of, dtype_of, local_shapes, package_folder, settings
 from esn_dist.report.plan import plan_text
 from esn_dist.store import create
@@ -82,6 +82,13 @@ def test_a_plan_takes_the_shape_from_the_folder_or_says_that_it_is_unknown(tmp_p
     assert unknown.bytes is unknown.studies[0].bytes is None
     assert "adds unknown GPU-hours, an unknown size" in plan_text(unknown)
     assert "store    unknown" in plan_text(unknown)
+
+
+def test_deep_takes_a_hub_id_too_but_no_mere_model_type() -> None:
+    spec = spec_of("someone/something")
+    assert (spec.model, spec.source) == ("any", "someone/something")
+    with pytest.raises(UserError, match="nothing can be loaded"):
+        spec_of("voxtral")
 
 
 def test_a_name_that_is_neither_registered_nor_has_a_source_is_a_mistake(tmp_path: Path) -> None:
