@@ -64,12 +64,13 @@ def _mendable(command: Callable[Params, None]) -> Callable[Params, None]:
 def plan(sweep: SweepFile, as_json: AsJson = False) -> None:
     """Show what a sweep would run: studies, cells, answers, units, store size. Loads no model and needs no GPU."""
     from esn_dist.corpora.index import glance
+    from esn_dist.models.source import local_shapes
     from esn_dist.report.plan import plan_facts, plan_text
     from esn_dist.sweep.forecast import forecast
     from esn_dist.sweep.load import load_sweep
 
     loaded = load_sweep(sweep)
-    facts = forecast(loaded, {spec.name: glance(spec) for spec in loaded.corpora})
+    facts = forecast(loaded, {spec.name: glance(spec) for spec in loaded.corpora}, local_shapes(loaded.models))
     typer.echo(json.dumps(plan_facts(facts), indent=1) if as_json else plan_text(facts))
 
 

@@ -33,18 +33,21 @@ class Pool:
     parts: tuple[int, ...]
 
     def firing(self) -> Firing:
-        """K[emotion, layer, neuron] and T[emotion] of the chosen utterances."""
-        blocks = ((block.K, block.T) for block in count_blocks(self.folder, self.model, self.corpus))
+        """K[emotion, layer, neuron] and T[emotion] (of experts T[emotion, layer, expert]) of the chosen utterances."""
+        blocks = ((block.K, block.positions) for block in count_blocks(self.folder, self.model, self.corpus))
         return accumulate(self.chosen, blocks, self.parts)
 
     def blocks(self) -> Iterator[tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-        """code[utterance], K[utterance, layer, neuron], T[utterance] of the chosen ones, summed over the parts."""
+        """code[utterance], K[utterance, layer, neuron], T[utterance] of the chosen ones, summed over the parts.
+
+        Of experts T[utterance, layer, expert].
+        """
         start = 0
         for block in count_blocks(self.folder, self.model, self.corpus):
             code = self.chosen.code[start : start + len(block.K)]
             chosen = np.ix_(np.flatnonzero(code >= 0), np.array(self.parts))
             start += len(block.K)
-            K, T = (counts[chosen].sum(axis=1, dtype=np.int64) for counts in (block.K, block.T))
+            K, T = (counts[chosen].sum(axis=1, dtype=np.int64) for counts in (block.K, block.positions))
             yield code[code >= 0], K, T
 
 

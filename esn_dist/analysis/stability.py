@@ -65,18 +65,19 @@ def resampled_firing(pool: Pool, *seed: Part, draws: int) -> list[Firing]:
     emotions = pool.chosen.emotions
     weights = _weights(pool, *seed, draws=draws)  # [1 + draw, utterance]
     K: Floats | None = None
-    T = np.zeros((1 + draws, len(emotions)))
+    T: Floats | None = None
     start = 0
     for code, block, positions in pool.blocks():
         shape = (1 + draws, len(emotions), *block.shape[1:])
         K = np.zeros(shape) if K is None else K
+        T = np.zeros((*shape[:2], *positions.shape[1:])) if T is None else T
         for emotion in np.unique(code):
             rows = np.flatnonzero(code == emotion)
             counted = weights[:, start + rows]
             K[:, emotion] += np.tensordot(counted, block[rows].astype(np.float64), axes=1)
-            T[:, emotion] += counted @ positions[rows]
+            T[:, emotion] += np.tensordot(counted, positions[rows].astype(np.float64), axes=1)
         start += len(code)
-    assert K is not None  # `identify` has refused an empty emotion
+    assert K is not None and T is not None  # `identify` has refused an empty emotion
     # Sums of whole numbers below 2^53: float64 was exact.
     return [Firing(emotions, k.astype(np.int64), t.astype(np.int64)) for k, t in zip(K, T, strict=True)]
 

@@ -47,7 +47,7 @@ class Executor:
         self.job = job
         self.folder = StoreFolder(job.root)
         self.model = load(job.model, job.profile.device)
-        self.gates = find_gates(self.model.decoder)
+        self.gates = find_gates(self.model.decoder, job.model.sparse_gates)
         identity = digest(job.fingerprint, job.profile.dtype, job.profile.device)
         self.features = FeatureCache(job.cache / "features", identity)
         self.lost: list[str] = []
@@ -85,6 +85,7 @@ class Executor:
         return write_counts(
             self.folder, unit.model, unit.corpus, shard,
             K=rows.K, T=rows.T, answer=rows.answer, outcome=rows.outcome, logprob=rows.logprob, text=rows.text,
+            T_expert=rows.T_expert,
         )  # fmt: skip
 
     def _answer(self, unit: AnswerUnit) -> list[str]:

@@ -74,12 +74,13 @@ def prepare_model(
 ) -> tuple[EngineProfile, str]:
     """Groups and rows of one model; returns the engine profile that the store keeps to, and the fingerprint."""
     checkpoint = locate(spec)
-    layers, width = shape(checkpoint)
+    layers, width, experts = shape(checkpoint, spec.sparse_gates)
     weights = fingerprint(checkpoint)
-    profile = _profile(spec, folder, device)
+    profile = _profile(spec, folder, device, dtype_of(spec, checkpoint))
     add_model(
         folder, spec.name, layers, width,
-        {"weights": weights, **settings(spec), "engine": profile.as_attributes(), "model": spec.model},
+        {"weights": weights, **settings(spec, checkpoint), "engine": profile.as_attributes(), "model": spec.model},
+        experts,
     )  # fmt: skip
     add_masks(folder, spec.name, _mask_table(plan.masks_of(spec.name), layers * width))
     for corpus in corpora.values():
@@ -99,12 +100,12 @@ def identity_of(spec: CorpusSpec) -> dict[str, Any]:
     return {**kept, "identification": {k: v for k, v in kept["identification"].items() if k not in ("parts", "size")}}
 
 
-def _profile(spec: ModelSpec, folder: StoreFolder, device: str) -> EngineProfile:
+def _profile(spec: ModelSpec, folder: StoreFolder, device: str, dtype: str) -> EngineProfile:
     stored = read_model(folder, spec.name)
     if stored is None:
         # Offloaded weights are placeholders, into which nothing can be folded.
         scaling = "gate" if spec.offload else "fold"
-        return EngineProfile(device, dtype_of(spec), scaling, TOKEN_BUDGET[device])  # type: ignore[arg-type]
+        return EngineProfile(device, dtype, scaling, TOKEN_BUDGET[device])  # type: ignore[arg-type]
     profile = EngineProfile(**stored["engine"])
     if profile.device == "cuda" and device == "cpu":
         raise UserError(

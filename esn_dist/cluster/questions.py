@@ -33,6 +33,7 @@ class Rows:
     Attributes:
         answer: int8 [n], emotion code or −1. outcome: uint8 [n]. logprob: float32 [n, emotion]. text: n strings.
         K: uint16 [n, part, layer, neuron] and T: uint16 [n, part], where counted.
+        T_expert: uint16 [n, part, layer, expert], where the gates that were counted are experts.
     """
 
     answer: npt.NDArray[np.int8]
@@ -41,12 +42,13 @@ class Rows:
     text: list[str]
     K: npt.NDArray[np.uint16] | None = None
     T: npt.NDArray[np.uint16] | None = None
+    T_expert: npt.NDArray[np.uint16] | None = None
 
     def part(self, start: int, stop: int) -> Rows:
         """Rows `start` to `stop`."""
         at = slice(start, stop)
-        K, T = (None if counts is None else counts[at] for counts in (self.K, self.T))
-        return Rows(self.answer[at], self.outcome[at], self.logprob[at], self.text[at], K, T)
+        counted = (None if counts is None else counts[at] for counts in (self.K, self.T, self.T_expert))
+        return Rows(self.answer[at], self.outcome[at], self.logprob[at], self.text[at], *counted)
 
 
 class Questions:
@@ -93,6 +95,8 @@ class Questions:
             self._read(rows, at, said)
             if counter and rows.K is not None and rows.T is not None:
                 rows.K[at], rows.T[at] = counter.result()
+                if rows.T_expert is not None:
+                    rows.T_expert[at] = counter.routed()
         return rows
 
     def _blank(self, counted: Sequence[Gate] | None) -> Rows:
@@ -103,6 +107,8 @@ class Questions:
         if counted:
             rows.K = np.zeros((n, len(PARTS), len(counted), counted[0].width), np.uint16)
             rows.T = np.full((n, len(PARTS)), T_NOT_WRITTEN, np.uint16)
+            if experts := counted[0].experts:
+                rows.T_expert = np.full((n, len(PARTS), len(counted), experts), T_NOT_WRITTEN, np.uint16)
         return rows
 
     def _read(self, rows: Rows, at: list[int], said: Answers) -> None:

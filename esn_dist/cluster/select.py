@@ -95,7 +95,7 @@ class Selection:
         return identify(labels, correct, self._emotions(names), size=wanted, cap=self.caps[corpus])
 
     def _blocks(self, corpus: str) -> Iterator[Block]:
-        return ((block.K, block.T) for block in count_blocks(self.folder, self.model, corpus))
+        return ((block.K, block.positions) for block in count_blocks(self.folder, self.model, corpus))
 
 
 def mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:

@@ -75,18 +75,23 @@ class Gate:
         return [self.activation.register_forward_hook(lambda module, args, g: watcher(args[0], g, None))]
 
 
-def find_gates(decoder: nn.Module) -> tuple[Gate, ...]:
+def find_gates(decoder: nn.Module, sparse: bool = False) -> tuple[Gate, ...]:
     """The gates of `decoder.layers`, in order.
+
+    Args:
+        sparse: whether gates are wanted of which a top-k sets most to zero before the activation. Their u is what the
+            top-k leaves, so they count as positive where they survive it.
 
     Raises:
         NoGates: a layer has no gated MLP or several, layers share one activation module (no hook could tell them
-            apart) or differ in width, or the gates are sparse by construction, so that counts mean something else.
+            apart) or differ in width, or the gates are sparse by construction, so that counts mean something else, and
+            nobody asked for such.
     """
     name = type(decoder).__name__
     layers = getattr(decoder, "layers", None)
     if not isinstance(layers, nn.ModuleList) or not len(layers):
         raise NoGates(f"{name} has no list of decoder layers")
-    gates = tuple(_gate(index, layer) for index, layer in enumerate(layers))
+    gates = tuple(_gate(index, layer, sparse) for index, layer in enumerate(layers))
     if len({id(gate.activation) for gate in gates}) < len(gates):
         raise NoGates(f"the layers of {name} share one activation module")
     if len(shapes := {(gate.width, gate.experts) for gate in gates}) > 1:
@@ -95,7 +100,7 @@ def find_gates(decoder: nn.Module) -> tuple[Gate, ...]:
     return gates
 
 
-def _gate(index: int, layer: nn.Module) -> Gate:
+def _gate(index: int, layer: nn.Module, sparse: bool) -> Gate:
     mlps = [m for m in layer.modules() if _is_gated(m)]
     if len(mlps) != 1:
         inside = ", ".join(sorted({type(m).__name__ for m in layer.children()}))
@@ -108,7 +113,7 @@ def _gate(index: int, layer: nn.Module) -> Gate:
     activations = [m for name in ACTIVATION_NAMES if isinstance(m := getattr(mlp, name, None), nn.Module)]
     if len(activations) != 1:
         raise NoGates(f"layer {index}: the activation of {type(mlp).__name__} is not a module, so it cannot be seen")
-    if (share := float(getattr(mlp, "activation_sparsity", 0.0))) > 0:
+    if not sparse and (share := float(getattr(mlp, "activation_sparsity", 0.0))) > 0:
         raise NoGates(
             f"layer {index}: {share:.0%} of the gates of {type(mlp).__name__} are set to zero by a top-k before the "
             "activation, so positive-activation counts mean something else"

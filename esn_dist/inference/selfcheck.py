@@ -6,12 +6,14 @@ no cache and knows no padding; counts and deactivation against hooks that loop o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import Gate, find_gates
@@ -73,8 +75,8 @@ def _tokens(lm: AudioLM, batch: Batch) -> list[list[int]]:
 
 @torch.inference_mode()
 def _slowly(lm: AudioLM, one: Batch, hooks: list[tuple[nn.Module, Any]]) -> list[int]:
-    """Greedy tokens of a single prompt, run again in full for every token, with plain pre-hooks in place."""
-    handles = [module.register_forward_pre_hook(hook) for module, hook in hooks]
+    """Greedy tokens of a single prompt, run again in full for every token, with plain hooks in place."""
+    handles = [module.register_forward_hook(hook, with_kwargs=True) for module, hook in hooks]
     embedded_1LD, said = one.embedded_BLD, list[int]()
     while len(said) < NEW:
         hidden_1LD: Tensor = lm.decoder(inputs_embeds=embedded_1LD, use_cache=False).last_hidden_state
@@ -89,12 +91,29 @@ def _slowly(lm: AudioLM, one: Batch, hooks: list[tuple[nn.Module, Any]]) -> list
 
 
 def _zeroing(gates: tuple[Gate, ...], member_LN: npt.NDArray[np.bool_]) -> list[tuple[nn.Module, Any]]:
-    """Hooks that set the masked inputs of every down projection to zero; experts have no such module."""
+    """Hooks that compute every down projection again from its inputs without the masked ones."""
+
+    def dense(keep_N: Tensor, module: Any, args: Any, kwargs: Any, output: Tensor) -> Tensor:
+        return functional.linear(args[0] * keep_N.to(args[0]), module.weight, module.bias)
+
     return [
-        (g.down_proj, lambda module, args, m=member_N: (args[0] * torch.tensor(~m).to(args[0]),))
-        for g, member_N in zip(gates, member_LN, strict=True)
-        if not g.experts
+        (gate.down_proj, partial(_experts_again if gate.experts else dense, torch.tensor(~member_N)))
+        for gate, member_N in zip(gates, member_LN, strict=True)
     ]
+
+
+def _experts_again(keep_N: Tensor, module: Any, args: Any, kwargs: Any, output: Tensor) -> Tensor:
+    """What a layer of experts gives, token by token and choice by choice, without the masked gates."""
+    inputs: list[Tensor] = [*args, *kwargs.values()]
+    x_TD, top_TK, weight_TK = inputs
+    keep_EI = keep_N.view(len(module.down_proj), -1).to(x_TD)
+    again_TD = torch.zeros_like(x_TD)
+    for token, chosen in enumerate(top_TK.tolist()):
+        for choice, expert in enumerate(chosen):
+            u_I, up_I = functional.linear(x_TD[token], module.gate_up_proj[expert]).chunk(2)
+            g_I = module.act_fn(u_I) * keep_EI[expert]
+            again_TD[token] += weight_TK[token, choice] * functional.linear(g_I * up_I, module.down_proj[expert])
+    return again_TD
 
 
 def _counts_agree(lm: AudioLM, batch: Batch, singles: list[Batch], gates: tuple[Gate, ...]) -> bool:

@@ -63,8 +63,11 @@ class Anatomy:
         return None if self.parameters is None else self.parameters * size / 1e9
 
 
-def examine(raw: dict[str, Any], where: str) -> Anatomy:
+def examine(raw: dict[str, Any], where: str, sparse: bool = False) -> Anatomy:
     """The anatomy of the model whose `config.json` says `raw`.
+
+    Args:
+        sparse: whether gates that a top-k sets to zero are asked for.
 
     Raises:
         UserError: transformers has no such class; running code from the checkpoint is out of the question.
@@ -77,27 +80,29 @@ def examine(raw: dict[str, Any], where: str) -> Anatomy:
     try:
         with _silent():
             config = config_of(cls, raw)
-            if reason := unsupported(config.get_text_config()):
+            if reason := unsupported(config.get_text_config(), sparse):
                 return _refused(cls.__name__, reason)
             model = _meta(cls, config)
     except (ImportError, ValueError, TypeError, AttributeError, KeyError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         return _refused(cls.__name__, f"the model cannot be built: {first.strip()}")
-    return _anatomy(cls.__name__, model, _text_decoder(model))
+    return _anatomy(cls.__name__, model, _text_decoder(model), sparse)
 
 
-def unsupported(text: Any) -> str | None:
+def unsupported(text: Any, sparse: bool = False) -> str | None:
     """Why a decoder with the configuration `text` cannot be studied, where its configuration says so."""
-    sparse = [share for share in getattr(text, "activation_sparsity_pattern", None) or () if share]
-    if sparse:
+    shares = [share for share in getattr(text, "activation_sparsity_pattern", None) or () if share]
+    if shares and not sparse:
         return (
-            f"in {len(sparse)} layers {max(sparse):.0%} of the gates are set to zero by a top-k before the activation, "
-            "so positive-activation counts mean something else"
+            f"in {len(shares)} layers {max(shares):.0%} of the gates are set to zero by a top-k before the activation, "
+            "so positive-activation counts mean something else; sparse_gates: true asks for them as they are"
         )
     types = set(getattr(text, "layer_types", None) or ())
     window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
     if "sliding_attention" in types or (window and not types):
         return f"the decoder attends within a sliding window of {window}, which a batch's padding would fill"
+    if getattr(text, "hidden_size_per_layer_input", 0):
+        return "every layer also reads the token ids, which the positions of a clip do not have"
     return None
 
 
@@ -154,9 +159,9 @@ def _examine_kimi(raw: dict[str, Any]) -> Anatomy:
     return _anatomy(KIMI, whole, decoder)
 
 
-def _anatomy(name: str, model: nn.Module, decoder: nn.Module) -> Anatomy:
+def _anatomy(name: str, model: nn.Module, decoder: nn.Module, sparse: bool = False) -> Anatomy:
     try:
-        gates = find_gates(decoder)
+        gates = find_gates(decoder, sparse)
     except NoGates as error:
         return _refused(name, str(error), _count(model), _count(decoder))
     first = gates[0]

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,10 +50,13 @@ class GenericAudioLM(AudioLM):
         self.system_prompt, self.order = settings["system_prompt"], settings["order"]
         self.placeholder = placeholder_id(model.config, processor)
         self.stop_ids = stop_ids(model, self.tokenizer)
+        extractor = getattr(processor, "feature_extractor", None) or getattr(processor, "audio_processor", None)
+        takes_rate = extractor is not None and "sampling_rate" in signature(type(extractor).__call__).parameters
+        self._rate = {"audio_kwargs": {"sampling_rate": RATE}} if takes_rate else {}
         self._template = lru_cache(maxsize=4_096)(self._probe_ids)
         if hasattr(model, "set_experts_implementation"):
             model.set_experts_implementation("eager")  # others call the activation once for all experts together
-        if reason := unsupported(model.config.get_text_config()):
+        if reason := unsupported(model.config.get_text_config(), "sparse_gates" in settings):
             raise UserError(f"{type(model).__name__}: {reason}")
 
     @classmethod
@@ -75,7 +79,10 @@ class GenericAudioLM(AudioLM):
                 f"the model's processor cannot be built: {missing}", where=str(source),
                 fix="install the package that is named, in the version that fits this torch",
             ) from None  # fmt: skip
-        return cls(model, processor, settings)
+        lm = cls(model, processor, settings)
+        if placement.offload:
+            _probe_offloaded(lm, source)
+        return lm
 
     @torch.inference_mode()
     def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
@@ -101,7 +108,8 @@ class GenericAudioLM(AudioLM):
                     part.pop("audio")
             return dict(self.processor.apply_chat_template(messages))
         chat = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return dict(self.processor(text=[chat], audio=[wave_S], return_tensors="pt"))
+        # Without its rate some extractors warn at every clip.
+        return dict(self.processor(text=[chat], audio=[wave_S], return_tensors="pt", **self._rate))
 
     def _probe_ids(self, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids before and after the audio of a question."""
@@ -180,6 +188,17 @@ def _one_run(audio_L: Tensor) -> tuple[int, int]:
     if not len(at) or int(at[-1] - at[0]) + 1 != len(at):
         raise ValueError("the processor does not make one unbroken run of audio placeholders of one clip")
     return int(at[0]), int(at[-1])
+
+
+def _probe_offloaded(lm: GenericAudioLM, source: Path) -> None:
+    """Encode one clip: a model that reads a weight's device beside its module's call finds a placeholder there."""
+    try:
+        lm.encode(PROBE)
+    except NotImplementedError as error:
+        raise UserError(
+            f"{type(lm.model).__name__} does not run with its audio encoder offloaded: {error}", where=str(source),
+            fix="set memory or gpus so that all of it fits, without offload",
+        ) from None  # fmt: skip
 
 
 def _require_peft(source: Path) -> None:

@@ -22,7 +22,8 @@ def plan_text(forecast: Forecast) -> str:
         lines.append(f"  {s.name}: {s.cells:,} cells, {s.masks:,} masks, {s.answers:,} answers{shared}")
         hours = _hours(s.hours) if s.cells > s.shared else "no GPU-hours"
         later = f"; then up to {s.later:,} more cells, round by round" if s.later else ""
-        lines.append(f"    adds {hours}, {decimal(s.bytes)}{later}")
+        size = "an unknown size" if s.bytes is None else decimal(s.bytes)
+        lines.append(f"    adds {hours}, {size}{later}")
     lines += ["", "corpora"]
     for c in forecast.corpora:
         pool = "all the rest" if c.candidates is None else f"up to {c.candidates:,}"

@@ -5,7 +5,7 @@ Knows neither models nor stores: rows of counts arrive in blocks (a full-size K 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from esn_dist.errors import UserError
 
 Block = tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]
+"""K[utterance, part, layer, neuron], and T[utterance, part] or, of experts, T[utterance, part, layer, expert]."""
 NOT_WRITTEN = np.iinfo(np.uint16).max  # fill value of T; 0 is a legal count of generated positions
 
 
@@ -48,24 +49,59 @@ class Identification:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """Positive-activation counts K[emotion, layer, neuron] and valid positions T[emotion], both int64 (paper §3.1)."""
+    """Positive-activation counts K[emotion, layer, neuron] and valid positions T[emotion], both int64 (paper §3.1).
+
+    Of experts T[emotion, layer, expert]: the positions that were routed there. Neuron (e, i) has number e · I + i.
+    """
 
     emotions: tuple[str, ...]
     K: npt.NDArray[np.int64]
     T: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        if self.K.ndim != 3 or self.T.shape != (len(self.emotions),) or len(self.K) != len(self.emotions):
+        if self.K.ndim != 3 or len(self.K) != len(self.emotions) or not self._fits():
             raise ValueError(f"K{self.K.shape} and T{self.T.shape} do not fit {len(self.emotions)} emotions")
-        if (self.T <= 0).any() or (self.T >= 2**31).any():
-            raise ValueError(f"T must lie within 1..2^31-1 (products of two must fit 64 bits), not {self.T.tolist()}")
-        if (self.K < 0).any() or np.greater(self.K, self.T[:, None, None]).any():
+        fewest = 1 if self.T.ndim == 1 else 0  # an expert may have seen no position of an emotion
+        if self.T.min() < fewest or self.T.max() >= 2**31:
+            raise ValueError(
+                f"T must lie within {fewest}..2^31-1 (products of two must fit 64 bits), not {self.T.tolist()}"
+            )
+        if (self.K < 0).any() or np.greater(self.K, self.positions).any():
             raise ValueError("a gate cannot fire at fewer than 0 or more than T positions")
 
     @property
+    def positions(self) -> npt.NDArray[np.int64]:
+        """T as it divides K: [emotion, 1, 1], or of experts [emotion, layer, neuron]."""
+        if self.T.ndim == 1:
+            return self.T[:, None, None]
+        return np.repeat(self.T, self.K.shape[2] // self.T.shape[2], axis=2)
+
+    @property
+    def comparable(self) -> npt.NDArray[np.bool_]:
+        """[layer, neuron] or [1, 1]: P is defined for every emotion; false where an expert never saw one of them."""
+        return np.asarray((self.positions > 0).all(axis=0))
+
+    @property
     def probability(self) -> npt.NDArray[np.float64]:
-        """P[emotion, layer, neuron] = K / T."""
-        return self.K / self.T[:, None, None]
+        """P[emotion, layer, neuron] = K / T; NaN where the neuron's expert was never asked: silence is no evidence."""
+        positions = self.positions
+        P: npt.NDArray[np.float64] = np.full(self.K.shape, np.nan)
+        np.divide(self.K, positions, out=P, where=positions > 0)
+        return P
+
+    def blocks(self) -> Iterator[tuple[int, slice, tuple[int, ...]]]:
+        """Layer, neurons and T[emotion] of all runs of neurons that share their T."""
+        emotions, layers, width = self.K.shape
+        T_ELX = np.broadcast_to(self.T[:, None, None], (emotions, layers, 1)) if self.T.ndim == 1 else self.T
+        share = width // T_ELX.shape[2]
+        for layer, expert in np.ndindex(T_ELX.shape[1:]):
+            yield layer, slice(expert * share, (expert + 1) * share), tuple(T_ELX[:, layer, expert].tolist())
+
+    def _fits(self) -> bool:
+        if self.T.ndim == 1:
+            return len(self.T) == len(self.emotions)
+        layers, width = self.K.shape[1:]
+        return self.T.shape[:2] == (len(self.emotions), layers) and width % self.T.shape[2] == 0
 
 
 def identify(
@@ -106,7 +142,7 @@ def accumulate(chosen: Identification, blocks: Iterable[Block], parts: Sequence[
 
     Args:
         chosen: which utterance counts towards which emotion.
-        blocks: (K[utterance, part, layer, neuron], T[utterance, part]) uint16, together all rows in order.
+        blocks: K[utterance, part, layer, neuron] and T (see `Block`), uint16, together all rows in order.
         parts: positions on the part axis to sum, each once.
 
     Raises:
@@ -114,22 +150,24 @@ def accumulate(chosen: Identification, blocks: Iterable[Block], parts: Sequence[
         ValueError: a chosen row was never written, or the blocks are not exactly the rows.
     """
     sums: npt.NDArray[np.int64] | None = None
-    positions = np.zeros(len(chosen.emotions), np.int64)
+    positions: npt.NDArray[np.int64] | None = None
     start = 0
     for K, T in blocks:
         codes = chosen.code[start : start + len(K)]
-        if sums is None:
+        if sums is None or positions is None:
+            positions = np.zeros((len(chosen.emotions), *T.shape[2:]), np.int64)
             sums = np.zeros((len(chosen.emotions), *K.shape[2:]), np.int64)
         for row in np.flatnonzero(codes >= 0):
             if (T[row] == NOT_WRITTEN).any():
                 raise ValueError(f"the counts of utterance {start + row} were never written")
-            positions[codes[row]] += T[row, list(parts)].sum(dtype=np.int64)
+            positions[codes[row]] += T[row, list(parts)].sum(axis=0, dtype=np.int64)
             for part in parts:
                 sums[codes[row]] += K[row, part]
         start += len(K)
-    if sums is None or start != len(chosen.code):
+    if sums is None or positions is None or start != len(chosen.code):
         raise ValueError(f"blocks hold {start} utterances, not the {len(chosen.code)} that were chosen from")
-    _refuse_empty(chosen.emotions, positions.tolist(), "no position in the counted parts", "count more parts")
+    per_emotion = positions.reshape(len(positions), -1).sum(axis=1)
+    _refuse_empty(chosen.emotions, per_emotion.tolist(), "no position in the counted parts", "count more parts")
     return Firing(chosen.emotions, sums, positions)
 
 

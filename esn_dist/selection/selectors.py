@@ -26,7 +26,7 @@ def lap(firing: Firing) -> Scores:
     Returns:
         scores[emotion, layer, neuron]
     """
-    return _ranked(firing.probability, eligible=firing.K > 0)
+    return _ranked(firing, firing.probability, eligible=firing.K > 0)
 
 
 def lape(firing: Firing) -> Scores:
@@ -38,22 +38,25 @@ def lape(firing: Firing) -> Scores:
         scores[emotion, layer, neuron]
     """
     owner = owners(firing)
-    return _ranked(np.broadcast_to(-_entropy(firing, owner), firing.K.shape), eligible=owner)
+    return _ranked(firing, np.broadcast_to(-_entropy(firing, owner), firing.K.shape), eligible=owner)
 
 
 def lape_filtered(firing: Firing) -> Scores:
     """LAPE with the filters of its original (Tang et al. 2024): only gates that fire often for an emotion belong to it.
 
-    A gate belongs to every emotion for which its P lies above the 95th percentile of all P (of all gates and emotions);
+    A gate belongs to every emotion for which its P lies above the 95th percentile of all P (of all gates and emotions
+    that have one);
     the lowest entropies rank first. Without the filter the lowest entropies are those of gates that almost never fire.
 
     Returns:
         scores[emotion, layer, neuron]
     """
     P = firing.probability
-    bar = np.partition(P.ravel(), round(PERCENTILE * P.size) - 1)[round(PERCENTILE * P.size) - 1]
+    defined = P[np.isfinite(P)]
+    rank = round(PERCENTILE * defined.size) - 1
+    bar = np.partition(defined, rank)[rank]
     entropy = _entropy(firing, owners(firing))
-    return _ranked(np.broadcast_to(-entropy, P.shape), eligible=bar < P)
+    return _ranked(firing, np.broadcast_to(-entropy, P.shape), eligible=bar < P)
 
 
 def mad(firing: Firing) -> Scores:
@@ -62,16 +65,20 @@ def mad(firing: Firing) -> Scores:
     Returns:
         scores[emotion, layer, neuron]; a deviation of exactly 0 is not eligible.
     """
-    emotions, T = len(firing.T), [int(t) for t in firing.T]
-    common = math.lcm(*T)
+    scores = np.zeros(firing.K.shape)
+    for layer, neurons, T in firing.blocks():  # one at a time: Python's integers are large
+        if all(T):
+            scores[:, layer, neurons] = _deviation(firing.K[:, layer, neurons], T)
+    return _ranked(firing, scores, eligible=scores > 0)
+
+
+def _deviation(K_EN: npt.NDArray[np.int64], T: tuple[int, ...]) -> Scores:
+    """|P - mean of P| of gates that share T[emotion]."""
+    emotions, common = len(T), math.lcm(*T)
     # P = N / common without rounding. Beyond 2^53 only Python's integers are exact (and their quotient rounds once).
     exact = np.dtype(np.int64 if emotions * common < 2**53 else np.object_)
-    multiplier = np.array([common // t for t in T], exact)[:, None]
-    scores = np.empty(firing.K.shape)
-    for layer in range(firing.K.shape[1]):  # one at a time: Python's integers are large
-        N = firing.K[:, layer].astype(exact) * multiplier
-        scores[:, layer] = np.abs(emotions * N - N.sum(axis=0)) / (emotions * common)
-    return _ranked(scores, eligible=scores > 0)
+    N = K_EN.astype(exact) * np.array([common // t for t in T], exact)[:, None]
+    return np.asarray(np.abs(emotions * N - N.sum(axis=0)) / (emotions * common), np.float64)
 
 
 def conact(firing: Firing) -> Scores:
@@ -80,13 +87,13 @@ def conact(firing: Firing) -> Scores:
     Returns:
         scores[emotion, layer, neuron]; the other emotions' zeros and shared maxima are not eligible.
     """
-    K, T = firing.K, firing.T[:, None, None]
+    K, T = firing.K, np.maximum(firing.positions, 1)  # where it was 0, K is 0 too and the gate is not eligible
     scores = np.full(K.shape, -np.inf)
     for e in range(len(K)):
         # Lead over each other emotion, P_e - P_o = (K_e T_o - K_o T_e) / (T_e T_o), and the smallest of them.
         leads = [(K[e] * T[o] - K[o] * T[e]) / (T[e] * T[o]) for o in range(len(K)) if o != e]
         scores[e] = np.min(leads, axis=0)
-    return _ranked(scores, eligible=owners(firing))
+    return _ranked(firing, scores, eligible=owners(firing))
 
 
 SELECTORS: dict[str, Callable[[Firing], Scores]] = {
@@ -100,7 +107,7 @@ SELECTORS: dict[str, Callable[[Firing], Scores]] = {
 
 def owners(firing: Firing) -> npt.NDArray[np.bool_]:
     """owner[emotion, layer, neuron]: whether P is larger for it than for every other emotion, by K_a T_b > K_b T_a."""
-    K, T = firing.K, firing.T
+    K, T = firing.K, firing.positions
     owner = np.ones(K.shape, np.bool_)
     for a in range(len(K)):
         for b in range(len(K)):
@@ -111,7 +118,7 @@ def owners(firing: Firing) -> npt.NDArray[np.bool_]:
 
 def _entropy(firing: Firing, owner: npt.NDArray[np.bool_]) -> Scores:
     """entropy[layer, neuron] in nats of P normalised over emotions; 0 for a silent gate."""
-    P = firing.probability
+    P = np.nan_to_num(firing.probability)
     total = P.sum(axis=0)
     share = np.divide(P, total, out=np.zeros_like(P), where=total > 0)
     others = np.where(owner, 0.0, share)
@@ -122,8 +129,8 @@ def _entropy(firing: Firing, owner: npt.NDArray[np.bool_]) -> Scores:
     return entropy
 
 
-def _ranked(scores: Scores, *, eligible: npt.NDArray[np.bool_]) -> Scores:
-    return np.where(eligible, _significant(scores), -np.inf)
+def _ranked(firing: Firing, scores: Scores, *, eligible: npt.NDArray[np.bool_]) -> Scores:
+    return np.where(eligible & firing.comparable, _significant(scores), -np.inf)
 
 
 def _significant(values: Scores) -> Scores:

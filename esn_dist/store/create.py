@@ -79,8 +79,13 @@ def add_corpus(
         _refuse(folder, f"{path}/{name}", table_differences(stored, table))
 
 
-def add_model(folder: StoreFolder, model: str, layers: int, width: int, attributes: Attributes) -> None:
-    """Add a model of `layers` gated MLPs of `width` neurons; `attributes` as given (weights' fingerprint, profile…)."""
+def add_model(
+    folder: StoreFolder, model: str, layers: int, width: int, attributes: Attributes, experts: int = 0
+) -> None:
+    """Add a model of `layers` gated MLPs of `width` neurons; `attributes` as given (weights' fingerprint, profile…).
+
+    `experts` is the number of them that share the width; a model without any has no such attribute.
+    """
 
     def build(group: zarr.Group) -> None:
         masks = group.create_group("masks", attributes=_coordinates(MaskTable))
@@ -88,7 +93,8 @@ def add_model(folder: StoreFolder, model: str, layers: int, width: int, attribut
             spec.create(masks)
         create_growing_columns(masks, MaskTable)
 
-    _add_group(folder, model_group(model), {"layers": layers, "width": width, **attributes}, build)
+    sizes = {"layers": layers, "width": width, **({"experts": experts} if experts else {})}
+    _add_group(folder, model_group(model), {**sizes, **attributes}, build)
 
 
 def add_counts(folder: StoreFolder, model: str, corpus: str) -> None:
@@ -97,7 +103,7 @@ def add_counts(folder: StoreFolder, model: str, corpus: str) -> None:
     sizes: dict[str, Any] = zarr.open_group(folder.data / model_group(model), mode="r").attrs.asdict()
 
     def build(group: zarr.Group) -> None:
-        for spec in count_arrays(len(labels), sizes["layers"], sizes["width"], emotions):
+        for spec in count_arrays(len(labels), sizes["layers"], sizes["width"], emotions, sizes.get("experts", 0)):
             spec.create(group)
         create_columns(group, labels, {"label": emotions}, len(emotions))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,10 @@ from esn_dist.store.texts import decode_texts
 
 @dataclass(frozen=True, slots=True)
 class CountBlock:
-    """Counts of one group of shards: written rows only, K[utterance, part, layer, neuron], T[utterance, part]."""
+    """Counts of one group of shards: written rows only, K[utterance, part, layer, neuron], T[utterance, part].
+
+    `T_expert[utterance, part, layer, expert]` of a model with experts: positions that were routed to each.
+    """
 
     rows: slice
     utterance: tuple[str, ...]
@@ -34,6 +38,12 @@ class CountBlock:
     T: npt.NDArray[np.uint16]
     answer: npt.NDArray[np.int8]
     outcome: npt.NDArray[np.uint8]
+    T_expert: npt.NDArray[np.uint16] | None = None
+
+    @property
+    def positions(self) -> npt.NDArray[np.uint16]:
+        """The T of P = K/T: that of each expert where there are any."""
+        return self.T if self.T_expert is None else self.T_expert
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +105,14 @@ def read_texts(folder: StoreFolder, model: str, corpus: str, cell: str) -> xr.Da
 def open_counts(folder: StoreFolder, model: str, corpus: str) -> xr.Dataset:
     """K[utterance, part, layer, neuron], T[utterance, part], answer[utterance], outcome[utterance], lazy.
 
+    Of a model with experts T_expert[utterance, part, layer, expert] too; neuron (e, i) has number e · I + i.
     Only utterances with counts. For a pass over all of them use `count_blocks`.
     """
     path = _existing(folder, counts_group(model, corpus))
     labels = read_columns(path, LabelTable)
     written = (np.asarray(open_array(path / "T")[:]) != T_NOT_WRITTEN).all(axis=1)
     positions = np.array([row for row in _named(labels) if written[row]], dtype=np.int64)
-    names = ("K", "T", "answer", "outcome", "logprob")
+    names = ("K", "T", "answer", "outcome", "logprob", *_routed(path))
     variables = {name: lazy_variable(open_array(path / name), {"utterance": positions}) for name in names}
     coords = _coordinates(labels.take(map(int, positions)))
     return xr.Dataset(
@@ -118,7 +129,7 @@ def count_blocks(folder: StoreFolder, model: str, corpus: str, shards: int = 1) 
     """
     path = _existing(folder, counts_group(model, corpus))
     labels = read_columns(path, LabelTable)
-    arrays = {name: open_array(path / name) for name in ("T", "answer", "outcome", "K")}
+    arrays = {name: open_array(path / name) for name in ("T", "answer", "outcome", "K", *_routed(path))}
     for start in range(0, len(labels), shards * SHARD_ROWS):
         rows = slice(start, min(start + shards * SHARD_ROWS, len(labels)))
         named = np.array([bool(name) for name in labels.id[rows]])
@@ -219,6 +230,11 @@ def _describe_model(folder: StoreFolder, model: str) -> dict[str, Any]:
         "counts": [name for name in corpora if (folder.data / counts_group(model, name)).is_dir()],
         "answers": [name for name in corpora if (folder.data / answers_group(model, name)).is_dir()],
     }
+
+
+def _routed(counts: Path) -> tuple[str, ...]:
+    """The array that only models with experts have."""
+    return ("T_expert",) if (counts / "T_expert").is_dir() else ()
 
 
 def _children(folder: StoreFolder, path: str) -> list[str]:

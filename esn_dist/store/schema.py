@@ -80,8 +80,12 @@ def dims_of(array: Array) -> tuple[str, ...]:
     return tuple(map(str, cast("ArrayV3Metadata", array.metadata).dimension_names or ()))
 
 
-def count_arrays(rows: int, layers: int, width: int, emotions: Sequence[str]) -> tuple[ArraySpec, ...]:
+def count_arrays(
+    rows: int, layers: int, width: int, emotions: Sequence[str], experts: int = 0
+) -> tuple[ArraySpec, ...]:
     """K[utterance, part, layer, neuron] in shards, T[utterance, part], and the identification run's own answers.
+
+    A model with experts has T_expert[utterance, part, layer, expert] too.
 
     Everything but K has chunks of one shard's rows, so that a unit of whole shards is alone in its chunks.
     """
@@ -101,7 +105,16 @@ def count_arrays(rows: int, layers: int, width: int, emotions: Sequence[str]) ->
     t = ArraySpec(
         "T", ("utterance", "part"), (rows, parts), (SHARD_ROWS, parts), "uint16", T_NOT_WRITTEN, None, t_attributes
     )
-    return (k, *_response_arrays(("utterance",), (rows,), (SHARD_ROWS,), emotions), t)
+    responses = _response_arrays(("utterance",), (rows,), (SHARD_ROWS,), emotions)
+    return (k, *([_routed(rows, layers, experts)] if experts else []), *responses, t)
+
+
+def _routed(rows: int, layers: int, experts: int) -> ArraySpec:
+    inner = (len(PARTS), layers, experts)
+    return ArraySpec(
+        "T_expert", ("utterance", "part", "layer", "expert"), (rows, *inner), (SHARD_ROWS, *inner), "uint16",
+        T_NOT_WRITTEN, None, {"parts": PARTS, "not_written": T_NOT_WRITTEN},
+    )  # fmt: skip
 
 
 def answer_arrays(block: int, utterances: int, emotions: Sequence[str]) -> tuple[ArraySpec, ...]:

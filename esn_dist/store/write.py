@@ -33,18 +33,24 @@ def write_counts(
     outcome: Values,
     logprob: Values,
     text: Sequence[str],
+    T_expert: Values | None = None,
 ) -> list[str]:
     """Write whole shards of the identification set.
 
     K[utterance, part, layer, neuron] below 65536, T[utterance, part] below 65535 (an utterance without counts, such as
     an unreadable one, has T = 65535 everywhere and is left out by the reader), answer[utterance] (-1 = none),
-    outcome[utterance], logprob[utterance, emotion].
+    outcome[utterance], logprob[utterance, emotion]; of experts T_expert[utterance, part, layer, expert].
 
-    Returns: the files written, relative to `data.zarr`. Raises `ValueError` for partial chunks and unfit values.
+    Returns: the files written, relative to `data.zarr`. Raises `ValueError` for partial chunks and unfit values, and
+    where T_expert is given for a model without experts or lacks for one that has them.
     """
+    has_experts = (folder.data / counts_group(model, corpus) / "T_expert").is_dir()
+    if has_experts != (T_expert is not None):
+        raise ValueError(f"{model}: T_expert is {'missing' if has_experts else 'given for a model without experts'}")
     encoded, truncated = encode_cut_texts(text, TEXT_WIDTH)
-    values = {"K": K, "logprob": logprob, "text": encoded, "truncated": truncated, "answer": answer, "outcome": outcome}
-    return _write(folder, counts_group(model, corpus), "utterance_id", rows, {**values, "T": T})
+    routed = {} if T_expert is None else {"T_expert": T_expert}
+    response = {"logprob": logprob, "text": encoded, "truncated": truncated, "answer": answer, "outcome": outcome}
+    return _write(folder, counts_group(model, corpus), "utterance_id", rows, {"K": K, **routed, **response, "T": T})
 
 
 def write_answers(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 from esn_dist.store.schema import PARTS
 from esn_dist.store.tables import SHARD_ROWS
@@ -36,7 +36,7 @@ class StudyForecast:
         cells, masks, answers: of the study by itself.
         shared: cells that a study above it has too, which run once; `shared_with`: those studies.
         hours: of answering its other cells, by device for which all its models have a measured rate; empty: unknown.
-        bytes: of its other cells' answers, uncompressed, and of its other masks.
+        bytes: of its other cells' answers, uncompressed, and of its other masks; None where a model's shape is unknown.
         later: cells that the rounds of a search add at most; in no other number.
     """
 
@@ -47,7 +47,7 @@ class StudyForecast:
     shared: int
     shared_with: tuple[str, ...]
     hours: dict[str, float]
-    bytes: int
+    bytes: int | None
     later: int = 0
 
 
@@ -70,7 +70,7 @@ class Forecast:
         hours: of answering all cells on one device, by device for which all models have a measured rate.
         unmeasured: models that have a rate on no device.
         units: by step, at most.
-        bytes: of the store at most, uncompressed; None where a pool's size is unknown.
+        bytes: of the store at most, uncompressed; None where a pool's size or a model's shape is unknown.
     """
 
     sweep: str
@@ -86,18 +86,21 @@ class Forecast:
     bytes: int | None
 
 
-def forecast(sweep: Sweep, found: Mapping[str, Found] | None = None) -> Forecast:
+def forecast(
+    sweep: Sweep, found: Mapping[str, Found] | None = None, shapes: Mapping[str, tuple[int, int]] | None = None
+) -> Forecast:
     """The cost of everything that `sweep` asks for.
 
     Args:
         found: what a look at the corpora gave, by name.
+        shapes: layers and width of models that are not registered, by name, where their checkpoint is at hand.
     """
     planned = plan(sweep)
     corpora = {spec.name: _corpus(spec, (found or {}).get(spec.name)) for spec in sweep.corpora}
     sources = {(mask.model, corpus) for mask in planned.masks for corpus in mask.sources}
     pools = [corpora[corpus].candidates for _, corpus in sources]
     pool = None if None in pools else sum(size for size in pools if size is not None)
-    costs = _Costs(sweep, corpora)
+    costs = _Costs(sweep, corpora, dict(shapes or {}))
     rates = known_rates()
     return Forecast(
         sweep.name,
@@ -110,7 +113,7 @@ def forecast(sweep: Sweep, found: Mapping[str, Found] | None = None) -> Forecast
         costs.hours(planned.cells),
         tuple(m.name for m in sweep.models if not any(rate.model == m.model for rate in rates)),
         _units(planned, corpora, sources),
-        None if pool is None else costs.counts(sources) + costs.bytes(planned.cells, planned.masks),
+        _sum(None if pool is None else costs.counts(sources), costs.bytes(planned.cells, planned.masks)),
     )
 
 
@@ -120,6 +123,7 @@ class _Costs:
 
     sweep: Sweep
     corpora: dict[str, CorpusForecast]
+    shapes: dict[str, tuple[int, int]]
 
     def answers(self, cells: Iterable[Cell]) -> int:
         return sum(self.corpora[cell.corpus].evaluation for cell in cells)
@@ -135,18 +139,27 @@ class _Costs:
                 total[device] = sum(n / speed[registered[name]] for name, n in wanted.items()) / 3600
         return total
 
-    def bytes(self, cells: Iterable[Cell], masks: Iterable[MaskKey]) -> int:
+    def bytes(self, cells: Iterable[Cell], masks: Iterable[MaskKey]) -> int | None:
         emotions = max(len(spec.emotions) for spec in self.sweep.corpora)
         neurons = self._neurons()
-        return self.answers(cells) * (CODES + LOGPROB * emotions + TEXT) + sum(neurons[m.model] for m in masks)
+        answers = self.answers(cells) * (CODES + LOGPROB * emotions + TEXT)
+        return _sum(answers, *(neurons[m.model] for m in masks))
 
-    def counts(self, sources: Iterable[tuple[str, str]]) -> int:
+    def counts(self, sources: Iterable[tuple[str, str]]) -> int | None:
         neurons = self._neurons()
-        return sum(neurons[m] * len(PARTS) * 2 * (self.corpora[corpus].candidates or 0) for m, corpus in sources)
+        pools = [(neurons[model], self.corpora[corpus].candidates or 0) for model, corpus in sources]
+        return _sum(*(None if n is None else n * len(PARTS) * 2 * pool for n, pool in pools))
 
-    def _neurons(self) -> dict[str, int]:
-        facts = {m.name: known_models()[m.model] for m in self.sweep.models}
-        return {name: known["layers"] * known["width"] for name, known in facts.items()}
+    def _neurons(self) -> dict[str, int | None]:
+        """Gates of each model; None where neither the registry nor a checkpoint at hand tells."""
+        known = {m.name: known_models().get(m.model, {}) for m in self.sweep.models}
+        shapes = {name: (facts["layers"], facts["width"]) for name, facts in known.items() if facts} | self.shapes
+        return {m.name: prod(shapes[m.name]) if m.name in shapes else None for m in self.sweep.models}
+
+
+def _sum(*numbers: int | None) -> int | None:
+    """None where any of them is unknown."""
+    return None if None in numbers else sum(n for n in numbers if n is not None)
 
 
 def _studies(planned: Plan, costs: _Costs) -> tuple[StudyForecast, ...]:

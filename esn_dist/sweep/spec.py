@@ -16,20 +16,29 @@ from pydantic import model_validator
 from esn_dist.sweep.corpus_spec import CorpusBase, CorpusSpec
 from esn_dist.sweep.fields import Misnamed, Name, Spec, identity, runtime
 from esn_dist.sweep.study_spec import StudySpec
-from esn_dist.sweep.words import known_models
+from esn_dist.sweep.words import ANY, known_models
 
 
 class ModelSpec(Spec):
-    """A model, by a registered name, or by a folder or hub id that a registered adapter loads."""
+    """A model, by a registered name, or by any folder or hub id of an audio-language model."""
 
     name: Name = identity(description="its name in store and tables")
-    model: str = identity(description="registered model whose adapter and shape it has; default: `name`")
+    model: str = identity(
+        description="registered model whose adapter and shape it has; default: `name` where that is one, "
+        "else `any`: told by the architecture of `source`"
+    )
     source: str | None = runtime(None, description="folder (relative to this file) or hub id; default: the registered")
     revision: str | None = runtime(None, description="hub revision; the weights' fingerprint is what is checked")
-    dtype: Literal["float32", "bfloat16", "float16"] | None = identity(None, description="default: the registered")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = identity(
+        None, description="default: the registered, or the checkpoint's"
+    )
     system_prompt: str | None = identity(None, description="default: the adapter's")
     order: Literal["audio, text", "text, audio"] | None = identity(
         None, description="in a turn; default: the adapter's"
+    )
+    sparse_gates: bool = identity(
+        False,
+        description="study gates that a top-k sets to zero before the activation too: counts are then of survivors",
     )
     device: Literal["auto", "cpu", "cuda"] = runtime("auto", description="auto: a GPU where Ray sees one")
     gpus: int = runtime(1, ge=1, description="GPUs per replica, where the device is cuda")
@@ -43,11 +52,16 @@ class ModelSpec(Spec):
     def _shorthand(cls, data: Any) -> Any:
         if isinstance(data, str):
             data = {"name": data}
-        return {"model": data["name"], **data} if isinstance(data, dict) and "name" in data else data
+        if not isinstance(data, dict) or "name" not in data:
+            return data
+        told = data.get("source") and data["name"] not in known_models()
+        return {"model": ANY if told else data["name"], **data}
 
     @model_validator(mode="after")
     def _registered(self) -> ModelSpec:
-        if self.model not in known_models():
+        if self.model == ANY and not self.source:
+            raise Misnamed(f"model {self.name!r} of any architecture needs a `source`", self.model, ())
+        if self.model not in (ANY, *known_models()):
             raise Misnamed(f"unknown model {self.model!r}", self.model, known_models())
         return self
 

@@ -71,6 +71,9 @@ class Step(StrEnum):
     ANSWER = "answer"
 
 
+ANY = "any"  # in the place of a registered model: adapter, shape and dtype are told by the checkpoint
+
+
 @cache
 def known_models() -> dict[str, dict[str, Any]]:
     """Light facts of each model by name: adapter, layers, width, where its weights are (`models.yaml`)."""

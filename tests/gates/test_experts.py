@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import accelerate
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from transformers import Phi3Config, Phi3Model, Qwen3MoeConfig, Qwen3MoeModel
 
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import NoGates, find_gates
-from esn_dist.gates.scale import scaled
+from esn_dist.gates.scale import can_fold, scaled
 
 EXPERTS, WIDTH, IDS = 4, 6, torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
 
@@ -121,19 +122,49 @@ def test_a_dense_layer_among_experts_is_refused_with_both_widths() -> None:
         find_gates(mixture(mlp_only_layers=[0]))
 
 
-def test_the_first_half_of_a_fused_projection_is_the_gate() -> None:
+def fused() -> Any:
     torch.manual_seed(0)
     config = Phi3Config(
         vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, pad_token_id=0,
     )  # fmt: skip
-    model = redraw(Phi3Model(config))
+    return redraw(Phi3Model(config))
+
+
+def test_the_first_half_of_a_fused_projection_is_the_gate() -> None:
+    model = fused()
     u: list[torch.Tensor] = []
-    for layer in model.layers:
+    handles = [
         layer.mlp.gate_up_proj.register_forward_hook(lambda module, args, out: u.append(out[..., :24]))
+        for layer in model.layers
+    ]
+    K = counted(model)
+    for handle in handles:
+        handle.remove()
+    assert np.array_equal(K[:, 0], np.stack([(silu(one) > 0).sum(1).numpy() for one in u], axis=1))
+
+
+@pytest.mark.parametrize("build", [fused, mixture])
+def test_offloaded_to_memory_all_is_as_with_weights_in_place(build: Any) -> None:
+    """`offload: cpu` by accelerate's own hooks: weights are placeholders outside their layer's call, on any device."""
+    model, away = build(), build()
+    accelerate.cpu_offload(away, execution_device=torch.device("cpu"))
+    gates = find_gates(away)
+    assert all(g.down.is_meta for g in gates) and not can_fold(gates)
+    assert torch.equal(hidden(away), hidden(model)) and np.array_equal(counted(away), counted(model))
+    member_LN = np.random.default_rng(0).random((2, gates[0].width)) < 0.4
+    for s in (0.0, 1.3):
+        with scaled(gates, member_LN, s, "gate"), scaled(find_gates(model), member_LN, s, "gate"):
+            assert torch.equal(hidden(away), hidden(model))
+    with scaled(gates, member_LN, 0.0, "gate"), scaled(find_gates(model), member_LN, 0.0, "fold"):
+        assert torch.equal(hidden(away), hidden(model))
+    with pytest.raises(ValueError, match="offloaded placeholders: scale at the gate"):
+        scaled(gates, member_LN, 0.0, "fold").__enter__()
+
+
+def counted(model: Any) -> Any:
     counter = Counter(find_gates(model), 2, 1)
     with counter.attached():
         counter.see(torch.zeros(2, 5))
         hidden(model)
-    K, _ = counter.result()
-    assert np.array_equal(K[:, 0], np.stack([(silu(one) > 0).sum(1).numpy() for one in u], axis=1))
+    return counter.result()[0]

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-import tempfile
-from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
+from contextlib import contextmanager, nullcontext
 from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,14 +21,19 @@ from torch.nn.functional import linear, silu
 from transformers.audio_utils import mel_filter_bank
 from transformers.models.granite_speech import feature_extraction_granite_speech as granite_module
 
+from esn_dist.cluster.questions import Questions
 from esn_dist.errors import UserError
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
-from esn_dist.gates.scale import scaled
+from esn_dist.gates.scale import can_fold, scaled
+from esn_dist.inference import selfcheck
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
+from esn_dist.models.anatomy import model_class
 from esn_dist.models.audio_lm import Part
 from esn_dist.models.generic import GenericAudioLM
+from esn_dist.models.generic import _probe_offloaded as probe_offloaded
+from esn_dist.models.loading import load_transformers
 from esn_dist.models.placement import Placement
 
 LENGTHS = (4_000, 37_920)
@@ -153,37 +155,6 @@ class Mel(torch.nn.Module):
         return (spectrum_BFT.abs().square().mT @ self.filters_FM).mT
 
 
-def voxtral(tools: Any) -> tuple[Any, Any]:
-    from transformers.tokenization_mistral_common import MistralCommonBackend
-
-    config = transformers.VoxtralConfig(
-        audio_config={**SMALL, "intermediate_size": 64}, text_config={"model_type": "llama", **TEXT, "vocab_size": 296},
-        audio_token_id=24,
-    )  # fmt: skip
-    named = "<unk> <s> </s> [INST] [/INST] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] [/TOOL_RESULTS] "
-    named += "[TOOL_CALLS] [IMG] <pad> [IMG_BREAK] [IMG_END] [PREFIX] [MIDDLE] [SUFFIX] [SYSTEM_PROMPT] "
-    named += "[/SYSTEM_PROMPT] [TOOL_CONTENT]"
-    names = [*named.split(), *[f"<SPECIAL_{i}>" for i in range(20, 32)], "[ARGS]", "[CALL_ID]", "[TRANSCRIBE]"]
-    names[24:26] = ["[AUDIO]", "[BEGIN_AUDIO]"]
-    encoding = {"num_mel_bins": 128, "hop_length": 160, "window_size": 400}
-    tekken = {
-        "config": {
-            "pattern": r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+", "num_vocab_tokens": 256,
-            "default_vocab_size": 296, "default_num_special_tokens": 40, "version": "v7",
-        },
-        "vocab": [{"rank": i, "token_bytes": b64encode(bytes([i])).decode(), "token_str": None} for i in range(256)],
-        "special_tokens": [{"rank": i, "token_str": name, "is_control": True} for i, name in enumerate(names)],
-        "audio": {
-            "sampling_rate": 16_000, "frame_rate": 12.5, "audio_encoding_config": encoding, "chunk_length_s": 30.0
-        },
-    }  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "tekken.json").write_text(json.dumps(tekken))
-        tokenizer: Any = MistralCommonBackend(f"{folder}/tekken.json")
-    processor = transformers.VoxtralProcessor(transformers.WhisperFeatureExtractor(feature_size=128), tokenizer)
-    return transformers.VoxtralForConditionalGeneration(config), processor
-
-
 def phi4_multimodal(tools: Any) -> tuple[Any, Any]:
     config = transformers.Phi4MultimodalConfig(
         **TEXT,
@@ -233,8 +204,6 @@ def qwen3_omni_moe(tools: Any) -> tuple[Any, Any]:
 
 
 BUILDERS = (qwen2_audio, musicflamingo, glmasr, granite_speech, phi4_multimodal, qwen3_omni_moe)
-# mistral-common, which Voxtral's tokenizer is, asks for an older numpy than the one that is tested here.
-VOXTRAL = pytest.param(voxtral, marks=pytest.mark.skipif(not find_spec("mistral_common"), reason="mistral-common"))
 ITEMS = [(samples, TEXTS[i]) for i, samples in enumerate(LENGTHS)]
 NEW = 5
 
@@ -246,7 +215,8 @@ class Case:
         self.lm = GenericAudioLM(model.eval(), processor)
         self.gates = find_gates(self.lm.decoder)
         self.official = [self.lm.official(tools.wave(samples), text) for samples, text in ITEMS]
-        self.rows = [self.lm.encode(tools.wave(samples)) for samples, _ in ITEMS]
+        self.waves = [tools.wave(samples) for samples, _ in ITEMS]
+        self.rows = [self.lm.encode(wave) for wave in self.waves]
         self.prompts = [self.lm.prompt(len(r), text) for r, (_, text) in zip(self.rows, ITEMS, strict=True)]
         self.batch = pad(self.lm, self.prompts, self.rows)
 
@@ -266,7 +236,7 @@ class Case:
         return said
 
 
-@pytest.fixture(scope="module", params=[*BUILDERS, VOXTRAL], ids=lambda build: build.__name__)
+@pytest.fixture(scope="module", params=BUILDERS, ids=lambda build: build.__name__)
 def case(request: pytest.FixtureRequest, tools: Any) -> Case:
     torch.manual_seed(0)
     model, processor = request.param(tools)
@@ -308,6 +278,31 @@ def test_counts_equal_a_naive_hooks(case: Case) -> None:
         assert (routed.sum(-1) == 2 * T[:, :, None]).all(), "two experts for every position"
         width = K.shape[-1] // case.gates[0].experts
         assert (K.reshape(*K.shape[:-1], -1, width).max(-1) <= routed).all()
+
+
+def test_deep_holds_every_form_of_gate_against_slow_references(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfcheck, "SECONDS", (0.25, 0.6))
+    found = selfcheck.check(case.lm)
+    assert all(found.values()), found
+
+
+def test_deep_notices_a_deactivation_that_misses(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfcheck, "SECONDS", (0.25, 0.6))
+    monkeypatch.setattr(selfcheck, "scaled", lambda *args: nullcontext())
+    assert not selfcheck.check(case.lm)["deactivation_equals_hook"]
+
+
+def test_questions_keep_what_was_sent_to_each_expert(case: Case) -> None:
+    rows = Questions(case.lm, case.rows, [("joy", "anger")] * 2, ("anger", "joy"), ("anger", "joy"), 4_096).ask(
+        3, counted=case.gates
+    )
+    if not case.gates[0].experts:
+        assert rows.T_expert is None
+        return
+    assert rows.T is not None and rows.T_expert is not None
+    assert (rows.T_expert.sum(-1) == 2 * rows.T[:, :, None]).all(), "two experts for every position"
+    kept = rows.part(1, 2).T_expert
+    assert kept is not None and np.array_equal(kept, rows.T_expert[1:])
 
 
 def test_deactivation_equals_zeroed_weights_under_the_models_own_generate(case: Case) -> None:
@@ -360,13 +355,60 @@ def naive_positive(case: Case, inputs: dict[str, Tensor]) -> list[npt.NDArray[np
     return found
 
 
-def test_a_saved_folder_loads(tools: Any, tmp_path: Path) -> None:
-    model, processor = qwen2_audio(tools)
+def test_a_saved_folder_loads_whole_and_says_the_same(case: Case, tmp_path: Path) -> None:
+    """Saved as transformers saves it, read by our loading path; weights that are lost on the way would be noise."""
+    case.lm.model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    cls = model_class(config, str(tmp_path))
+    assert cls is type(case.lm.model)
+    loaded = load_transformers(cls, tmp_path, torch.float32, Placement(), unneeded=("model.visual.",))
+    again = copy.copy(case)
+    again.lm = GenericAudioLM(loaded, case.lm.processor)
+    rows = [again.lm.encode(wave) for wave in case.waves]
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(rows, case.rows, strict=True))
+    again.batch = pad(again.lm, case.prompts, rows)
+    said, expected = again.ask(), case.ask()
+    assert said.tokens == expected.tokens and np.array_equal(said.logprob_BO, expected.logprob_BO)
+
+
+def test_weights_on_disk_give_the_same_counts_and_deactivations_or_are_refused(case: Case, tmp_path: Path) -> None:
+    """Separate and expert gates alike: nothing can be folded into a placeholder, so it is scaled at the gate."""
+    case.lm.model.save_pretrained(tmp_path)
+    room = Placement(offload="disk", memory=int(0.7 * sum(4 * p.numel() for p in case.lm.model.parameters())))
+    model: Any = load_transformers(type(case.lm.model), tmp_path, torch.float32, room, unneeded=("model.visual.",))
+    assert "disk" in model.hf_device_map.values()
+    away = copy.copy(case)
+    away.lm = GenericAudioLM(model, case.lm.processor)
+    away.gates = find_gates(away.lm.decoder)
+    if isinstance(model, transformers.Phi4MultimodalForCausalLM):  # its encoder asks a weight where it lies
+        with pytest.raises(UserError, match="audio encoder offloaded") as error:
+            probe_offloaded(away.lm, tmp_path)
+        assert error.value.fix and "memory or gpus" in error.value.fix
+        return
+    away.batch = pad(away.lm, case.prompts, [away.lm.encode(wave) for wave in case.waves])
+    assert not can_fold(away.gates) and [g.width for g in away.gates] == [g.width for g in case.gates]
+    counters = [Counter(one.gates, len(ITEMS), len(Part)) for one in (away, case)]
+    with counters[0].attached(), counters[1].attached():
+        said, expected = away.ask(counters[0]), case.ask(counters[1])
+    assert said.tokens == expected.tokens
+    assert all(np.array_equal(*pair) for pair in zip(counters[0].result(), counters[1].result(), strict=True))
+    member_LN = np.random.default_rng(0).random((len(case.gates), case.gates[0].width)) < 0.4
+    with scaled(away.gates, member_LN, 0.0, "gate"), scaled(case.gates, member_LN, 0.0, "fold"):
+        without = away.ask()
+        assert without.tokens == case.ask().tokens != expected.tokens
+    with pytest.raises(ValueError, match="offloaded placeholders: scale at the gate"):
+        scaled(away.gates, member_LN, 0.0, "fold").__enter__()
+
+
+@pytest.mark.parametrize("build", [qwen2_audio, musicflamingo, glmasr, granite_speech])
+def test_a_saved_folder_gives_its_processor_too(build: Any, tools: Any, tmp_path: Path) -> None:
+    model, processor = build(tools)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     loaded = GenericAudioLM.load(tmp_path, torch.float32, Placement(), GenericAudioLM.settings)
-    clip = tools.wave(16_000)
-    assert torch.equal(loaded.encode(clip), GenericAudioLM(model.eval(), processor).encode(clip))
+    given, clip = GenericAudioLM(model.eval(), processor), tools.wave(16_000)
+    assert torch.equal(loaded.encode(clip), given.encode(clip))
+    assert loaded.prompt(7, "Which?").ids_L.tolist() == given.prompt(7, "Which?").ids_L.tolist()
 
 
 def test_without_an_end_token_a_model_is_refused(tools: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import accelerate
 import numpy as np
 import pytest
 import torch
@@ -50,6 +51,38 @@ def test_a_launchers_environment_does_not_change_the_map(meta: Any, monkeypatch:
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     assert Placement("cuda", 2, memory=bytes_of(meta)).device_map(meta, torch.float32) == before
+
+
+def test_what_two_gpus_have_no_room_for_goes_to_memory_last_layers_first() -> None:
+    config = thinker_config(Size(hidden=64, layers=40, gates=256), tokenizer())
+    deep = skeleton(Qwen2_5OmniThinkerForConditionalGeneration, config)
+    placed = Placement("cuda", 2, "cpu", memory=int(0.4 * bytes_of(deep))).device_map(deep, torch.float32)
+    names = [f"model.language_model.layers.{i}" for i in range(40)]
+    layers = [next(device for part, device in placed.items() if f"{name}.".startswith(f"{part}.")) for name in names]
+    assert set(placed.values()) == {0, 1, "cpu"}
+    assert layers == sorted(layers, key=[0, 1, "cpu"].index)
+
+
+def test_offloading_to_memory_where_the_work_is_done_in_memory_is_no_offloading(meta: Any) -> None:
+    with pytest.raises(UserError, match=r"cpu has .* for them") as error:
+        Placement("cpu", offload="cpu", memory=bytes_of(meta) // 2).device_map(meta, torch.float32)
+    assert error.value.fix == "set dtype: bfloat16, or offload: disk"
+
+
+def test_offloaded_to_memory_all_is_as_with_weights_in_place(omni: Qwen25Omni, folder: Path, tools: Any) -> None:
+    """What `offload: cpu` does beside a GPU, done by accelerate's same hooks with the CPU as the working device."""
+    away = Qwen25Omni.load(folder, torch.float32, Placement(), Qwen25Omni.settings)
+    accelerate.cpu_offload(away.thinker, execution_device=torch.device("cpu"))
+    gates, whole_gates = find_gates(away.decoder), find_gates(omni.decoder)
+    assert all(g.down.is_meta for g in gates) and not can_fold(gates)
+    counters = [Counter(g, 2, len(Part)) for g in (gates, whole_gates)]
+    with counters[0].attached(), counters[1].attached():
+        said, expected = ask(away, tools, counters[0]), ask(omni, tools, counters[1])
+    assert said.tokens == expected.tokens and np.array_equal(said.logprob_BO, expected.logprob_BO)
+    assert np.array_equal(counters[0].result()[0], counters[1].result()[0])
+    member_LN = np.random.default_rng(0).random((3, 64)) < 0.4
+    with scaled(gates, member_LN, 0.0, "gate"), scaled(whole_gates, member_LN, 0.0, "fold"):
+        assert ask(away, tools).tokens == ask(omni, tools).tokens != expected.tokens
 
 
 def test_too_little_memory_says_how_much_is_needed_and_what_to_set(meta: Any) -> None:

@@ -24,7 +24,7 @@ def test_the_shape_read_off_equals_that_of_the_built_model(tmp_path: Path, layer
         config["architectures"] = [f"{name}ForConditionalGeneration"]
         (tmp_path / "config.json").write_text(json.dumps(config, default=str), encoding="utf-8")
         anatomy = examine(config, "here")
-        assert shape(tmp_path) == (anatomy.layers, anatomy.width) == (layers, 48)
+        assert shape(tmp_path)[:2] == (anatomy.layers, anatomy.width) == (layers, 48)
 
 
 def test_the_driver_waits_for_neither_torch_nor_transformers() -> None:

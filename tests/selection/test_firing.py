@@ -123,3 +123,29 @@ def test_corpora_of_other_emotions_are_not_summed() -> None:
     one = Firing(EMOTIONS, np.zeros((2, 1, 1), np.int64), np.array([1, 1]))
     with pytest.raises(ValueError, match="different emotions"):
         pooled([one, Firing(("anger", "sadness"), one.K, one.T)])
+
+
+def test_an_experts_probability_is_over_the_positions_that_were_sent_to_it() -> None:
+    """Two layers of two experts of two neurons; joy was never sent to the second expert of layer 1."""
+    random = np.random.default_rng(3)
+    T = random.integers(1, 5, (4, 3, 2, 2)).astype(np.uint16)
+    T[2:, :, 1, 1] = 0
+    K = random.binomial(np.repeat(T, 2, axis=3), 0.5).astype(np.uint16)
+    chosen = Identification(EMOTIONS, (2, 2), None, 2, np.array([0, 0, 1, 1], np.int8))
+    firing = accumulate(chosen, [(K[:1], T[:1]), (K[1:], T[1:])], [0, 2])
+    for emotion, rows in enumerate(([0, 1], [2, 3])):
+        for layer in range(2):
+            for neuron in range(4):
+                fired = sum(int(K[row, part, layer, neuron]) for row in rows for part in (0, 2))
+                sent = sum(int(T[row, part, layer, neuron // 2]) for row in rows for part in (0, 2))
+                expected = fired / sent if sent else np.nan
+                np.testing.assert_equal(firing.probability[emotion, layer, neuron], expected)
+    assert firing.comparable.tolist() == [[True] * 4, [True, True, False, False]]
+    assert pooled([firing, firing]).T.tolist() == (2 * firing.T).tolist()
+
+
+def test_counts_of_experts_that_do_not_divide_the_gates_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        Firing(EMOTIONS, np.zeros((2, 1, 5), np.int64), np.ones((2, 1, 2), np.int64))
+    with pytest.raises(ValueError, match="more than T"):
+        Firing(EMOTIONS, np.full((2, 1, 4), 2), np.ones((2, 1, 2), np.int64))

@@ -164,3 +164,30 @@ def _score(name: str, P: list[Fraction], e: int, bar: Fraction) -> Fraction | fl
         return largest - second if alone else never
     belongs = P[e] > bar if name == "LAPE-filtered" else alone
     return sum(float(p / sum(P)) * math.log(p / sum(P)) for p in P if p) if belongs else never
+
+
+@pytest.mark.parametrize("name", ["LAP", "LAPE", "MAD", "ConAct"])
+def test_each_expert_is_scored_as_a_dense_layer_with_its_own_positions(name: str) -> None:
+    random = np.random.default_rng(11)
+    layers, experts, share = 2, 3, 5
+    T = random.integers(1, 40, (3, layers, experts))
+    T[1, 0, 2] = 0
+    K = random.binomial(np.repeat(T, share, axis=2), 0.4)
+    scores = SELECTORS[name](Firing(("a", "b", "c"), K, T))
+    for layer in range(layers):
+        for expert in range(experts):
+            neurons = slice(expert * share, (expert + 1) * share)
+            if not T[:, layer, expert].all():
+                assert np.isneginf(scores[:, layer, neurons]).all(), (
+                    "an emotion that an expert never saw is no evidence"
+                )
+                continue
+            alone = Firing(("a", "b", "c"), K[:, layer : layer + 1, neurons], T[:, layer, expert])
+            np.testing.assert_array_equal(scores[:, layer, neurons], SELECTORS[name](alone)[:, 0])
+
+
+def test_the_filters_bar_passes_over_probabilities_that_do_not_exist() -> None:
+    T = np.array([[[50, 0]], [[50, 50]]])
+    K = np.array([[[40, 1, 2, 0, 0, 0]], [[1, 2, 3, 45, 45, 45]]])
+    scores = lape_filtered(Firing(("a", "b"), K, T))
+    assert np.isneginf(scores[:, :, 3:]).all()

@@ -29,7 +29,7 @@ def test_what_is_shipped_is_a_few_megabytes_of_safetensors() -> None:
 
 def test_the_shipped_checkpoint_has_the_registered_shape() -> None:
     facts = known_models()["tiny-qwen2.5-omni"]
-    assert shape(SHIPPED) == (facts["layers"], facts["width"])
+    assert shape(SHIPPED)[:2] == (facts["layers"], facts["width"])
 
 
 def test_transformers_loads_the_shipped_checkpoint_by_itself() -> None:
