@@ -22,8 +22,11 @@ from esn_dist.analysis.significance import Verdict, significance
 from esn_dist.analysis.stability import mask_stability
 from esn_dist.analysis.summary import BaselineRow, EffectRow, baselines, summarise
 from esn_dist.analysis.trials import Condition, read_trials
+from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.errors import UserError
-from esn_dist.report.published import Comparison, comparisons
+from esn_dist.report.pairs import PairMatrix, pair_matrices
+from esn_dist.report.published import Comparison, Pool, comparisons
+from esn_dist.report.searches import Search, searches
 from esn_dist.selection.firing import NothingIdentified
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
@@ -45,16 +48,6 @@ class Settings:
     stability: int = 0
 
 
-class PoolRow(NamedTuple):
-    """Correctly answered identification utterances of one emotion (paper Table 4), before and after the cap."""
-
-    model: str
-    corpus: str
-    emotion: str
-    correct: int
-    used: int
-
-
 class SetAsideRow(NamedTuple):
     """One utterance that the scan left out, with its reason."""
 
@@ -73,6 +66,7 @@ class Findings:
         answers, frames, positions: per model and corpus: the finished cells; their effects; option-position counts.
         moves: per model and corpus: where answers go, by condition.
         layers, related: per model: neurons per layer of every mask, and pairs of masks that differ in one thing.
+        pairs: interaction of two emotions' masks; searches: what adaptive studies found.
         unfinished: per model and corpus: cells left out.
         failures: unit → reason; provenance: one mapping per run.
     """
@@ -89,9 +83,11 @@ class Findings:
     frames: dict[Place, xr.Dataset]
     positions: dict[Place, xr.Dataset]
     moves: dict[Place, list[tuple[Condition, xr.DataArray]]]
+    pairs: list[PairMatrix]
+    searches: list[Search]
     layers: dict[str, xr.DataArray]
     related: dict[str, list[Related]]
-    pools: list[PoolRow]
+    pools: list[Pool]
     stability: list[xr.Dataset]
     set_aside: list[SetAsideRow]
     unfinished: dict[Place, int]
@@ -115,6 +111,9 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
     registered = {name: str(facts.get("model", name)) for name, facts in description.models.items()}
     emotions = {name: facts["emotions"] for name, facts in description.corpora.items()}
     masks = {model: open_masks(folder, model) for model in description.models}
+    pools = list(_pools(folder, description, masks))
+    pairs, without_singles = pair_matrices(answers, **reading)
+    provenance = _provenance(folder)
     return Findings(
         title=str(description.attributes.get("sweep", folder.root.name)),
         folder=folder,
@@ -123,25 +122,29 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
         rows=rows,
         baselines=base,
         verdicts=significance(datasets, seed=settings.seed, invalid_is_wrong=settings.invalid_is_wrong),
-        comparisons=comparisons(rows, base, registered, emotions),
+        comparisons=comparisons(rows, base, registered, emotions, pools),
         answers=answers,
         frames={place: effects(dataset, **reading) for place, dataset in answers.items()},
         positions={place: position_bias(dataset) for place, dataset in answers.items()},
         moves={place: _moves(dataset) for place, dataset in answers.items()},
+        pairs=pairs,
+        searches=searches(answers, [str(run.get("sweep", "")) for run in provenance]),
         layers={model: layer_distribution(of_model) for model, of_model in masks.items()},
         related={model: list(related(overlap(of_model))) for model, of_model in masks.items()},
-        pools=list(_pools(folder, description)),
+        pools=pools,
         stability=list(_stability(folder, description, masks, settings)),
         set_aside=list(_set_aside(folder, description)),
         unfinished=unfinished,
         failures=_failures(folder),
-        provenance=_provenance(folder),
-        notes=list(_notes(masks, rows)),
+        provenance=provenance,
+        notes=[*_notes(masks, rows), *without_singles],
     )
 
 
 def finished(folder: StoreFolder) -> tuple[dict[Place, xr.Dataset], dict[Place, int]]:
     """The finished cells of every model and corpus that has a finished baseline, and how many cells are left out.
+
+    2-Pass, which the steering cells imply, comes with them as cells of its own.
 
     Raises:
         UserError: no store, or no finished baseline.
@@ -154,7 +157,7 @@ def finished(folder: StoreFolder) -> tuple[dict[Place, xr.Dataset], dict[Place, 
             if left:
                 unfinished[model, corpus] = left
             if "baseline" in answers["intervention"].values:
-                found[model, corpus] = answers
+                found[model, corpus] = with_two_pass(answers)
     if not found:
         raise UserError(
             "no baseline is finished yet, so there is nothing to compare with",
@@ -168,14 +171,16 @@ def _moves(answers: xr.Dataset) -> list[tuple[Condition, xr.DataArray]]:
     return [(group.condition, moves(trials, group)) for group in trials.groups]
 
 
-def _pools(folder: StoreFolder, description: Description) -> Iterator[PoolRow]:
+def _pools(folder: StoreFolder, description: Description, masks: Mapping[str, xr.Dataset]) -> Iterator[Pool]:
+    """`used`: by the largest of the masks; where nothing was selected, what could be used."""
     for model, corpus in _counted(description):
+        own = masks[model]["identified"].values[masks[model]["source_corpus"].values == corpus]
         try:
             chosen = pool(folder, model, corpus).chosen
         except NothingIdentified:
             continue  # its masks are failed units, which are shown
         for emotion, correct in zip(chosen.emotions, chosen.pool, strict=True):
-            yield PoolRow(model, corpus, emotion, correct, chosen.size)
+            yield Pool(model, corpus, emotion, correct, int(own.max()) if len(own) else chosen.size)
 
 
 def _stability(
