@@ -13,16 +13,17 @@ from typing import Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from esn_dist.selection.firing import Block, Firing, Identification, accumulate, identify, pooled
+from esn_dist.errors import UserError
+from esn_dist.selection.firing import Block, Firing, accumulate, pooled
 from esn_dist.selection.masks import budget, random_like, random_mask, top
+from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
 from esn_dist.selection.selectors import SELECTORS, Scores
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import count_blocks, open_counts, read_masks, read_model
+from esn_dist.store.read import count_blocks, read_masks, read_model
 from esn_dist.store.schema import PARTS
 from esn_dist.store.write import write_masks
 from esn_dist.sweep.keys import AND, MaskKey
 from esn_dist.sweep.words import Selector
-from esn_dist.task.answers import Outcome
 
 Size = int | str  # a number, "auto", or "" for what rests on no corpus
 
@@ -50,7 +51,9 @@ class Selection:
 
         Raises:
             NothingIdentified: an emotion has no correctly answered utterance, so the mask cannot exist.
+            UserError: the mask is of an older plan, and what it was to be identified on left the sweep.
         """
+        self._refuse_orphan(mask)
         singles = [self._single(single) for single in mask.single]
         member_LN = np.logical_or.reduce([member_LN for member_LN, _ in singles])
         row = self.rows[mask.id]
@@ -71,28 +74,30 @@ class Selection:
             member_LN = random_like(member_LN, self.seed, self.model, mask.seed, mask.selector, mask.emotion)
         return member_LN, used
 
+    def _refuse_orphan(self, mask: MaskKey) -> None:
+        if lost := [corpus for corpus in mask.sources if corpus not in self.emotions]:
+            raise UserError(
+                f"a mask from {AND.join(lost)} is still to be selected, and the sweep has no such corpus any more",
+                where=f"{mask.selector} of {mask.emotion}, r = {mask.fraction}, in {self.folder.root}",
+                fix="put the corpus back until its cells are answered, or go on in another store with --store FOLDER",
+            )
+
     def _emotions(self, corpora: Sequence[str]) -> tuple[str, ...]:
-        """What all of `corpora` share, in the first one's order."""
-        first, *others = (self.emotions[corpus] for corpus in corpora)
-        return tuple(emotion for emotion in first if all(emotion in other for other in others))
+        return shared_emotions([self.emotions[corpus] for corpus in corpora])
 
     def _score(self, selector: Selector, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Scores, int]:
         firing, used = self._firing(corpora, size, parts)
         return SELECTORS[selector](firing), used
 
     def _fire(self, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Firing, int]:
-        """Over several corpora each gives the same number of utterances of each emotion, so that none outweighs."""
+        """K and T of all corpora together, and how many utterances of each emotion they rest on."""
         names = corpora.split(AND)
-        common: Size = min((self._identified(names, name, size).size for name in names), default=0)
-        chosen = {name: self._identified(names, name, common) for name in names}
-        at = [PARTS.index(part) for part in parts]
-        firings = [accumulate(chosen[name], self._blocks(name), at) for name in names]
-        return pooled(firings), sum(c.size for c in chosen.values())
-
-    def _identified(self, names: Sequence[str], corpus: str, size: Size) -> Identification:
-        _, labels, correct = correctly_answered(self.folder, self.model, corpus)
+        candidates = [correctly_answered(self.folder, self.model, name) for name in names]
         wanted = cast("int | Literal['auto']", size)
-        return identify(labels, correct, self._emotions(names), size=wanted, cap=self.caps[corpus])
+        chosen = identify_together(candidates, self._emotions(names), wanted, [self.caps[name] for name in names])
+        at = [PARTS.index(part) for part in parts]
+        firings = [accumulate(own, self._blocks(name), at) for name, own in zip(names, chosen, strict=True)]
+        return pooled(firings), sum(own.size for own in chosen)
 
     def _blocks(self, corpus: str) -> Iterator[Block]:
         return ((block.K, block.T) for block in count_blocks(self.folder, self.model, corpus))
@@ -111,13 +116,3 @@ def mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:
             parts=tuple(p for p in table.parts[row].split(AND) if p),
         )  # fmt: skip
     return keys
-
-
-def correctly_answered(
-    folder: StoreFolder, model: str, corpus: str
-) -> tuple[Sequence[str], npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
-    """Id, label and whether the unintervened answer was the label, of every candidate with counts, in row order."""
-    counts = open_counts(folder, model, corpus)
-    said = counts.emotion.values[counts.answer.values]  # code −1 reads as some emotion; the outcome says it is none
-    answered = counts.outcome.values == Outcome.ANSWERED
-    return list(counts.utterance.values), counts.label.values, answered & (said == counts.label.values)

@@ -18,7 +18,7 @@ from esn_dist.report.markdown import DASH, number, pipe_table
 from esn_dist.report.pairs import pair_section
 from esn_dist.report.published import Comparison, inconsistencies
 from esn_dist.report.searches import search_section
-from esn_dist.report.tables import condition_title
+from esn_dist.report.tables import condition_title, identification_title
 
 LEVEL = 0.05
 
@@ -139,11 +139,16 @@ def _stability(rows: Sequence[Row]) -> Iterator[str]:
     if rows:
         yield "## Stability of masks"
         yield "Jaccard overlap with the mask itself over bootstrapped identification sets: mean and 95 % of the draws."
-        names = ("model", "corpus", "selector", "emotion", "neurons")
-        lines = [[*(str(row[name]) for name in names), *_stable(row)] for row in rows]
+        names = ("selector", "emotion", "neurons")
+        lines = [[row["model"], _identified(row), *(str(row[name]) for name in names), *_stable(row)] for row in rows]
         yield pipe_table(
-            ["Model", "Corpus", "Selector", "Emotion", "Neurons", "Jaccard", "Pairs of draws"], lines, texts=4
+            ["Model", "Masks from", "Selector", "Emotion", "Neurons", "Jaccard", "Pairs of draws"], lines, texts=4
         )
+
+
+def _identified(row: Row) -> str:
+    how = identification_title(row["identification_size"], row["parts"])
+    return f"{row['corpus']}{how}, r = {100 * float(row['fraction']):g} %"
 
 
 def _stable(row: Row) -> list[str]:

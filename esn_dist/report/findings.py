@@ -32,6 +32,7 @@ from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import Description, describe, open_answers, open_masks, read_set_aside
 from esn_dist.store.state import read_state
+from esn_dist.sweep.keys import AND
 
 Place = tuple[str, str]  # model, corpus
 READING = ("draws", "seed", "by_speaker", "invalid_is_wrong")  # settings of every effect
@@ -132,7 +133,7 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
         layers={model: layer_distribution(of_model) for model, of_model in masks.items()},
         related={model: list(related(overlap(of_model))) for model, of_model in masks.items()},
         pools=pools,
-        stability=list(_stability(folder, description, masks, settings)),
+        stability=list(stabilities(folder, description, masks, settings)),
         set_aside=list(_set_aside(folder, description)),
         unfinished=unfinished,
         failures=_failures(folder),
@@ -183,15 +184,21 @@ def _pools(folder: StoreFolder, description: Description, masks: Mapping[str, xr
             yield Pool(model, corpus, emotion, correct, int(own.max()) if len(own) else chosen.size)
 
 
-def _stability(
+def stabilities(
     folder: StoreFolder, description: Description, masks: Mapping[str, xr.Dataset], settings: Settings
 ) -> Iterator[xr.Dataset]:
-    for model, corpus in _counted(description) if settings.stability else ():
-        own = masks[model].isel(mask=(masks[model]["source_corpus"] == corpus).values)
-        selectors = [name for name in SELECTORS if name in own["selector"].values]
-        for fraction in sorted({f"{float(value):.10g}" for value in own["fraction"].values}):
-            chosen = pool(folder, model, corpus)
-            yield mask_stability(chosen, selectors, fraction, settings.seed, draws=settings.stability)
+    """One dataset per way of identifying that the masks of a model have: corpora, size, parts, fraction."""
+    for model in description.models if settings.stability else ():
+        of_model = masks[model]
+        names = ("source_corpus", "identification_size", "parts", "fraction")
+        ways = list(zip(*(of_model[name].values.tolist() for name in names), strict=True))
+        for way in dict.fromkeys(way for way in ways if way[0]):
+            corpus, size, parts, fraction = way
+            own = of_model["selector"].values[[other == way for other in ways]]
+            selectors = [name for name in SELECTORS if name in own]
+            if selectors and all(name in description.models[model]["counts"] for name in corpus.split(AND)):
+                chosen = pool(folder, model, corpus, size=size or "auto", parts=parts.split(AND))
+                yield mask_stability(chosen, selectors, f"{fraction:.10g}", settings.seed, draws=settings.stability)
 
 
 def _counted(description: Description) -> Iterator[Place]:

@@ -11,11 +11,12 @@ import pytest
 import xarray as xr
 
 from esn_dist.analysis.summary import summarise
-from esn_dist.report.findings import Findings, finished
+from esn_dist.report.findings import Findings, Settings, finished, stabilities
 from esn_dist.report.pairs import pair_matrices, pair_rows, pair_section
 from esn_dist.report.searches import search_rows, search_section, searches
 from esn_dist.report.tables import effect_tables, json_rows
 from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import describe, open_masks
 
 READING: dict[str, Any] = {"draws": 50, "seed": 0, "by_speaker": False, "invalid_is_wrong": True}
 SWEEP = """
@@ -146,3 +147,24 @@ def test_a_search_that_another_yaml_took_out_or_that_is_unreadable_is_not_shown(
 def test_macro_rows_have_no_accuracy_where_there_are_source_emotions(findings: Findings) -> None:
     assert all((row.accuracy is None) == bool(row.sources) for row in findings.rows)
     assert any(replace(row, accuracy=None) != row for row in findings.rows)
+
+
+def test_stability_covers_pooled_corpora_and_every_way_of_identifying(small_store: Path) -> None:
+    folder = StoreFolder(small_store)
+    masks = open_masks(folder, "tiny")
+    own = masks.isel(mask=(masks["selector"] == "MAD").values & (masks["source_corpus"] == "studio").values)
+    pooled = changed_masks(own, source_corpus="studio+room")
+    sized = changed_masks(own, identification_size=9, parts="text")
+    found = list(stabilities(folder, describe(folder), {"tiny": joined_masks(own, pooled, sized)}, Settings(stability=2)))
+    assert [(one.attrs["corpus"], one.attrs["identified"], one.attrs["parts"]) for one in found] == [
+        ("studio", 30, "audio+text+generated"), ("studio+room", 60, "audio+text+generated"), ("studio", 9, "text"),
+    ]  # fmt: skip
+
+
+def changed_masks(masks: xr.Dataset, **coordinates: Any) -> xr.Dataset:
+    said: dict[str, Any] = {k: ("mask", [v] * masks.sizes["mask"]) for k, v in coordinates.items()}
+    return masks.assign_coords(**said)
+
+
+def joined_masks(*parts: xr.Dataset) -> xr.Dataset:
+    return xr.concat([part.load() for part in parts], "mask")

@@ -93,8 +93,8 @@ function masks() {
     parts.push(shown);
   }
   if (DATA.stability.length) {
-    const lines = DATA.stability.map((row) => [row.model, row.corpus, row.selector, row.emotion, String(row.neurons), `${plain(row.jaccard)} [${plain(row.low)}, ${plain(row.high)}]`, plain(row.pairwise)]);
-    parts.push(element("h3", {}, "Stability: overlap with the masks of bootstrapped identification sets"), table(["Model", "Corpus", "Selector", "Emotion", "Neurons", "Jaccard", "Between draws"], lines, 4));
+    const lines = DATA.stability.map((row) => [row.model, `${row.corpus}${identified(row)}, r = ${+(100 * row.fraction).toPrecision(6)} %`, row.selector, row.emotion, String(row.neurons), `${plain(row.jaccard)} [${plain(row.low)}, ${plain(row.high)}]`, plain(row.pairwise)]);
+    parts.push(element("h3", {}, "Stability: overlap with the masks of bootstrapped identification sets"), table(["Model", "Masks from", "Selector", "Emotion", "Neurons", "Jaccard", "Between draws"], lines, 4));
   }
   const pools = DATA.pools.map((row) => [row.model, row.corpus, row.emotion, String(row.correct), String(row.used)]);
   parts.push(element("h3", {}, "Correctly answered identification utterances"), table(["Model", "Corpus", "Emotion", "Correct", "Used"], pools, 3));
