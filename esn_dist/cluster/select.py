@@ -5,13 +5,16 @@ Knows nothing of Ray; NumPy and the store only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 from esn_dist.errors import UserError
 from esn_dist.selection.firing import Block, Firing, accumulate, pooled
@@ -19,10 +22,12 @@ from esn_dist.selection.masks import budget, random_like, random_mask, top
 from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
 from esn_dist.selection.selectors import SELECTORS, Scores
 from esn_dist.store.folder import StoreFolder
+from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import count_blocks, read_masks, read_model
 from esn_dist.store.schema import PARTS
 from esn_dist.store.write import write_masks
 from esn_dist.sweep.keys import AND, MaskKey
+from esn_dist.sweep.mask_files import content_hash, file_label
 from esn_dist.sweep.words import Selector
 
 Size = int | str  # a number, "auto", or "" for what rests on no corpus
@@ -33,18 +38,27 @@ class Selection:
 
     Args:
         emotions, caps: by identification corpus.
+        files: paths of the sweep's mask files, by what stands for a corpus in their masks.
         seed: the sweep's, for the RND masks.
     """
 
     def __init__(
-        self, folder: StoreFolder, model: str, emotions: dict[str, tuple[str, ...]], caps: dict[str, int], seed: int
+        self,
+        folder: StoreFolder,
+        model: str,
+        emotions: dict[str, tuple[str, ...]],
+        caps: dict[str, int],
+        seed: int,
+        files: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         self.folder, self.model, self.emotions, self.caps, self.seed = folder, model, emotions, caps, seed
+        self.files = files
         facts = read_model(folder, model) or {}
         self.shape: tuple[int, int] = (facts["layers"], facts["width"])
         self.rows = read_masks(folder, model).named()
         self._scores = lru_cache(maxsize=4)(self._score)
         self._firing = lru_cache(maxsize=1)(self._fire)
+        self._file = lru_cache(maxsize=1)(self._read_file)
 
     def write(self, mask: MaskKey) -> list[str]:
         """Compute and write `mask`; returns the files written.
@@ -64,6 +78,8 @@ class Selection:
     def _single(self, mask: MaskKey) -> tuple[npt.NDArray[np.bool_], int]:
         """member[layer, neuron] of one emotion (or of none: RND), and utterances per emotion that it rests on."""
         layers, width = self.shape
+        if mask.selector is Selector.FILE:
+            return self._from_file(mask)
         members = budget(mask.fraction, layers * width)
         if mask.selector is Selector.RND:
             stand_in = (mask.emotion,) if mask.emotion else ()
@@ -73,6 +89,25 @@ class Selection:
         if mask.selector.like:
             member_LN = random_like(member_LN, self.seed, self.model, mask.seed, mask.selector, mask.emotion)
         return member_LN, used
+
+    def _from_file(self, mask: MaskKey) -> tuple[npt.NDArray[np.bool_], int]:
+        """As the file has it; the utterances that it rests on are those that the file names."""
+        masks = self._file(mask.corpus)
+        own = (masks["source_emotion"] == mask.emotion) & (masks["mask_seed"] == mask.seed)
+        one = masks.isel(mask=own.values)
+        member_LN = one["member"].values[0]
+        if member_LN.shape != self.shape:
+            raise UserError(f"the masks of {mask.corpus} have the shape {member_LN.shape}", expected=str(self.shape))
+        return member_LN, int(one["identified"].values[0])
+
+    def _read_file(self, label: str) -> xr.Dataset:
+        path = self.files.get(label)
+        if path is None or file_label(content_hash(path)) != label:
+            raise UserError(
+                f"a mask from {label} is still to be written, and the sweep has no such mask file any more",
+                where=str(path or self.folder.root), fix="put the file back, as it was, into `mask_files` of a study",
+            )  # fmt: skip
+        return read_mask_file(path)
 
     def _refuse_orphan(self, mask: MaskKey) -> None:
         if lost := [corpus for corpus in mask.sources if corpus not in self.emotions]:
@@ -112,7 +147,7 @@ def mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:
         keys[id] = MaskKey(
             model, Selector(table.selector[row]), Decimal(repr(table.fraction[row])), table.source_corpus[row],
             table.source_emotion[row], table.mask_seed[row],
-            size="" if not table.source_corpus[row] else "auto" if size == 0 else size,
+            size="" if not table.parts[row] else "auto" if size == 0 else size,
             parts=tuple(p for p in table.parts[row].split(AND) if p),
         )  # fmt: skip
     return keys

@@ -100,10 +100,9 @@ def _adaptive(text: str) -> Iterator[tuple[str, StudySpec, tuple[Cell, ...]]]:
         sweep = Sweep.model_validate(yaml.safe_load(text))
     except (ValidationError, yaml.YAMLError):
         return  # written for another version; its cells are in the tables all the same
-    planned = plan(sweep)
-    for title, study in sweep.studies.items():
-        if study.reach is not None:
-            yield title, study, planned.studies[title]
+    adaptive = {title: study for title, study in sweep.studies.items() if study.reach is not None}
+    planned = plan(sweep.model_copy(update={"studies": adaptive}))
+    yield from ((title, study, planned.studies[title]) for title, study in adaptive.items())
 
 
 def _condition(cell: Cell) -> Condition:

@@ -155,7 +155,9 @@ def test_stability_covers_pooled_corpora_and_every_way_of_identifying(small_stor
     own = masks.isel(mask=(masks["selector"] == "MAD").values & (masks["source_corpus"] == "studio").values)
     pooled = changed_masks(own, source_corpus="studio+room")
     sized = changed_masks(own, identification_size=9, parts="text")
-    found = list(stabilities(folder, describe(folder), {"tiny": joined_masks(own, pooled, sized)}, Settings(stability=2)))
+    found = list(
+        stabilities(folder, describe(folder), {"tiny": joined_masks(own, pooled, sized)}, Settings(stability=2))
+    )
     assert [(one.attrs["corpus"], one.attrs["identified"], one.attrs["parts"]) for one in found] == [
         ("studio", 30, "audio+text+generated"), ("studio+room", 60, "audio+text+generated"), ("studio", 9, "text"),
     ]  # fmt: skip
