@@ -15,10 +15,11 @@ import numpy as np
 import xarray as xr
 
 from esn_dist.analysis.bootstrap import DRAWS
-from esn_dist.analysis.identification import Pool, Size, pool
+from esn_dist.analysis.identification import Pool, pool
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.selection.firing import Firing
 from esn_dist.selection.masks import budget, top
+from esn_dist.selection.pools import Size
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import write_mask_file

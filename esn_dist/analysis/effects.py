@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from esn_dist.analysis.bootstrap import Floats, Resample, resample
-from esn_dist.analysis.trials import Group, Trials
+from esn_dist.analysis.trials import Group, Trials, emotions_of
 
 POINTS = 100.0
 
@@ -56,7 +56,8 @@ def effect_matrix(trials: Trials, group: Group) -> xr.DataArray:
 def contrast(changes: Floats, group: Group, emotions: tuple[str, ...]) -> Contrast:
     """Self: mean over e of Δ(e, e). Cross: mean over e ≠ e' of Δ(e, e').
 
-    Where masks come from a corpus with other emotions, both run over the shared ones.
+    Where masks come from a corpus with other emotions, both run over the shared ones. Of joined masks "a+b" (the co-
+    types) Δ(a+b, a) and Δ(a+b, b) are self, and the other emotions cross.
 
     Args:
         changes: changes[cell of the group, label, 1 + draw].
@@ -65,9 +66,11 @@ def contrast(changes: Floats, group: Group, emotions: tuple[str, ...]) -> Contra
     """
     if not group.has_sources:
         return Contrast(changes.mean(axis=(0, 1)), np.full(changes.shape[2], np.nan))
-    shared = [(cell, emotions.index(source)) for cell, source in enumerate(group.sources) if source in emotions]
-    same = [(cell, label) for cell, label in shared]
-    other = [(cell, label) for cell, own in shared for _, label in shared if label != own]
+    joined = ((cell, emotions_of(source)) for cell, source in enumerate(group.sources))
+    shared = [(cell, [emotions.index(e) for e in own]) for cell, own in joined if set(own) <= set(emotions)]
+    labels = sorted({label for _, own in shared for label in own})
+    same = [(cell, label) for cell, own in shared for label in own]
+    other = [(cell, label) for cell, own in shared for label in labels if label not in own]
     return Contrast(_mean(changes, same), _mean(changes, other))
 
 

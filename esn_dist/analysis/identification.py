@@ -6,36 +6,40 @@ Passes over the counts once, a shard at a time, in the store's order. Knows no s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.selection.firing import Firing, Identification, accumulate, identify
+from esn_dist.selection.firing import Firing, Identification, accumulate
+from esn_dist.selection.pools import Size, correctly_answered, identify_together, shared_emotions
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import count_blocks, open_counts, read_corpus
+from esn_dist.store.read import count_blocks, read_corpus
 from esn_dist.store.schema import PARTS
-from esn_dist.task.answers import Outcome
-
-Size = int | Literal["auto"]
+from esn_dist.sweep.keys import AND
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Which of a model's logged utterances count, and where over the counts they lie."""
+    """Which of a model's logged utterances count, and where over the counts they lie.
+
+    Attributes:
+        corpus: one, or several joined by "+", as in the masks that are identified over them.
+        chosen: of all corpora one after another: `pool` and `size` are their sums.
+        stratum: stratum[utterance that counts]: its corpus and emotion as one number.
+    """
 
     folder: StoreFolder
     model: str
     corpus: str
     chosen: Identification
     parts: tuple[int, ...]
+    stratum: npt.NDArray[np.int64]
 
     def firing(self) -> Firing:
         """K[emotion, layer, neuron] and T[emotion] (of experts T[emotion, layer, expert]) of the chosen utterances."""
-        blocks = ((block.K, block.positions) for block in count_blocks(self.folder, self.model, self.corpus))
-        return accumulate(self.chosen, blocks, self.parts)
+        return accumulate(self.chosen, self._counts(), self.parts)
 
     def blocks(self) -> Iterator[tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """code[utterance], K[utterance, layer, neuron], T[utterance] of the chosen ones, summed over the parts.
@@ -43,12 +47,16 @@ class Pool:
         Of experts T[utterance, layer, expert].
         """
         start = 0
-        for block in count_blocks(self.folder, self.model, self.corpus):
-            code = self.chosen.code[start : start + len(block.K)]
+        for block_K, block_T in self._counts():
+            code = self.chosen.code[start : start + len(block_K)]
             chosen = np.ix_(np.flatnonzero(code >= 0), np.array(self.parts))
-            start += len(block.K)
-            K, T = (counts[chosen].sum(axis=1, dtype=np.int64) for counts in (block.K, block.positions))
+            start += len(block_K)
+            K, T = (counts[chosen].sum(axis=1, dtype=np.int64) for counts in (block_K, block_T))
             yield code[code >= 0], K, T
+
+    def _counts(self) -> Iterator[tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]]:
+        for name in self.corpus.split(AND):
+            yield from ((block.K, block.positions) for block in count_blocks(self.folder, self.model, name))
 
 
 def pool(
@@ -61,11 +69,11 @@ def pool(
     parts: Sequence[str] = PARTS,
     all_items: bool = False,
 ) -> Pool:
-    """The identification pool of a model on a corpus.
+    """The identification pool of a model on a corpus, or on several joined by "+".
 
     Args:
-        size: utterances per emotion; "auto": as many as the poorest emotion has.
-        cap: at most so many of each emotion; default: the corpus's own.
+        size: utterances per emotion from each corpus; "auto": as many as the poorest emotion has.
+        cap: at most so many of each emotion from each corpus; default: the corpus's own.
         parts: positions whose counts are summed.
         all_items: also those that the unintervened model answered wrongly (the paper takes the right ones only).
 
@@ -77,13 +85,28 @@ def pool(
             raise UserError(
                 f"unknown part {part!r}.{did_you_mean(part, PARTS)}", expected=f"some of {', '.join(PARTS)}"
             )
-    facts = read_corpus(folder, corpus)
-    counts = open_counts(folder, model, corpus)
-    emotions = [str(emotion) for emotion in facts["emotions"]]
-    labels = counts["label"].values
-    said = np.array(emotions)[counts["answer"].values]  # code −1 reads as some emotion; the outcome says it is none
-    right = (counts["outcome"].values == Outcome.ANSWERED) & (said == labels)
-    kept = np.full(len(labels), True) if all_items else right
-    own_cap = (facts.get("identification") or {}).get("cap")
-    chosen = identify(labels, kept, emotions, size=size, cap=own_cap if cap is None else cap)
-    return Pool(folder, model, corpus, chosen, tuple(PARTS.index(part) for part in dict.fromkeys(parts)))
+    names = corpus.split(AND)
+    facts = [read_corpus(folder, name) for name in names]
+    emotions = shared_emotions([[str(emotion) for emotion in of["emotions"]] for of in facts])
+    found = [correctly_answered(folder, model, name) for name in names]
+    if all_items:
+        found = [replace(one, right=np.full(len(one.label), True)) for one in found]
+    caps = [(of.get("identification") or {}).get("cap") if cap is None else cap for of in facts]
+    chosen = identify_together(found, emotions, size, caps)
+    at = tuple(PARTS.index(part) for part in dict.fromkeys(parts))
+    return Pool(folder, model, corpus, _joined(chosen), at, _strata(chosen))
+
+
+def _joined(chosen: Sequence[Identification]) -> Identification:
+    """Several corpora's identification as one."""
+    first, *others = chosen
+    if not others:
+        return first
+    pools = tuple(map(sum, zip(*(one.pool for one in chosen), strict=True)))
+    code = np.concatenate([one.code for one in chosen])
+    return Identification(first.emotions, pools, first.asked, sum(one.size for one in chosen), code)
+
+
+def _strata(chosen: Sequence[Identification]) -> npt.NDArray[np.int64]:
+    codes = [one.code[one.code >= 0].astype(np.int64) for one in chosen]
+    return np.concatenate([code + number * len(chosen[0].emotions) for number, code in enumerate(codes)])

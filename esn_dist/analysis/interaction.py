@@ -6,21 +6,26 @@ beyond the draws it is given.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
-from esn_dist.analysis.bootstrap import Resample
+from esn_dist.analysis.bootstrap import Resample, estimate
 from esn_dist.analysis.effects import accuracy_changes
-from esn_dist.analysis.trials import Group, Trials
-from esn_dist.sweep.keys import AND
+from esn_dist.analysis.frames import BOUNDS
+from esn_dist.analysis.trials import Group, Trials, emotions_of
 from esn_dist.sweep.words import InterventionType
 
 ALONE = {
     InterventionType.CO_DEACTIVATE: InterventionType.DEACTIVATE,
     InterventionType.CO_STEER: InterventionType.STEER,
 }
+
+
+class NoSingleCells(ValueError):
+    """Pairs ran and the single emotions that they are measured against did not."""
 
 
 def interactions(trials: Trials, pairs: Group, sample: Resample) -> xr.DataArray:
@@ -33,15 +38,15 @@ def interactions(trials: Trials, pairs: Group, sample: Resample) -> xr.DataArray
         sample: the same for all three changes, so that the differences are paired.
 
     Raises:
-        ValueError: the cells of single emotions, with the same gain and masks, are not there.
+        NoSingleCells: the cells of single emotions, with the same gain and masks, are not there.
     """
     single = _alone(trials, pairs)
     alone = dict(zip(single.sources, accuracy_changes(trials, single, sample), strict=True))
     together = accuracy_changes(trials, pairs, sample)
-    emotions = [e for e in single.sources if any(e in source.split(AND) for source in pairs.sources)]
+    emotions = [e for e in single.sources if e in pairs.source_emotions]
     found = np.full((len(emotions), len(emotions), *together.shape[1:]), np.nan)
     for source, change in zip(pairs.sources, together, strict=True):
-        first, second = source.split(AND)
+        first, second = emotions_of(source)
         a, b = emotions.index(first), emotions.index(second)
         found[a, b] = found[b, a] = change - alone[first] - alone[second]
     coords = {"first": emotions, "second": emotions, "evaluation": list(trials.emotions)}
@@ -49,10 +54,36 @@ def interactions(trials: Trials, pairs: Group, sample: Resample) -> xr.DataArray
     return xr.DataArray(found, dims=dims, coords=coords, attrs={"units": "percentage points"})
 
 
+def interaction_matrix(found: xr.DataArray) -> xr.Dataset:
+    """The emotion × emotion matrix of `interactions`, with 95 % intervals over its draws.
+
+    Returns:
+        own[first, second, bound]: mean over the pair's two emotions; others[...]: over all other emotions of the
+        corpus; NaN where there is none.
+    """
+    evaluation = [str(name) for name in found["evaluation"].values]
+    shape = (found.sizes["first"], found.sizes["second"], len(BOUNDS))
+    own, others = np.full(shape, np.nan), np.full(shape, np.nan)
+    for (a, b), pair in _pairs(found):
+        is_own = np.isin(evaluation, pair)
+        for matrix, of_pair in ((own, is_own), (others, ~is_own)):
+            if of_pair.any():
+                bounds = estimate(found.values[a, b, of_pair].mean(axis=0))
+                matrix[a, b] = [np.nan if bound is None else bound for bound in bounds]
+    dims = ("first", "second", "bound")
+    coords = {"first": found["first"].values, "second": found["second"].values, "bound": list(BOUNDS)}
+    return xr.Dataset({"own": (dims, own), "others": (dims, others)}, coords=coords, attrs=found.attrs)
+
+
+def _pairs(found: xr.DataArray) -> Iterator[tuple[tuple[int, int], tuple[str, str]]]:
+    for a, first in enumerate(found["first"].values):
+        for b, second in enumerate(found["second"].values):
+            yield (a, b), (str(first), str(second))
+
+
 def _alone(trials: Trials, pairs: Group) -> Group:
     wanted = replace(pairs.condition, intervention=ALONE[InterventionType(pairs.condition.intervention)])
-    missing = {emotion for source in pairs.sources for emotion in source.split(AND)}
     for group in trials.groups:
-        if group.condition == wanted and missing <= set(group.sources):
+        if group.condition == wanted and pairs.source_emotions <= set(group.sources):
             return group
-    raise ValueError(f"the cells of single emotions that {pairs.condition} is measured against are not there")
+    raise NoSingleCells(f"the cells of single emotions that {pairs.condition} is measured against are not there")

@@ -29,6 +29,8 @@ class Related(NamedTuple):
     source_corpus: str
     source_emotion: str
     fraction: float
+    identification_size: int
+    parts: str
     jaccard: float
     expected: float
 
@@ -77,9 +79,11 @@ def related(overlaps: xr.Dataset) -> Iterator[Related]:
             differing = [at for at, (a, b) in enumerate(zip(one, meanings[j], strict=True)) if a != b]
             if len(differing) == 1 and differing[0] in (emotion, selector, corpus) and one[emotion]:
                 found = (overlaps[name].values[i, j] for name in ("jaccard", "expected"))
-                names = (one[selector], one[corpus], one[emotion], float(one[MEANING.index("fraction")]))
+                said = dict(zip(MEANING, one, strict=True))
+                names = (one[selector], one[corpus], one[emotion], float(said["fraction"]))
+                identified = (int(said["identification_size"]), said["parts"])
                 at = differing[0]
-                yield Related(MEANING[at], one[at], meanings[j][at], *names, *map(float, found))
+                yield Related(MEANING[at], one[at], meanings[j][at], *names, *identified, *map(float, found))
 
 
 def jaccard(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:

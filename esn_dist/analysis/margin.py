@@ -9,7 +9,7 @@ import numpy as np
 
 from esn_dist.analysis.bootstrap import Floats, Resample
 from esn_dist.analysis.effects import POINTS, against_baseline, paired
-from esn_dist.analysis.trials import Group, Trials
+from esn_dist.analysis.trials import Group, Trials, emotions_of
 from esn_dist.task.answers import Outcome
 
 
@@ -34,11 +34,11 @@ def source_answer_changes(trials: Trials, group: Group, sample: Resample) -> Flo
     """Change, in points, of how often the source emotion is answered: changes[cell of the group, label, 1 + draw].
 
     On the other emotions' utterances this shows whether the bias moves there; on its own it is the accuracy change.
+    Of joined masks either of their emotions counts.
     """
-    codes = {emotion: code for code, emotion in enumerate(trials.emotions)}
-    source = np.array([codes.get(emotion, -2) for emotion in group.sources])[:, None]
+    own = [np.array([e in emotions_of(source) for e in trials.emotions]) for source in group.sources]
     cells = list(group.cells)
     answered = trials.outcome == Outcome.ANSWERED
-    now = answered[cells] & (trials.answer[cells] == source)
-    before = answered[trials.baseline] & (trials.answer[trials.baseline] == source)
+    now = answered[cells] & [is_own[trials.answer[cell]] for is_own, cell in zip(own, cells, strict=True)]
+    before = answered[trials.baseline] & [is_own[trials.answer[trials.baseline]] for is_own in own]
     return POINTS * sample.means(now.astype(np.float64) - before, paired(trials, group))

@@ -5,14 +5,14 @@ What a study with `reach` has searched by bisection is read here; among fraction
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from esn_dist.analysis.bootstrap import resample
 from esn_dist.analysis.effects import accuracy_changes, contrast
 from esn_dist.analysis.trials import Condition, Group, Trials
-from esn_dist.sweep.search import smallest_fraction
+from esn_dist.sweep.search import next_fraction, smallest_fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +22,22 @@ class Smallest:
     Attributes:
         condition: what its groups share; its fraction is the largest one's.
         gaps: the gap of every fraction that ran, in percentage points.
-        fraction: the smallest that reaches the share; None where the largest has no gap.
+        fraction: the smallest that reaches the share; None where the largest has no gap, or before the search is over.
+        awaited: the fraction that the search needs next; None where it is over.
     """
 
     condition: Condition
     gaps: dict[Decimal, float]
     fraction: Decimal | None
+    awaited: Decimal | None = None
 
 
-def smallest_fractions(trials: Trials, share: float) -> Iterator[Smallest]:
-    """One for every condition that ran with two or more fractions, among the fractions that ran.
+def smallest_fractions(trials: Trials, share: float, fractions: Sequence[Decimal] | None = None) -> Iterator[Smallest]:
+    """One for every condition that ran with two or more fractions.
 
     Args:
         share: of the gap of the largest fraction, within 0..1.
+        fractions: those that the search may try; default: those that ran, of two or more.
     """
     lines: dict[Condition, dict[Decimal, Group]] = {}
     for group in trials.groups:
@@ -42,10 +45,11 @@ def smallest_fractions(trials: Trials, share: float) -> Iterator[Smallest]:
             line = replace(group.condition, fraction=0.0)
             lines.setdefault(line, {})[Decimal(repr(group.condition.fraction))] = group
     for line, groups in lines.items():
-        if len(groups) > 1:
-            gaps = {fraction: _gap(trials, group) for fraction, group in sorted(groups.items())}
-            largest = replace(line, fraction=float(max(groups)))
-            yield Smallest(largest, gaps, smallest_fraction(list(gaps), gaps, share))
+        if len(groups) > 1 or fractions:
+            among = sorted(groups) if fractions is None else list(fractions)
+            gaps = {fraction: _gap(trials, group) for fraction, group in sorted(groups.items()) if fraction in among}
+            found, awaited = smallest_fraction(among, gaps, share), next_fraction(among, gaps, share)
+            yield Smallest(replace(line, fraction=float(max(among))), gaps, found, awaited)
 
 
 def _gap(trials: Trials, group: Group) -> float:

@@ -1,7 +1,7 @@
 """How stable a mask is: the same selector on bootstrapped identification sets, compared by Jaccard overlap.
 
-Utterances are drawn with replacement within each emotion from those that made the mask; counts are summed anew from
-the store in one pass, so that no model is run. Knows no answers.
+Utterances are drawn with replacement within each corpus and emotion from those that made the mask; counts are summed
+anew from the store in one pass, so that no model is run. Knows no answers.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from esn_dist.seeds import Part
 from esn_dist.selection.firing import Firing
 from esn_dist.selection.masks import budget, top
 from esn_dist.selection.selectors import SELECTORS
+from esn_dist.store.schema import PARTS
+from esn_dist.sweep.keys import AND
 
 DRAWS = 20
 
@@ -42,8 +44,16 @@ def mask_stability(pool: Pool, selectors: Sequence[str], fraction: str, *seed: P
     return (
         xr.concat(found, dim="selector")
         .assign_coords(selector=list(selectors), emotion=list(pool.chosen.emotions))
-        .assign_attrs(model=pool.model, corpus=pool.corpus, fraction=fraction, identified=pool.chosen.size)
+        .assign_attrs(
+            model=pool.model, corpus=pool.corpus, fraction=fraction, identified=pool.chosen.size, **_identified(pool)
+        )
     )
+
+
+def _identified(pool: Pool) -> dict[str, object]:
+    """What masks that are identified alike have in common, as in the store's table of masks."""
+    asked = pool.chosen.asked or 0
+    return {"identification_size": asked, "parts": AND.join(PARTS[part] for part in pool.parts)}
 
 
 def _stability(masks: list[npt.NDArray[np.bool_]]) -> xr.Dataset:
@@ -84,9 +94,9 @@ def resampled_firing(pool: Pool, *seed: Part, draws: int) -> list[Firing]:
 
 def _weights(pool: Pool, *seed: Part, draws: int) -> Floats:
     """How often each chosen utterance counts, in the store's order."""
-    label = pool.chosen.code[pool.chosen.code >= 0].astype(np.int64)
-    sample = resample(label, len(pool.chosen.emotions), "identification", pool.corpus, *seed, draws=draws)
-    weights = np.zeros((1 + draws, len(label)))
+    strata = int(pool.stratum.max()) + 1
+    sample = resample(pool.stratum, strata, "identification", pool.corpus, *seed, draws=draws)
+    weights = np.zeros((1 + draws, len(pool.stratum)))
     for rows, of_label in zip(sample.rows, sample.weights, strict=True):
         weights[:, rows] = of_label
     return weights

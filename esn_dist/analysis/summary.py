@@ -41,6 +41,7 @@ class EffectRow:
         missing: pairs left out because the answer or its baseline is none (the next three, there or in the baseline).
         not_written, unreadable, non_finite: such outcomes in the cells of this row.
         tau, identification_size, parts: as in `Condition`; for the macro mean no one size holds.
+        accuracy: in percent, mean over the emotions (and seeds), of what commits to no source emotion (paper Table 2).
     """
 
     model: str
@@ -79,6 +80,9 @@ class EffectRow:
     tau: float = 0.0
     identification_size: int = -1
     parts: str = ""
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class _Effect:
     condition: Condition
     sources: tuple[str, ...]
     accuracy: Contrast
+    level: Floats  # [1 + draw] accuracy itself; NaN where cells have source emotions
     seeds: tuple[int, ...]
     by_seed: Floats  # [seed] change of the sample itself; empty unless RND
     margin: Contrast
@@ -181,8 +186,9 @@ def _effect(trials: Trials, group: Group, sample: Resample, margin: Floats) -> _
     outcome = trials.outcome[list(group.cells)]
     return _Effect(
         condition=group.condition,
-        sources=tuple(emotion for emotion in trials.emotions if emotion in group.sources),
+        sources=tuple(emotion for emotion in trials.emotions if emotion in group.source_emotions),
         accuracy=contrast(changes, group, trials.emotions),
+        level=_level(trials, group, sample),
         seeds=() if group.has_sources else group.seeds,
         by_seed=np.zeros(0) if group.has_sources else changes[:, :, 0].mean(axis=1),
         margin=contrast(margin_changes(trials, group, sample, margin), group, trials.emotions),
@@ -190,6 +196,14 @@ def _effect(trials: Trials, group: Group, sample: Resample, margin: Floats) -> _
         invalid_rate=_invalid_rate(outcome),
         counts=_counts(outcome) | {"missing": int((~paired(trials, group)).sum()), "utterances": len(trials.label)},
     )
+
+
+def _level(trials: Trials, group: Group, sample: Resample) -> Floats:
+    """Accuracy in percent, mean over the emotions and cells: level[1 + draw]."""
+    if group.has_sources:
+        return np.full(len(sample.weights[0]), np.nan)
+    levels: Floats = np.mean([accuracy(trials, cell, sample).mean(axis=0) for cell in group.cells], axis=0)
+    return levels
 
 
 def _macro_rows(model: str, corpora: dict[str, list[_Effect]]) -> Iterable[EffectRow]:
@@ -208,6 +222,7 @@ def _macro_rows(model: str, corpora: dict[str, list[_Effect]]) -> Iterable[Effec
 
 def _row(model: str, corpus: str, effects: Sequence[_Effect]) -> EffectRow:
     condition = effects[0].condition
+    level = estimate(np.mean([effect.level for effect in effects], axis=0))
     return EffectRow(
         model,
         corpus,
@@ -228,6 +243,9 @@ def _row(model: str, corpus: str, effects: Sequence[_Effect]) -> EffectRow:
         tau=condition.tau,
         identification_size=condition.identification_size if len(effects) == 1 else -1,
         parts=condition.parts,
+        accuracy=level.point,
+        accuracy_low=level.low,
+        accuracy_high=level.high,
         **{name: sum(effect.counts[name] for effect in effects) for name in effects[0].counts},
     )
 

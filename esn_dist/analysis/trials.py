@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from esn_dist.sweep.keys import AND
 from esn_dist.task.answers import Outcome
 
 
@@ -42,7 +43,7 @@ class Group:
     Attributes:
         condition: what the cells share.
         cells: positions on the cell axis.
-        sources: source emotion of each cell, "" where there is none.
+        sources: source emotion of each cell, two joined by "+" in the co- types, "" where there is none.
         seeds: seed of each cell's mask, -1 where there is none.
     """
 
@@ -55,6 +56,11 @@ class Group:
     def has_sources(self) -> bool:
         """Whether self and cross can be told apart."""
         return any(self.sources)
+
+    @property
+    def source_emotions(self) -> frozenset[str]:
+        """All emotions whose masks act in some cell."""
+        return frozenset(emotion for source in self.sources for emotion in emotions_of(source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,11 @@ class Trials:
         """correct[cell, utterance]; meaningless where not usable."""
         right: npt.NDArray[np.bool_] = (self.outcome == Outcome.ANSWERED) & (self.answer == self.label)
         return right
+
+
+def emotions_of(source: str) -> tuple[str, ...]:
+    """The emotions whose masks act in a cell with this source: one, two where it joins them, none for ""."""
+    return tuple(source.split(AND)) if source else ()
 
 
 def read_trials(answers: xr.Dataset, *, invalid_is_wrong: bool = True) -> Trials:

@@ -19,7 +19,7 @@ import ray
 
 from esn_dist.cluster.job import CorpusItems, Job
 from esn_dist.cluster.pool import Died, Failed, Finished, Pool
-from esn_dist.cluster.prepare import prepare_corpus, prepare_model, prepare_root
+from esn_dist.cluster.prepare import check_mask_files, prepare_corpus, prepare_model, prepare_root
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.provenance import recorded
 from esn_dist.cluster.rounds import next_round
@@ -120,13 +120,15 @@ class _Run:
         self.result, self.size, self.progress, self.log = result, size, progress, Log(folder)
         self.device = _device(model)
         profile, weights = prepare_model(model, planned, corpora, folder, self.device)
+        check_mask_files(sweep, model, weights)
         caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
         emotions = {spec.name: spec.emotions for spec in sweep.corpora}
         self.job = Job(
             folder.root, sweep.cache, model, weights, profile, corpora, sweep.seed, sweep.max_new_tokens, lease.token
         )
         self.masks = mask_keys(folder, model.name)
-        self.selection = Selection(folder, model.name, emotions, caps, sweep.seed)
+        files = {file.label: file.path for study in sweep.studies.values() for file in study.mask_files}
+        self.selection = Selection(folder, model.name, emotions, caps, sweep.seed, files)
         self.schedule = Schedule(done_units(folder))
         wanted = [cell.id for cell in planned.cells if cell.model == model.name]
         masks = planned.masks_of(model.name)

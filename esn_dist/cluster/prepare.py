@@ -20,6 +20,7 @@ from esn_dist.models.source import dtype_of, fingerprint, locate, settings, shap
 from esn_dist.selection.masks import budget
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks, add_model, create_root
 from esn_dist.store.folder import StoreFolder, corpus_group
+from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import read_model, read_set_aside, read_utterances
 from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
 from esn_dist.sweep.corpus_spec import CorpusSpec
@@ -89,6 +90,19 @@ def prepare_model(
         if cells:
             add_answers(folder, spec.name, corpus.name, _cell_table(cells), cells_per_block(len(corpus.evaluation)))
     return profile, weights
+
+
+def check_mask_files(sweep: Sweep, model: ModelSpec, weights: str) -> None:
+    """Refuse masks that were found in other weights than those of `model`, whose fingerprint is `weights`."""
+    for title, study in sweep.studies.items():
+        for file in study.mask_files if study.models is None or model.name in study.models else ():
+            theirs = read_mask_file(file.path).attrs["weights"]
+            if theirs not in (None, weights):
+                raise UserError(
+                    f"the masks of study {title!r} were found in other weights than those of model {model.name!r}",
+                    where=str(file.path), expected=f"weights {weights}, not {theirs}",
+                    fix="use the weights that the masks are of, or select masks anew",
+                )  # fmt: skip
 
 
 def identity_of(spec: CorpusSpec) -> dict[str, Any]:

@@ -5,24 +5,30 @@ Knows nothing of Ray; NumPy and the store only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
-from esn_dist.selection.firing import Block, Firing, Identification, accumulate, identify, pooled
+from esn_dist.errors import UserError
+from esn_dist.selection.firing import Block, Firing, accumulate, pooled
 from esn_dist.selection.masks import budget, random_like, random_mask, top
+from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
 from esn_dist.selection.selectors import SELECTORS, Scores
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import count_blocks, open_counts, read_masks, read_model
+from esn_dist.store.maskfile import read_mask_file
+from esn_dist.store.read import count_blocks, read_masks, read_model
 from esn_dist.store.schema import PARTS
 from esn_dist.store.write import write_masks
 from esn_dist.sweep.keys import AND, MaskKey
+from esn_dist.sweep.mask_files import content_hash, file_label
 from esn_dist.sweep.words import Selector
-from esn_dist.task.answers import Outcome
 
 Size = int | str  # a number, "auto", or "" for what rests on no corpus
 
@@ -32,25 +38,36 @@ class Selection:
 
     Args:
         emotions, caps: by identification corpus.
+        files: paths of the sweep's mask files, by what stands for a corpus in their masks.
         seed: the sweep's, for the RND masks.
     """
 
     def __init__(
-        self, folder: StoreFolder, model: str, emotions: dict[str, tuple[str, ...]], caps: dict[str, int], seed: int
+        self,
+        folder: StoreFolder,
+        model: str,
+        emotions: dict[str, tuple[str, ...]],
+        caps: dict[str, int],
+        seed: int,
+        files: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         self.folder, self.model, self.emotions, self.caps, self.seed = folder, model, emotions, caps, seed
+        self.files = files
         facts = read_model(folder, model) or {}
         self.shape: tuple[int, int] = (facts["layers"], facts["width"])
         self.rows = read_masks(folder, model).named()
         self._scores = lru_cache(maxsize=4)(self._score)
         self._firing = lru_cache(maxsize=1)(self._fire)
+        self._file = lru_cache(maxsize=1)(self._read_file)
 
     def write(self, mask: MaskKey) -> list[str]:
         """Compute and write `mask`; returns the files written.
 
         Raises:
             NothingIdentified: an emotion has no correctly answered utterance, so the mask cannot exist.
+            UserError: the mask is of an older plan, and what it was to be identified on left the sweep.
         """
+        self._refuse_orphan(mask)
         singles = [self._single(single) for single in mask.single]
         member_LN = np.logical_or.reduce([member_LN for member_LN, _ in singles])
         row = self.rows[mask.id]
@@ -61,6 +78,8 @@ class Selection:
     def _single(self, mask: MaskKey) -> tuple[npt.NDArray[np.bool_], int]:
         """member[layer, neuron] of one emotion (or of none: RND), and utterances per emotion that it rests on."""
         layers, width = self.shape
+        if mask.selector is Selector.FILE:
+            return self._from_file(mask)
         members = budget(mask.fraction, layers * width)
         if mask.selector is Selector.RND:
             stand_in = (mask.emotion,) if mask.emotion else ()
@@ -71,28 +90,49 @@ class Selection:
             member_LN = random_like(member_LN, self.seed, self.model, mask.seed, mask.selector, mask.emotion)
         return member_LN, used
 
+    def _from_file(self, mask: MaskKey) -> tuple[npt.NDArray[np.bool_], int]:
+        """As the file has it; the utterances that it rests on are those that the file names."""
+        masks = self._file(mask.corpus)
+        own = (masks["source_emotion"] == mask.emotion) & (masks["mask_seed"] == mask.seed)
+        one = masks.isel(mask=own.values)
+        member_LN = one["member"].values[0]
+        if member_LN.shape != self.shape:
+            raise UserError(f"the masks of {mask.corpus} have the shape {member_LN.shape}", expected=str(self.shape))
+        return member_LN, int(one["identified"].values[0])
+
+    def _read_file(self, label: str) -> xr.Dataset:
+        path = self.files.get(label)
+        if path is None or file_label(content_hash(path)) != label:
+            raise UserError(
+                f"a mask from {label} is still to be written, and the sweep has no such mask file any more",
+                where=str(path or self.folder.root), fix="put the file back, as it was, into `mask_files` of a study",
+            )  # fmt: skip
+        return read_mask_file(path)
+
+    def _refuse_orphan(self, mask: MaskKey) -> None:
+        if lost := [corpus for corpus in mask.sources if corpus not in self.emotions]:
+            raise UserError(
+                f"a mask from {AND.join(lost)} is still to be selected, and the sweep has no such corpus any more",
+                where=f"{mask.selector} of {mask.emotion}, r = {mask.fraction}, in {self.folder.root}",
+                fix="put the corpus back until its cells are answered, or go on in another store with --store FOLDER",
+            )
+
     def _emotions(self, corpora: Sequence[str]) -> tuple[str, ...]:
-        """What all of `corpora` share, in the first one's order."""
-        first, *others = (self.emotions[corpus] for corpus in corpora)
-        return tuple(emotion for emotion in first if all(emotion in other for other in others))
+        return shared_emotions([self.emotions[corpus] for corpus in corpora])
 
     def _score(self, selector: Selector, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Scores, int]:
         firing, used = self._firing(corpora, size, parts)
         return SELECTORS[selector](firing), used
 
     def _fire(self, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Firing, int]:
-        """Over several corpora each gives the same number of utterances of each emotion, so that none outweighs."""
+        """K and T of all corpora together, and how many utterances of each emotion they rest on."""
         names = corpora.split(AND)
-        common: Size = min((self._identified(names, name, size).size for name in names), default=0)
-        chosen = {name: self._identified(names, name, common) for name in names}
-        at = [PARTS.index(part) for part in parts]
-        firings = [accumulate(chosen[name], self._blocks(name), at) for name in names]
-        return pooled(firings), sum(c.size for c in chosen.values())
-
-    def _identified(self, names: Sequence[str], corpus: str, size: Size) -> Identification:
-        _, labels, correct = correctly_answered(self.folder, self.model, corpus)
+        candidates = [correctly_answered(self.folder, self.model, name) for name in names]
         wanted = cast("int | Literal['auto']", size)
-        return identify(labels, correct, self._emotions(names), size=wanted, cap=self.caps[corpus])
+        chosen = identify_together(candidates, self._emotions(names), wanted, [self.caps[name] for name in names])
+        at = [PARTS.index(part) for part in parts]
+        firings = [accumulate(own, self._blocks(name), at) for name, own in zip(names, chosen, strict=True)]
+        return pooled(firings), sum(own.size for own in chosen)
 
     def _blocks(self, corpus: str) -> Iterator[Block]:
         return ((block.K, block.positions) for block in count_blocks(self.folder, self.model, corpus))
@@ -107,17 +147,7 @@ def mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:
         keys[id] = MaskKey(
             model, Selector(table.selector[row]), Decimal(repr(table.fraction[row])), table.source_corpus[row],
             table.source_emotion[row], table.mask_seed[row],
-            size="" if not table.source_corpus[row] else "auto" if size == 0 else size,
+            size="" if not table.parts[row] else "auto" if size == 0 else size,
             parts=tuple(p for p in table.parts[row].split(AND) if p),
         )  # fmt: skip
     return keys
-
-
-def correctly_answered(
-    folder: StoreFolder, model: str, corpus: str
-) -> tuple[Sequence[str], npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
-    """Id, label and whether the unintervened answer was the label, of every candidate with counts, in row order."""
-    counts = open_counts(folder, model, corpus)
-    said = counts.emotion.values[counts.answer.values]  # code −1 reads as some emotion; the outcome says it is none
-    answered = counts.outcome.values == Outcome.ANSWERED
-    return list(counts.utterance.values), counts.label.values, answered & (said == counts.label.values)

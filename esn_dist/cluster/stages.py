@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from esn_dist.cluster.job import CorpusItems
 from esn_dist.cluster.schedule import Schedule
-from esn_dist.cluster.select import correctly_answered
+from esn_dist.selection.pools import correctly_answered
 from esn_dist.store.folder import StoreFolder, answers_group
 from esn_dist.store.read import read_cells
 from esn_dist.store.tables import SHARD_ROWS, CellTable
@@ -54,10 +56,11 @@ class Identification:
     def _pools(self) -> dict[str, EmotionPool]:
         right: list[str] = []
         if any(self.visited.values()):
-            ids, labels, correct = correctly_answered(self.folder, self.model, self.corpus.name)
+            found = correctly_answered(self.folder, self.model, self.corpus.name)
             # A killed run may have left rows of a round that is not finished: they do not count yet.
             visited = self._visited_ids()
-            right = [lb for id, lb, is_right in zip(ids, labels, correct, strict=True) if is_right and id in visited]
+            asked = np.array([id in visited for id in found.id], np.bool_)
+            right = found.label[found.right & asked].tolist()
         return {
             emotion: EmotionPool(len(rows), self.visited[emotion], right.count(emotion))
             for emotion, rows in self.candidates.items()
@@ -129,10 +132,13 @@ class Stages:
         self._round[corpus] = left
 
     def _select(self) -> None:
-        """Add the selection of every waiting mask whose corpora are identified; RND has none to wait for."""
+        """Add the selection of every waiting mask whose corpora are identified; RND has none to wait for.
+
+        A mask of an older plan, whose corpus left the sweep, would wait for ever: its selection says so at once.
+        """
         waiting: list[MaskKey] = []
         for mask in self._waiting:
-            if self._identified.issuperset(mask.sources):
+            if self._identified.issuperset(mask.sources) or not self.corpora.keys() >= set(mask.sources):
                 self._add_all([SelectUnit(self.model, mask.id)])
             else:
                 waiting.append(mask)

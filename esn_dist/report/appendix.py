@@ -11,18 +11,22 @@ import numpy as np
 
 from esn_dist.analysis.movement import destinations
 from esn_dist.analysis.significance import GAP, Verdict
+from esn_dist.analysis.trials import emotions_of
 from esn_dist.report.findings import Findings
 from esn_dist.report.flat import Row
 from esn_dist.report.markdown import DASH, number, pipe_table
+from esn_dist.report.pairs import pair_section
 from esn_dist.report.published import Comparison, inconsistencies
-from esn_dist.report.tables import condition_title
+from esn_dist.report.searches import search_section
+from esn_dist.report.tables import condition_title, identification_title
 
 LEVEL = 0.05
 
 
 def appendix(findings: Findings, rows: dict[str, list[Row]]) -> str:
     """All further sections. `rows` are those of `flat.flat`."""
-    parts = [*_tests(findings), *_published(findings), *_overlap(findings), *_stability(rows["stability"])]
+    parts = [*_tests(findings), *_published(findings), *pair_section(findings.pairs)]
+    parts += [*search_section(findings.searches), *_overlap(findings), *_stability(rows["stability"])]
     parts += [*_moves(findings), *_positions(findings), *_pools(findings), *_failures(findings), *_origin(findings)]
     return "\n\n".join(parts) + "\n"
 
@@ -81,22 +85,35 @@ def _published(findings: Findings) -> Iterator[str]:
         return
     yield (
         "Measured − published, for the same model and corpus alone. † marks numbers that are inconsistent in the paper "
-        "itself; they stand as printed. The steering gain is not printed there; 0.3 is inferred from its RND columns."
+        "itself; they stand as printed. The steering gain is not printed there; 0.3 is inferred from its RND columns. "
+        "Neither are the masks of Table 2: compared is ConAct at r = 0.5 %. Pools are cut where the paper's seem to be."
     )
     yield pipe_table(
-        ["Table", "Model", "Corpus", "Intervention", "Selector", "Readout", "Measured", "Published", "Difference"],
         [
-            [str(c.table), c.model, c.corpus, c.intervention, c.selector, c.metric, *_beside(c)]
+            "Table",
+            "Model",
+            "Corpus",
+            "Intervention",
+            "Selector",
+            "Readout",
+            "Of",
+            "Measured",
+            "Published",
+            "Difference",
+        ],
+        [
+            [str(c.table), c.model, c.corpus, c.intervention, c.selector, c.metric, c.setting, *_beside(c)]
             for c in findings.comparisons
         ],
-        texts=6,
+        texts=7,
     )
     flags = {flag for comparison in findings.comparisons for flag in comparison.flags}
     yield "\n".join(f"- † {e['where']}: {e['explanation']}" for e in inconsistencies() if e["id"] in flags)
 
 
 def _beside(c: Comparison) -> list[str]:
-    return [number(c.measured, 2), c.printed + (" †" if c.flags else ""), number(c.difference, 2)]
+    measured = number(c.measured, 2) if c.is_change or c.measured is None else f"{c.measured:.2f}"
+    return [measured, c.printed + (" †" if c.flags else ""), number(c.difference, 2)]
 
 
 def _overlap(findings: Findings) -> Iterator[str]:
@@ -122,11 +139,16 @@ def _stability(rows: Sequence[Row]) -> Iterator[str]:
     if rows:
         yield "## Stability of masks"
         yield "Jaccard overlap with the mask itself over bootstrapped identification sets: mean and 95 % of the draws."
-        names = ("model", "corpus", "selector", "emotion", "neurons")
-        lines = [[*(str(row[name]) for name in names), *_stable(row)] for row in rows]
+        names = ("selector", "emotion", "neurons")
+        lines = [[row["model"], _identified(row), *(str(row[name]) for name in names), *_stable(row)] for row in rows]
         yield pipe_table(
-            ["Model", "Corpus", "Selector", "Emotion", "Neurons", "Jaccard", "Pairs of draws"], lines, texts=4
+            ["Model", "Masks from", "Selector", "Emotion", "Neurons", "Jaccard", "Pairs of draws"], lines, texts=4
         )
+
+
+def _identified(row: Row) -> str:
+    how = identification_title(row["identification_size"], row["parts"])
+    return f"{row['corpus']}{how}, r = {100 * float(row['fraction']):g} %"
 
 
 def _stable(row: Row) -> list[str]:
@@ -143,8 +165,8 @@ def _moves(findings: Findings) -> Iterator[str]:
         for condition, moved in of_place:
             share, names = destinations(moved), list(moved["after"].values)
             flips = moved.values.sum(axis=(1, 2)) - np.trace(moved.values, axis1=1, axis2=2)
-            sources = [str(source) for source in moved["source"].values]
-            to = [float(share[cell, names.index(s)]) if s in names else np.nan for cell, s in enumerate(sources)]
+            own = [[names.index(e) for e in emotions_of(str(s)) if e in names] for s in moved["source"].values]
+            to = [float(share.values[cell, at].sum()) if at else np.nan for cell, at in enumerate(own)]
             lines.append(
                 [
                     model,

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from esn_dist.report.along import Axis, axes, conditions, curve, describe
 from esn_dist.report.findings import Findings
+from esn_dist.report.tables import AGNOSTIC
 
 DIVERGING, SEQUENTIAL = "RdBu", "viridis"
 AXIS_LABELS = {"fraction": "fraction r", "alpha": "gain α", "identification_size": "identified utterances per emotion"}
@@ -83,7 +84,7 @@ def _figure_1(findings: Findings) -> Iterator[tuple[str, Figure]]:
     grids: dict[tuple[str, str], dict[str, list[Panel]]] = {}
     for (model, corpus), frame in findings.frames.items():
         for at, condition in enumerate(conditions(frame)):
-            if condition["source_corpus"] == corpus:
+            if condition["source_corpus"] == corpus and condition["intervention"] not in AGNOSTIC:
                 shared = {name: value for name, value in condition.items() if name not in ("selector", "source_corpus")}
                 panel = Panel(f"{condition['selector']}, {corpus}", _matrix(frame, at))
                 grids.setdefault((model, describe(shared)), {}).setdefault(corpus, []).append(panel)
@@ -97,7 +98,7 @@ def _figures_2_and_3(findings: Findings) -> Iterator[tuple[str, Figure]]:
         shown = (axis for axis in axes(frame) if axis.name != "alpha" or sum(value > 0 for value in axis.values) > 1)
         for number, axis in enumerate(shown):
             name = f"figure{NUMBERS[axis.name]}-{model}-{corpus}-{axis.fixed['selector']}-{number}"
-            if axis.fixed["source_corpus"]:
+            if axis.fixed["source_corpus"] and axis.fixed["intervention"] not in AGNOSTIC:
                 panels = [
                     Panel(f"{AXIS_LABELS[axis.name]} = {value:g}", _matrix(frame, at))
                     for value, at in zip(axis.values, axis.positions, strict=True)
@@ -129,7 +130,7 @@ def _figure_5(findings: Findings) -> Iterator[tuple[str, Figure]]:
     for (model, corpus), frame in findings.frames.items():
         for at, condition in enumerate(conditions(frame)):
             source = condition.pop("source_corpus")
-            if source and source != corpus:
+            if source and source != corpus and condition["intervention"] not in AGNOSTIC:
                 transfers.setdefault((model, describe(condition)), []).append(
                     Panel(f"{source} → {corpus}", _matrix(frame, at))
                 )

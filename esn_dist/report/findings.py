@@ -22,13 +22,17 @@ from esn_dist.analysis.significance import Verdict, significance
 from esn_dist.analysis.stability import mask_stability
 from esn_dist.analysis.summary import BaselineRow, EffectRow, baselines, summarise
 from esn_dist.analysis.trials import Condition, read_trials
+from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.errors import UserError
-from esn_dist.report.published import Comparison, comparisons
+from esn_dist.report.pairs import PairMatrix, pair_matrices
+from esn_dist.report.published import Comparison, Pool, comparisons
+from esn_dist.report.searches import Search, searches
 from esn_dist.selection.firing import NothingIdentified
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import Description, describe, open_answers, open_masks, read_set_aside
 from esn_dist.store.state import read_state
+from esn_dist.sweep.keys import AND
 
 Place = tuple[str, str]  # model, corpus
 READING = ("draws", "seed", "by_speaker", "invalid_is_wrong")  # settings of every effect
@@ -43,16 +47,6 @@ class Settings:
     by_speaker: bool = False
     invalid_is_wrong: bool = True
     stability: int = 0
-
-
-class PoolRow(NamedTuple):
-    """Correctly answered identification utterances of one emotion (paper Table 4), before and after the cap."""
-
-    model: str
-    corpus: str
-    emotion: str
-    correct: int
-    used: int
 
 
 class SetAsideRow(NamedTuple):
@@ -73,6 +67,7 @@ class Findings:
         answers, frames, positions: per model and corpus: the finished cells; their effects; option-position counts.
         moves: per model and corpus: where answers go, by condition.
         layers, related: per model: neurons per layer of every mask, and pairs of masks that differ in one thing.
+        pairs: interaction of two emotions' masks; searches: what adaptive studies found.
         unfinished: per model and corpus: cells left out.
         failures: unit → reason; provenance: one mapping per run.
     """
@@ -89,9 +84,11 @@ class Findings:
     frames: dict[Place, xr.Dataset]
     positions: dict[Place, xr.Dataset]
     moves: dict[Place, list[tuple[Condition, xr.DataArray]]]
+    pairs: list[PairMatrix]
+    searches: list[Search]
     layers: dict[str, xr.DataArray]
     related: dict[str, list[Related]]
-    pools: list[PoolRow]
+    pools: list[Pool]
     stability: list[xr.Dataset]
     set_aside: list[SetAsideRow]
     unfinished: dict[Place, int]
@@ -115,6 +112,9 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
     registered = {name: str(facts.get("model", name)) for name, facts in description.models.items()}
     emotions = {name: facts["emotions"] for name, facts in description.corpora.items()}
     masks = {model: open_masks(folder, model) for model in description.models}
+    pools = list(_pools(folder, description, masks))
+    pairs, without_singles = pair_matrices(answers, **reading)
+    provenance = _provenance(folder)
     return Findings(
         title=str(description.attributes.get("sweep", folder.root.name)),
         folder=folder,
@@ -123,25 +123,29 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
         rows=rows,
         baselines=base,
         verdicts=significance(datasets, seed=settings.seed, invalid_is_wrong=settings.invalid_is_wrong),
-        comparisons=comparisons(rows, base, registered, emotions),
+        comparisons=comparisons(rows, base, registered, emotions, pools),
         answers=answers,
         frames={place: effects(dataset, **reading) for place, dataset in answers.items()},
         positions={place: position_bias(dataset) for place, dataset in answers.items()},
         moves={place: _moves(dataset) for place, dataset in answers.items()},
+        pairs=pairs,
+        searches=searches(answers, [str(run.get("sweep", "")) for run in provenance]),
         layers={model: layer_distribution(of_model) for model, of_model in masks.items()},
         related={model: list(related(overlap(of_model))) for model, of_model in masks.items()},
-        pools=list(_pools(folder, description)),
-        stability=list(_stability(folder, description, masks, settings)),
+        pools=pools,
+        stability=list(stabilities(folder, description, masks, settings)),
         set_aside=list(_set_aside(folder, description)),
         unfinished=unfinished,
         failures=_failures(folder),
-        provenance=_provenance(folder),
-        notes=list(_notes(masks, rows)),
+        provenance=provenance,
+        notes=[*_notes(masks, rows), *without_singles],
     )
 
 
 def finished(folder: StoreFolder) -> tuple[dict[Place, xr.Dataset], dict[Place, int]]:
     """The finished cells of every model and corpus that has a finished baseline, and how many cells are left out.
+
+    2-Pass, which the steering cells imply, comes with them as cells of its own.
 
     Raises:
         UserError: no store, or no finished baseline.
@@ -154,7 +158,7 @@ def finished(folder: StoreFolder) -> tuple[dict[Place, xr.Dataset], dict[Place, 
             if left:
                 unfinished[model, corpus] = left
             if "baseline" in answers["intervention"].values:
-                found[model, corpus] = answers
+                found[model, corpus] = with_two_pass(answers)
     if not found:
         raise UserError(
             "no baseline is finished yet, so there is nothing to compare with",
@@ -168,25 +172,33 @@ def _moves(answers: xr.Dataset) -> list[tuple[Condition, xr.DataArray]]:
     return [(group.condition, moves(trials, group)) for group in trials.groups]
 
 
-def _pools(folder: StoreFolder, description: Description) -> Iterator[PoolRow]:
+def _pools(folder: StoreFolder, description: Description, masks: Mapping[str, xr.Dataset]) -> Iterator[Pool]:
+    """`used`: by the largest of the masks; where nothing was selected, what could be used."""
     for model, corpus in _counted(description):
+        own = masks[model]["identified"].values[masks[model]["source_corpus"].values == corpus]
         try:
             chosen = pool(folder, model, corpus).chosen
         except NothingIdentified:
             continue  # its masks are failed units, which are shown
         for emotion, correct in zip(chosen.emotions, chosen.pool, strict=True):
-            yield PoolRow(model, corpus, emotion, correct, chosen.size)
+            yield Pool(model, corpus, emotion, correct, int(own.max()) if len(own) else chosen.size)
 
 
-def _stability(
+def stabilities(
     folder: StoreFolder, description: Description, masks: Mapping[str, xr.Dataset], settings: Settings
 ) -> Iterator[xr.Dataset]:
-    for model, corpus in _counted(description) if settings.stability else ():
-        own = masks[model].isel(mask=(masks[model]["source_corpus"] == corpus).values)
-        selectors = [name for name in SELECTORS if name in own["selector"].values]
-        for fraction in sorted({f"{float(value):.10g}" for value in own["fraction"].values}):
-            chosen = pool(folder, model, corpus)
-            yield mask_stability(chosen, selectors, fraction, settings.seed, draws=settings.stability)
+    """One dataset per way of identifying that the masks of a model have: corpora, size, parts, fraction."""
+    for model in description.models if settings.stability else ():
+        of_model = masks[model]
+        names = ("source_corpus", "identification_size", "parts", "fraction")
+        ways = list(zip(*(of_model[name].values.tolist() for name in names), strict=True))
+        for way in dict.fromkeys(way for way in ways if way[0]):
+            corpus, size, parts, fraction = way
+            own = of_model["selector"].values[[other == way for other in ways]]
+            selectors = [name for name in SELECTORS if name in own]
+            if selectors and all(name in description.models[model]["counts"] for name in corpus.split(AND)):
+                chosen = pool(folder, model, corpus, size=size or "auto", parts=parts.split(AND))
+                yield mask_stability(chosen, selectors, f"{fraction:.10g}", settings.seed, draws=settings.stability)
 
 
 def _counted(description: Description) -> Iterator[Place]:

@@ -17,6 +17,8 @@ from esn_dist.analysis.significance import Verdict
 from esn_dist.analysis.trials import Condition
 from esn_dist.report.along import conditions
 from esn_dist.report.findings import Findings
+from esn_dist.report.pairs import pair_rows
+from esn_dist.report.searches import search_rows
 
 Row = dict[str, Any]
 CONDITION = tuple(field.name for field in fields(Condition))
@@ -29,8 +31,11 @@ def flat(findings: Findings) -> dict[str, list[Row]]:
         "baselines": [asdict(row) for row in findings.baselines],
         "tests": [_verdict(verdict) for verdict in findings.verdicts],
         "published": [
-            {**asdict(c), "difference": c.difference, "flags": " ".join(c.flags)} for c in findings.comparisons
+            {**asdict(c), "is_change": c.is_change, "difference": c.difference, "flags": " ".join(c.flags)}
+            for c in findings.comparisons
         ],
+        "interactions": list(pair_rows(findings.pairs)),
+        "searches": list(search_rows(findings.searches)),
         "heatmaps": list(_heat_maps(findings)),
         "moves": list(_moves(findings)),
         "option_positions": list(_positions(findings)),
@@ -93,7 +98,15 @@ def _layers(findings: Findings) -> Iterator[Row]:
     for model, neurons in findings.layers.items():
         for mask in range(neurons.sizes["mask"]):
             one = neurons.isel(mask=mask)
-            names = ("selector", "source_corpus", "source_emotion", "fraction", "mask_seed")
+            names = (
+                "selector",
+                "source_corpus",
+                "source_emotion",
+                "fraction",
+                "mask_seed",
+                "identification_size",
+                "parts",
+            )
             head = {"model": model, "mask": str(one["mask"].values), **{name: one[name].item() for name in names}}
             yield from ({**head, "layer": layer, "neurons": int(count)} for layer, count in enumerate(one.values))
 

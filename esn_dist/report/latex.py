@@ -6,12 +6,13 @@ Knows no stores and no files: rows in, text out. Whatever comes from a sweep is 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import ALL, BaselineRow
-from esn_dist.report.findings import Findings, PoolRow
-from esn_dist.report.published import Comparison
+from esn_dist.report.findings import Findings
+from esn_dist.report.published import Comparison, Pool
 from esn_dist.report.tables import EffectTable, Half, effect_tables, identification_title
 
 DASH = "--"
@@ -35,7 +36,7 @@ def document(findings: Findings) -> str:
 
 def tables(findings: Findings) -> str:
     """All tables; they need the packages booktabs and graphicx."""
-    parts = [effects(group) for group in _beside(effect_tables(findings.rows))]
+    parts = [effects(group) for group in _beside([p for t in effect_tables(findings.rows) for p in _split(t)])]
     parts += [accuracies(findings.baselines), pools(findings.pools)]
     if findings.comparisons:
         parts.append(published(findings.comparisons))
@@ -52,9 +53,8 @@ def effects(group: Sequence[EffectTable]) -> str:
     )
     for table in group:
         lines.append(r"\midrule")
-        names = [escape(table.model), "", ""]
-        readouts = table.halves[0].effects.keys()
-        for name, readout in zip(names, readouts, strict=True):
+        for number, readout in enumerate(table.halves[0].effects):
+            name = "" if number else escape(table.model)
             values = [_value(value) for half in table.halves for value in half.effects[readout]]
             lines.append(" & ".join([name, escape(readout), *values]) + r" \\")
     corpus = "all corpora (macro mean)" if group[0].corpus == ALL else group[0].corpus
@@ -78,7 +78,7 @@ def accuracies(baselines: Sequence[BaselineRow]) -> str:
     return _table("Accuracy of the unintervened models (%).", "ll" + "r" * len(emotions), lines)
 
 
-def pools(rows: Sequence[PoolRow]) -> str:
+def pools(rows: Sequence[Pool]) -> str:
     """Table 4: correctly answered utterances of each emotion, and how many of each were used."""
     if not rows:
         return ""
@@ -95,15 +95,29 @@ def pools(rows: Sequence[PoolRow]) -> str:
 
 def published(comparisons: Iterable[Comparison]) -> str:
     """Measured beside published; a dagger marks numbers that are flagged as inconsistent in the paper."""
-    head = ["Table", "LALM", "Corpus", "Intervention", "Selector", "Readout", "measured", "published", "difference"]
+    head = [
+        "Table",
+        "LALM",
+        "Corpus",
+        "Intervention",
+        "Selector",
+        "Readout",
+        "of",
+        "measured",
+        "published",
+        "difference",
+    ]
     lines = [" & ".join(head) + r" \\", r"\midrule"]
     for c in comparisons:
-        words = [str(c.table), *map(escape, (c.model, c.corpus, c.intervention, c.selector, c.metric))]
+        words = [str(c.table), *map(escape, (c.model, c.corpus, c.intervention, c.selector, c.metric, c.setting))]
         printed = escape(c.printed) + (r"$^\dagger$" if c.flags else "")
         lines.append(
-            " & ".join([*words, _value(Estimate(c.measured, c.low, c.high)), printed, _number(c.difference)]) + r" \\"
+            " & ".join(
+                [*words, _value(Estimate(c.measured, c.low, c.high), sign=c.is_change), printed, _number(c.difference)]
+            )
+            + r" \\"
         )
-    return _table("Measured and published.", "rlllllrrr", lines)
+    return _table("Measured and published.", "rllllllrrr", lines)
 
 
 def escape(text: str) -> str:
@@ -115,6 +129,13 @@ def _accented(character: str) -> bool:
     """Whether it is an ASCII letter with one accent, such as ë."""
     base, *marks = list(unicodedata.normalize("NFD", character))
     return "À" <= character <= "ÿ" and base.isascii() and len(marks) == 1
+
+
+def _split(table: EffectTable) -> Iterator[EffectTable]:
+    """What has source emotions (Table 1) and what commits to none (Table 2), each as a table of its own."""
+    for agnostic in (False, True):
+        if halves := tuple(half for half in table.halves if half.agnostic is agnostic):
+            yield replace(table, halves=halves)
 
 
 def _beside(all_tables: Sequence[EffectTable]) -> list[list[EffectTable]]:
@@ -136,9 +157,9 @@ def _rules(halves: Sequence[Half]) -> str:
     return "".join(rules)
 
 
-def _value(value: Estimate) -> str:
-    interval = f" {{\\tiny [{_number(value.low)}, {_number(value.high)}]}}" if value.low is not None else ""
-    return _number(value.point) + interval
+def _value(value: Estimate, *, sign: bool = True) -> str:
+    low, high = (_number(bound, sign=sign) for bound in (value.low, value.high))
+    return _number(value.point, sign=sign) + (f" {{\\tiny [{low}, {high}]}}" if value.low is not None else "")
 
 
 def _number(value: float | None, *, sign: bool = True) -> str:

@@ -33,7 +33,8 @@ def markdown(
     sections = [
         f"# {title}",
         "Changes of accuracy against the unintervened model, in percentage points, with 95 % bootstrap intervals over "
-        f"utterances. RND is the mean over emotions and seeds, ± the seeds' standard deviation. {DASH} = undefined.",
+        "utterances. What commits to no source emotion (RND, 2-Pass, Mix, Union) has the mean over all emotions; RND "
+        f"also ± the seeds' standard deviation. {DASH} = undefined.",
         *(_effects(table) for table in effect_tables(rows)),
         "## Accuracy of the unintervened model (%)",
         *_baselines(baselines),
@@ -117,11 +118,12 @@ def _losses(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> str:
     ]
     for table in effect_tables(row for row in rows if row.corpus != ALL):
         masks = f", masks from {table.transfer_from}" if table.transfer_from else ""
+        identified = identification_title(table.identification_size, table.parts)
         lines += [
             [
                 row.model,
                 row.corpus,
-                f"{half.title}, {row.selector}, r = {100 * row.fraction:g} %{masks}",
+                f"{half.title}, {row.selector}, r = {100 * row.fraction:g} %{masks}{identified}",
                 _share(row.invalid_rate),
                 *_counts(row),
             ]

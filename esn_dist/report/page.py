@@ -15,7 +15,7 @@ from esn_dist.report.findings import Findings
 from esn_dist.report.flat import Row
 from esn_dist.report.payload import payload
 
-SCRIPTS = ("dom.js", "tables.js", "maps.js", "curves.js", "utterances.js", "main.js")
+SCRIPTS = ("dom.js", "tables.js", "maps.js", "curves.js", "beyond.js", "utterances.js", "main.js")
 
 
 def page(findings: Findings, rows: dict[str, list[Row]]) -> str:

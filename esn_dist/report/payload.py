@@ -18,11 +18,12 @@ from esn_dist.report.along import axes, conditions, curve, describe
 from esn_dist.report.findings import READING, Findings
 from esn_dist.report.flat import Row
 from esn_dist.report.published import inconsistencies
-from esn_dist.report.tables import effect_tables
+from esn_dist.report.tables import ALL_PARTS, condition_title, effect_tables, identification_title
 from esn_dist.store.read import read_texts
+from esn_dist.sweep.words import InterventionType, Selector
 
 MOST_ANSWERS = 400_000
-PLAIN = ("baselines", "published", "overlap", "stability", "pools", "set_aside", "failures", "moves")
+PLAIN = ("baselines", "searches", "published", "overlap", "stability", "pools", "set_aside", "failures", "moves")
 
 
 def payload(findings: Findings, rows: dict[str, list[Row]]) -> dict[str, Any]:
@@ -37,12 +38,18 @@ def payload(findings: Findings, rows: dict[str, list[Row]]) -> dict[str, Any]:
         "settings": {name: getattr(findings.settings, name) for name in READING},
         "models": {m: {k: str(v) for k, v in facts.items()} for m, facts in findings.description.models.items()},
         "corpora": {c: {k: str(v) for k, v in facts.items()} for c, facts in findings.description.corpora.items()},
+        "all_parts": ALL_PARTS,
         "tables": list(_tables(findings)),
-        "gaps": [row for row in rows["tests"] if row["question"] == GAP],
+        "gaps": [
+            {**row, "title": condition_title(v.condition)}
+            for v, row in zip(findings.verdicts, rows["tests"], strict=True)
+            if v.question == GAP
+        ],
         **{name: rows[name] for name in PLAIN},
         "inconsistencies": [{k: e[k] for k in ("id", "severity", "where", "explanation")} for e in inconsistencies()],
         "maps": list(_maps(findings)),
         "curves": list(_curves(findings)),
+        "pairs": list(_pairs(findings)),
         "layers": list(_layers(findings)),
         "positions": [row for row in rows["option_positions"] if row["intervention"] == "baseline"],
         "unfinished": [{"model": m, "corpus": c, "cells": n} for (m, c), n in findings.unfinished.items()],
@@ -61,6 +68,7 @@ def _tables(findings: Findings) -> Iterator[Row]:
                 "corpus": "all corpora (macro mean)" if table.corpus == ALL else table.corpus,
                 "fraction": table.fraction,
                 "masks": table.transfer_from,
+                "identified": identification_title(table.identification_size, table.parts),
                 "title": half.title,
                 "selectors": list(half.selectors),
                 "lines": lines,
@@ -83,18 +91,18 @@ def _maps(findings: Findings) -> Iterator[Row]:
             one = frame.isel(condition=at)
             one = one.isel(source=np.isfinite(one["change"].values).any(axis=1))
             sources, evaluations = (list(map(str, one[name].values)) for name in ("source", "evaluation"))
-            random = sources == ["none"]
+            random, no_source = condition.selector == Selector.RND, sources == ["none"]
             yield {
                 "model": model,
                 "corpus": corpus,
                 "title": describe(conditions(frame)[at]),
                 "selector": condition.selector,
-                "sources": ["all seeds"] if random else sources,
+                "sources": ["all seeds" if random else "all emotions"] if no_source else sources,
                 "evaluations": evaluations,
                 "change": _numbers(one["change"].values),
                 "margin": _numbers(one["margin"].values),
                 "tests": [
-                    [None if random else tests.get((model, corpus, condition, s, e)) for e in evaluations]
+                    [None if no_source else tests.get((model, corpus, condition, s, e)) for e in evaluations]
                     for s in sources
                 ],
             }
@@ -107,6 +115,16 @@ def _curves(findings: Findings) -> Iterator[Row]:
             lines = {name: _numbers(bounds) for name, (_, bounds) in found.items()}
             head = {"model": model, "corpus": corpus, "axis": axis.name, "title": axis.title}
             yield {**head, "values": found["gap"][0], "lines": lines}
+
+
+def _pairs(findings: Findings) -> Iterator[Row]:
+    """Interaction matrices: [first, second, bound] on the pair's own emotions and on the others."""
+    for model, corpus, condition, matrix in findings.pairs:
+        yield {
+            "title": f"{model} on {corpus}: {condition_title(condition)}",
+            "emotions": list(map(str, matrix["first"].values)),
+            **{name: _numbers(matrix[name].values) for name in ("own", "others")},
+        }
 
 
 def _layers(findings: Findings) -> Iterator[Row]:
@@ -130,6 +148,8 @@ def _layers(findings: Findings) -> Iterator[Row]:
 def _utterances(findings: Findings) -> Iterator[Row]:
     share = MOST_ANSWERS // len(findings.answers)
     for (model, corpus), answers in findings.answers.items():
+        # 2-Pass said nothing of its own: each of its answers is one of a steering cell, where its text stands.
+        answers = answers.isel(cell=(answers["intervention"] != InterventionType.TWO_PASS).values)
         kept = _first_of_each(answers, share // max(1, answers.sizes["cell"]))
         shown = answers.isel(utterance=kept)
         texts: dict[str, int] = {}

@@ -11,15 +11,36 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
 from esn_dist.sweep.words import InterventionType, Selector
 
 EFFECT_TABLES = {"iemocap": (5, 8), "meld": (6, 9), "msp-podcast": (7, 10)}
 MACRO = "macro-average"
+POOL_SIZE = "correctly_answered_pool_size"
+IDENTIFICATION_SIZE = "maximum_identification_set_size_per_emotion"
+EVALUATION_SIZE = "evaluation_set_size_per_emotion"
 # Printed in no caption; Tables 2 and 8-10 agree at this gain alone (published.json, "inferred").
 STEERING_GAIN = 0.3
+# Table 2 prints neither the selector nor r of its masks; these are the ones that the paper settles on.
+AGNOSTIC = (Selector.CONACT, 0.005)
+TABLE_2 = {
+    InterventionType.STEER: "rnd",  # the RND column is plain steering of random neurons: it agrees with Tables 8-10
+    InterventionType.TWO_PASS: "two-pass",
+    InterventionType.MIX: "mix",
+    InterventionType.UNION: "union",
+}
+
+
+class Pool(NamedTuple):
+    """Correctly answered identification utterances of one emotion, and how many of each emotion were used."""
+
+    model: str
+    corpus: str
+    emotion: str
+    correct: int
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +50,11 @@ class Comparison:
     Attributes:
         table: number of the paper's table.
         intervention: `deactivate`, `steer`, `none` …; metric: `self_effect`, `cross_effect`, `self_cross_gap`, `effect`
-            (RND), or `accuracy` (percent).
+            (RND), `accuracy` (percent), or a size of Table 4.
         measured, low, high: with the 95 % interval; None where undefined.
         published, printed: as a number, and the string in the paper.
         flags: ids of the inconsistencies that name this number.
+        setting: what else the number is about: a gain and temperature, or an emotion.
     """
 
     table: int
@@ -47,6 +69,12 @@ class Comparison:
     published: float
     printed: str
     flags: tuple[str, ...]
+    setting: str = ""
+
+    @property
+    def is_change(self) -> bool:
+        """Whether the number is a change, which has a sign, and not an accuracy or a size."""
+        return self.metric.endswith(("effect", "gap"))
 
     @property
     def difference(self) -> float | None:
@@ -71,6 +99,7 @@ def comparisons(
     baselines: Sequence[BaselineRow],
     registered: Mapping[str, str],
     emotions: Mapping[str, Sequence[str]],
+    pools: Sequence[Pool] = (),
 ) -> list[Comparison]:
     """Every published number that these rows measure anew.
 
@@ -78,6 +107,7 @@ def comparisons(
         rows, baselines: of `analysis.summary`.
         registered: registered model by the name of a model in the sweep.
         emotions: emotions of each corpus of the sweep; a corpus counts as the paper's where name and emotions agree.
+        pools: for Table 4.
     """
     paper = {name: set(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
     known = {name for name, words in emotions.items() if set(words) == paper.get(name)}
@@ -85,6 +115,11 @@ def comparisons(
     for row in baselines:
         if row.emotion == ALL and row.corpus in known:
             found += _of_accuracy(row, registered.get(row.model, row.model))
+            found += _of_evaluation_set(row, registered.get(row.model, row.model))
+    found += [c for row in rows if row.corpus in known for c in _of_agnostic(row, registered.get(row.model, row.model))]
+    for pool in pools:
+        if pool.corpus in known:
+            found += _of_pool(pool, registered.get(pool.model, pool.model))
     return sorted(found, key=lambda c: (c.table, c.model, c.corpus))
 
 
@@ -121,17 +156,59 @@ def _of_accuracy(row: BaselineRow, model: str) -> Iterator[Comparison]:
         yield _comparison(2, entry, "", (row.accuracy, row.low, row.high))
 
 
+def _of_agnostic(row: EffectRow, model: str) -> Iterator[Comparison]:
+    """Table 2's accuracy under RND, 2-Pass, Mix and Union."""
+    random = row.intervention == InterventionType.STEER
+    selector, fraction = AGNOSTIC
+    if row.selector != (Selector.RND if random else selector) or row.fraction != fraction or row.accuracy is None:
+        return
+    if row.source_corpus not in ("", row.corpus) or row.intervention not in TABLE_2:
+        return
+    wanted = {"model": model, "corpus": row.corpus, "alpha": row.alpha, "tau": row.tau or None}
+    wanted |= {"intervention": TABLE_2[InterventionType(row.intervention)], "metric": "accuracy"}
+    setting = f"α = {row.alpha:g}" + (f", τ = {row.tau:g}" if row.tau else "")
+    for entry in _entries(2, wanted):
+        measured = (row.accuracy, row.accuracy_low, row.accuracy_high)
+        yield _comparison(2, entry, row.selector, measured, setting)
+
+
+def _of_evaluation_set(row: BaselineRow, model: str) -> Iterator[Comparison]:
+    emotions = len(published()["vocabulary"]["emotions_of_corpus"][row.corpus])
+    size = row.utterances / emotions
+    yield from _of_table_4({"model": model, "corpus": row.corpus, "metric": EVALUATION_SIZE}, size, "each emotion")
+
+
+def _of_pool(pool: Pool, model: str) -> Iterator[Comparison]:
+    """Pools are cut where the paper's seem to be: beyond that it stopped asking."""
+    place = {"model": model, "corpus": pool.corpus}
+    correct = min(pool.correct, published()["table4"]["apparent_caps"][pool.corpus])
+    yield from _of_table_4({**place, "metric": POOL_SIZE, "emotion": pool.emotion}, correct, pool.emotion)
+    if pool.emotion == published()["vocabulary"]["emotions_of_corpus"][pool.corpus][0]:  # it is the same for all
+        yield from _of_table_4({**place, "metric": IDENTIFICATION_SIZE}, pool.used, "each emotion")
+
+
+def _of_table_4(wanted: Mapping[str, object], measured: float, setting: str) -> Iterator[Comparison]:
+    for entry in _entries(4, wanted):
+        yield _comparison(4, {"intervention": "none", **entry}, "", (float(measured), None, None), setting)
+
+
 def _entries(table: int, wanted: Mapping[str, object]) -> Iterator[dict[str, Any]]:
     rows: Iterable[dict[str, Any]] = published()[f"table{table}"]["rows"]
     return (entry for entry in rows if all(entry.get(key) == value for key, value in wanted.items()))
 
 
 def _comparison(
-    table: int, entry: dict[str, Any], selector: str, measured: tuple[float | None, float | None, float | None]
+    table: int,
+    entry: dict[str, Any],
+    selector: str,
+    measured: tuple[float | None, float | None, float | None],
+    setting: str = "",
 ) -> Comparison:
     flags = tuple(found["id"] for found in inconsistencies() if any(_names(c, table, entry) for c in found["cells"]))
     head = (table, entry["model"], entry["corpus"], entry["intervention"], selector, entry["metric"])
-    return Comparison(*head, *measured, published=entry["value"], printed=entry["printed"], flags=flags)
+    return Comparison(
+        *head, *measured, published=entry["value"], printed=entry["printed"], flags=flags, setting=setting
+    )
 
 
 def _names(cell: Mapping[str, Any], table: int, entry: Mapping[str, Any]) -> bool:

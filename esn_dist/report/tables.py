@@ -12,9 +12,21 @@ from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition
 from esn_dist.store.schema import PARTS
-from esn_dist.sweep.words import InterventionType
+from esn_dist.sweep.words import WITHOUT_GAIN, InterventionType, Selector
 
 ALL_PARTS = "+".join(PARTS)
+TITLES: dict[str, str] = {
+    InterventionType.DEACTIVATE: "Deactivation",
+    InterventionType.CO_DEACTIVATE: "Co-deactivation",
+    InterventionType.STEER: "Targeted steering",
+    InterventionType.TWO_PASS: "2-Pass",
+    InterventionType.MIX: "Mix",
+    InterventionType.UNION: "Union",
+    InterventionType.CO_STEER: "Co-steering",
+}
+AGNOSTIC = (InterventionType.TWO_PASS, InterventionType.MIX, InterventionType.UNION)
+MEAN = "Mean Change"
+Key = tuple[str, str, float, str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +42,18 @@ class Half:
         return tuple(row.selector for row in self.columns)
 
     @property
+    def agnostic(self) -> bool:
+        """Whether it commits to no source emotion (the paper's Table 2)."""
+        return all(row.intervention in AGNOSTIC for row in self.columns)
+
+    @property
     def effects(self) -> dict[str, tuple[Estimate, ...]]:
         """Accuracy changes in percentage points: line → a value per column."""
+        own = tuple(Estimate(row.self_effect, row.self_low, row.self_high) for row in self.columns)
+        if self.agnostic:
+            return {MEAN: own}
         return {
-            "Self-Effect": tuple(Estimate(row.self_effect, row.self_low, row.self_high) for row in self.columns),
+            "Self-Effect": own,
             "Cross-Effect Avg.": tuple(
                 Estimate(row.cross_effect, row.cross_low, row.cross_high) for row in self.columns
             ),
@@ -76,30 +96,51 @@ class EffectTable:
 
 
 def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
-    """Tables in the order of the rows; columns in the order of their selectors. RND stands beside own masks only."""
-    cells: dict[tuple[str, str, float, str, int, str], dict[str, list[EffectRow]]] = {}
+    """Tables in the order of the rows; columns in the order of their selectors.
+
+    RND rests on no counts: at its fraction it stands beside own masks, however these were identified.
+    """
+    rows = list(rows)
+    keys = dict.fromkeys(_key(row) for row in rows if row.selector != Selector.RND)
+    alone = [_key(row) for row in rows if not any(_beside(row, key) for key in keys)]
+    return [EffectTable(*key, _halves(rows, key)) for key in dict.fromkeys((*keys, *alone))]
+
+
+def _key(row: EffectRow) -> Key:
+    transfer = row.source_corpus if row.source_corpus != row.corpus else ""
+    parts = row.parts if row.parts != ALL_PARTS else ""
+    return (row.model, row.corpus, row.fraction, transfer, max(row.identification_size, 0), parts)
+
+
+def _beside(row: EffectRow, key: Key) -> bool:
+    """Whether a row stands in the table `key`."""
+    own = _key(row)
+    return own == key or (row.selector == Selector.RND and own[:4] == key[:4])
+
+
+def _halves(rows: Sequence[EffectRow], key: Key) -> tuple[Half, ...]:
+    halves: dict[str, list[EffectRow]] = {}
     for row in rows:
-        transfer = row.source_corpus if row.source_corpus != row.corpus else ""
-        parts = row.parts if row.parts != ALL_PARTS else ""
-        key = (row.model, row.corpus, row.fraction, transfer, max(row.identification_size, 0), parts)
-        title = intervention_title(row.intervention, row.alpha, row.tau)
-        cells.setdefault(key, {}).setdefault(title, []).append(row)
-    return [
-        EffectTable(*key, tuple(Half(title, tuple(columns)) for title, columns in halves.items()))
-        for key, halves in cells.items()
-    ]
+        if _beside(row, key):
+            halves.setdefault(intervention_title(row.intervention, row.alpha, row.tau), []).append(row)
+    # RND may have run under more interventions than these masks.
+    own = {title: columns for title, columns in halves.items() if any(_key(row) == key for row in columns)}
+    return tuple(Half(title, tuple(columns)) for title, columns in own.items())
 
 
 def json_rows(rows: Sequence[EffectRow]) -> list[dict[str, object]]:
-    """One plain dict per row, for `--json`: undefined values are None (null), there is no NaN."""
+    """One plain dict per row, for `--json`: undefined values are None (null), there is no NaN.
+
+    `tau`, `identification_size` and `parts` are in every row, so that no two rows of a sweep say the same.
+    """
     return [asdict(row) for row in rows]
 
 
 def intervention_title(intervention: str, alpha: float, tau: float = 0.0) -> str:
-    """`Deactivation`, `Targeted steering, α = 0.3`, or `mix, α = 0.3, τ = 0.5`."""
-    if intervention == InterventionType.DEACTIVATE:
-        return "Deactivation"
-    name = "Targeted steering" if intervention == InterventionType.STEER else intervention
+    """`Deactivation`, `Targeted steering, α = 0.3`, or `Mix, α = 0.3, τ = 0.5`."""
+    name = TITLES.get(intervention, intervention)
+    if intervention in WITHOUT_GAIN:
+        return name
     return f"{name}, α = {alpha:g}" + (f", τ = {tau:g}" if tau else "")
 
 

@@ -15,9 +15,9 @@ from rich.text import Text
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
 from esn_dist.report.markdown import heading, interval, number
-from esn_dist.report.tables import EffectTable, Half, effect_tables
+from esn_dist.report.tables import MEAN, EffectTable, Half, effect_tables
 
-SHORT = {"Self-Effect": "self", "Cross-Effect Avg.": "cross", "Self-Cross Gap": "gap"}
+SHORT = {"Self-Effect": "self", "Cross-Effect Avg.": "cross", "Self-Cross Gap": "gap", MEAN: "mean"}
 
 
 def summary(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> RenderableType:

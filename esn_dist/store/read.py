@@ -48,8 +48,13 @@ class CountBlock:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a store holds. `corpora` by name: emotions, set sizes, set aside by reason. `models` by name: attributes,
-    masks, and the corpora with counts and with answers."""
+    """What a store holds.
+
+    Attributes:
+        corpora: by name: emotions and the identity of its spec, `evaluation_utterances`, `identification_utterances`,
+            and what was set aside by reason.
+        models: by name: attributes, masks, and the corpora with counts and with answers.
+    """
 
     attributes: dict[str, Any]
     corpora: dict[str, dict[str, Any]]
@@ -215,8 +220,8 @@ def _describe_corpus(folder: StoreFolder, corpus: str) -> dict[str, Any]:
     reasons = read_set_aside(folder, corpus).reason
     return {
         **group.attrs.asdict(),
-        "evaluation": len(read_utterances(folder, corpus, "evaluation").named()),
-        "identification": len(read_utterances(folder, corpus, "identification").named()),
+        "evaluation_utterances": len(read_utterances(folder, corpus, "evaluation").named()),
+        "identification_utterances": len(read_utterances(folder, corpus, "identification").named()),
         "set_aside": {reason: reasons.count(reason) for reason in sorted(set(reasons))},
     }
 

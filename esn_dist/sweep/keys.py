@@ -12,6 +12,7 @@ from functools import cached_property
 from esn_dist.seeds import digest
 from esn_dist.sweep.words import InterventionType, Selector
 
+FILE = "file:"  # begins what stands for a corpus in masks from a file; no corpus's name can hold a colon
 AND = "+"  # joins names, which cannot hold it: several emotions of one mask, several corpora of one identification
 
 
@@ -20,7 +21,8 @@ class MaskKey:
     """What a mask means; its members are known once the counts are.
 
     Attributes:
-        corpus: identification corpus, or several joined by "+"; empty for RND, which looks at none.
+        corpus: identification corpus, or several joined by "+"; empty for RND, which looks at none; `file:` and the
+            beginning of the file's hash for masks that came from a file.
         emotion: source emotion, or several joined by "+": the union of their masks. Empty for a single RND mask; the
             parts of RND's unions and mixtures are independent draws named by the emotions that they stand in for.
         seed: which of the independent random masks; −1 for the others.
@@ -45,7 +47,7 @@ class MaskKey:
     @property
     def sources(self) -> tuple[str, ...]:
         """The corpora that must be identified before this mask is selected."""
-        return tuple(self.corpus.split(AND)) if self.corpus else ()
+        return tuple(self.corpus.split(AND)) if self.corpus and self.selector is not Selector.FILE else ()
 
     @property
     def single(self) -> tuple[MaskKey, ...]:

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.sweep.fields import Misnamed
+from esn_dist.sweep.mask_files import read_masks_of
 from esn_dist.sweep.spec import Sweep
+from esn_dist.sweep.study_spec import StudySpec
 
 Loc = tuple[str | int, ...]
 
@@ -64,7 +66,16 @@ def _anchored(sweep: Sweep, folder: Path) -> Sweep:
         else m
         for m in sweep.models
     ]
-    return sweep.model_copy(update={"store": store, "cache": cache, "corpora": tuple(corpora), "models": tuple(models)})
+    studies = {title: _with_masks(study, sweep, folder) for title, study in sweep.studies.items()}
+    placed = {"store": store, "cache": cache, "corpora": tuple(corpora), "models": tuple(models), "studies": studies}
+    return sweep.model_copy(update=placed)
+
+
+def _with_masks(study: StudySpec, sweep: Sweep, folder: Path) -> StudySpec:
+    """`study` with its mask files read; what they hold is part of the plan."""
+    models = [model.model for model in sweep.models if study.models is None or model.name in study.models]
+    read = tuple(read_masks_of(file, folder, models) for file in study.mask_files)
+    return study.model_copy(update={"mask_files": read}) if read else study
 
 
 def _placed(path: Path) -> Path:

@@ -151,6 +151,15 @@ def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterat
                 names = AND.join(c.name for c in source)
                 key = MaskKey(model, selector, fraction, names, "", seed, size, parts)
                 yield Family(key, _shared_emotions(source))
+    yield from _file_families(study, model)
+
+
+def _file_families(study: StudySpec, model: str) -> Iterator[Family]:
+    """Masks of files are as they are: of the study's axes only models, corpora and interventions vary them."""
+    for file in study.mask_files:
+        for family in file.families:
+            key = MaskKey(model, Selector.FILE, family.fraction, file.label, seed=family.seed)
+            yield Family(key, family.emotions)
 
 
 def _shared_emotions(corpora: list[CorpusSpec]) -> tuple[str, ...]:

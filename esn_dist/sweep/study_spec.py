@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from esn_dist.store.schema import PARTS
 from esn_dist.sweep.fields import Spec, identity
+from esn_dist.sweep.mask_files import MaskFileSpec
 from esn_dist.sweep.words import PAPER_SELECTORS, WITHOUT_GAIN, InterventionType, Selector
 
 
@@ -93,6 +94,9 @@ class StudySpec(Spec):
     """
 
     selectors: tuple[Selector, ...] = identity(PAPER_SELECTORS)
+    mask_files: tuple[MaskFileSpec, ...] = identity(
+        (), description="masks from JSON files beside those of `selectors`, which are none here unless they are named"
+    )
     fractions: tuple[Fraction, ...] = identity((Decimal("0.005"),), min_length=1, description="r of all gates")
     interventions: tuple[InterventionSpec, ...] = identity(description="may be an empty list: masks only")
     reach: float | None = identity(
@@ -114,13 +118,23 @@ class StudySpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _singular(cls, data: Any) -> Any:
-        return _listed_fields(data, "fractions", "sizes", "parts")
+        if isinstance(data, dict) and data.get("mask_files") and "selectors" not in data:
+            data = {**data, "selectors": ()}
+        return _listed_fields(data, "fractions", "sizes", "parts", "mask_files")
+
+    @model_validator(mode="after")
+    def _selecting(self) -> StudySpec:
+        if Selector.FILE in self.selectors:
+            raise ValueError("`file` selects nothing: name the files in `mask_files`")
+        return self
 
     @model_validator(mode="after")
     def _searchable(self) -> StudySpec:
         if self.reach is not None:
             if len(set(self.fractions)) < 2:
                 raise ValueError("`reach` searches among `fractions`: give two or more")
+            if self.mask_files:
+                raise ValueError("`reach` searches among `fractions`, and the masks of a file have one")
             if any(selector.random for selector in self.selectors):
                 raise ValueError("`reach` compares self with cross, which random masks do not have")
             if any(i.type not in (InterventionType.DEACTIVATE, InterventionType.STEER) for i in self.interventions):

@@ -14,7 +14,7 @@ class Selector(StrEnum):
     """How neurons are ranked (paper §3.1); after the paper's five come those beyond it.
 
     `LAPE-filtered` is LAPE with the filters of its original. `RND-like-X` draws, for every emotion, as many random
-    neurons of each layer as X's mask of that emotion has there.
+    neurons of each layer as X's mask of that emotion has there. `file` ranks nothing: its masks come from a file.
     """
 
     RND = "RND"
@@ -27,6 +27,7 @@ class Selector(StrEnum):
     RND_LIKE_LAPE = "RND-like-LAPE"
     RND_LIKE_MAD = "RND-like-MAD"
     RND_LIKE_CONACT = "RND-like-ConAct"
+    FILE = "file"
 
     @property
     def like(self) -> Selector | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 from esn_dist.analysis.identification import pool
 from esn_dist.errors import UserError
 from esn_dist.selection.masks import budget, top
+from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, read_member
+
+EMOTIONS = ("anger", "joy", "sadness")
 
 
 def test_the_default_pool_gives_the_stored_masks(small_store: Path) -> None:
@@ -57,3 +61,33 @@ def test_blocks_hold_what_firing_sums(small_store: Path) -> None:
 def test_an_unknown_part_is_refused_with_the_nearest(small_store: Path) -> None:
     with pytest.raises(UserError, match="Did you mean 'audio'"):
         pool(StoreFolder(small_store), "tiny", "room", parts=["audi"])
+
+
+def test_pooled_corpora_give_alike_and_equal_the_sum_of_their_own(small_store: Path) -> None:
+    folder = StoreFolder(small_store)
+    together = pool(folder, "tiny", "studio+room", size=7)
+    own = [pool(folder, "tiny", corpus, size=7).firing() for corpus in ("studio", "room")]
+    firing = together.firing()
+    assert (firing.K == own[0].K + own[1].K).all() and (firing.T == own[0].T + own[1].T).all()
+    assert (together.chosen.size, together.chosen.asked, together.chosen.pool) == (14, 7, (64, 64, 64))
+    assert np.bincount(together.stratum).tolist() == [7] * 6
+
+
+def test_the_poorest_corpus_says_how_many_each_gives(small_store: Path) -> None:
+    folder = StoreFolder(small_store)
+    candidates = [correctly_answered(folder, "tiny", corpus) for corpus in ("studio", "room")]
+    poor = replace(candidates[0], right=candidates[0].right & (np.arange(len(candidates[0].label)) % 4 == 0))
+    counts = [int((poor.right & (poor.label == emotion)).sum()) for emotion in EMOTIONS]
+    for size, asked in (("auto", None), (99, 99), (2, 2)):
+        chosen = identify_together([poor, candidates[1]], EMOTIONS, size, [None, 30])  # type: ignore[arg-type]
+        assert [one.size for one in chosen] == [min(counts) if size != 2 else 2] * 2
+        assert {one.asked for one in chosen} == {asked}
+
+
+def test_emotions_that_all_corpora_have_stand_in_the_first_one_s_order() -> None:
+    assert shared_emotions([("anger", "frustration", "joy"), ("surprise", "joy", "anger")]) == ("anger", "joy")
+
+
+def test_an_answer_that_names_no_option_is_not_right(small_store: Path) -> None:
+    found = correctly_answered(StoreFolder(small_store), "tiny", "studio")
+    assert found.right.sum() == 3 * 32 and len(found.id) == 3 * 36

@@ -60,3 +60,13 @@ def test_more_utterances_make_masks_more_stable(small_store: Path) -> None:
         return float(mask_stability(sized, ["ConAct"], "0.1", 0, draws=10)["jaccard"].mean())
 
     assert stable(30) > stable(3)
+
+
+def test_pooled_corpora_are_resampled_each_by_itself(small_store: Path) -> None:
+    """Every draw keeps what each corpus gives: T of one corpus's text positions is 40 per utterance in both."""
+    both = pool(StoreFolder(small_store), "tiny", "studio+room", size=5, parts=["text"])
+    for firing in resampled_firing(both, 1, draws=4):
+        assert firing.T.tolist() == [10 * 40] * 3
+    found = mask_stability(both, ["MAD"], "0.1", 1, draws=3)
+    assert found.attrs["corpus"] == "studio+room" and found.attrs["identification_size"] == 5
+    assert found.attrs["parts"] == "text" and found.attrs["identified"] == 10

@@ -19,8 +19,14 @@ def drawn(findings: Findings) -> dict[str, Figure]:
 
 def _conact(findings: Findings) -> xr.Dataset:
     """Studio's ConAct conditions: deactivation and two gains."""
+    return _targeted(findings, "ConAct")
+
+
+def _targeted(findings: Findings, selector: str) -> xr.Dataset:
+    """A selector's conditions on studio without 2-Pass."""
     frame = findings.frames["tiny", "studio"]
-    return frame.isel(condition=(frame["selector"] == "ConAct").values)
+    own = (frame["selector"] == selector) & (frame["intervention"] != "two-pass")
+    return frame.isel(condition=own.values)
 
 
 def test_figure_1_has_corpora_below_and_selectors_beside_each_other(
@@ -89,8 +95,7 @@ def test_conditions_that_differ_in_two_things_are_no_axis(findings: Findings) ->
 
 
 def test_an_undefined_readout_has_no_point_at_gain_zero_either(findings: Findings) -> None:
-    frame = findings.frames["tiny", "studio"]
-    frame = frame.isel(condition=(frame["selector"] == "RND").values)
+    frame = _targeted(findings, "RND")
     (axis,) = axes(frame)
     assert np.isnan(curve(frame, axis, "gap")[1]).all()
     assert curve(frame, axis, "self_effect")[0] == [-1, 0, 0.3, 1]

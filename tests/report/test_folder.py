@@ -109,6 +109,8 @@ def test_latex_has_deactivation_left_and_steering_right(findings: Findings) -> N
     assert head.index("Deactivation") < head.index("Targeted steering")
     selectors = next(line for line in lines if line.startswith("LALM & Acc."))
     assert selectors.count("ConAct") == 3 and selectors.count("RND") == 3
+    agnostic = next(line for line in lines if "2-Pass" in line)
+    assert "Targeted" not in agnostic and agnostic.index("= 0.3") < agnostic.index("= 1")
     assert sum(line == r"\toprule" for line in lines) == sum(line == r"\bottomrule" for line in lines) >= 5
 
 

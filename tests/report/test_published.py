@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
-from esn_dist.report.published import EFFECT_TABLES, comparisons, inconsistencies, published
+from esn_dist.report.published import EFFECT_TABLES, Pool, comparisons, inconsistencies, published
 
 QWEN = "qwen2.5-omni-7b"
 EMOTIONS = {name: list(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
@@ -67,9 +67,66 @@ def test_rnd_meets_its_one_number() -> None:
 
 def test_the_unintervened_accuracy_meets_table_2() -> None:
     row = BaselineRow("mine", "iemocap", ALL, 50.0, 48.0, 52.0, 0.0, 1000, 0, 0, 0)
-    (found,) = comparisons([], [row, replace(row, emotion="anger")], {"mine": QWEN}, EMOTIONS)
+    found, size = comparisons([], [row, replace(row, emotion="anger")], {"mine": QWEN}, EMOTIONS)
     assert (found.table, found.published) == (2, 48.4)
     assert found.difference == pytest.approx(1.6)
+    assert (size.table, size.measured, size.published, size.setting) == (4, 200, 200, "each emotion")
+
+
+AGNOSTIC: dict[str, Any] = {"corpus": "iemocap", "source_corpus": "iemocap", "accuracy": 50.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "printed"),
+    [
+        ({"intervention": "two-pass", "alpha": 0.1}, "48.1"),
+        ({"intervention": "mix", "alpha": 1.0, "tau": 0.5}, "49.2"),
+        ({"intervention": "union", "alpha": 0.3}, "48.9"),
+        ({"intervention": "steer", "alpha": 1.0, "selector": "RND", "source_corpus": ""}, "47.6"),
+    ],
+)
+def test_agnostic_accuracy_meets_its_column_of_table_2(change: dict[str, Any], printed: str) -> None:
+    (found,) = (
+        c for c in comparisons([replace(ROW, **{**AGNOSTIC, **change})], [], {"mine": QWEN}, EMOTIONS) if c.table == 2
+    )
+    assert (found.printed, found.measured, found.metric) == (printed, 50.0, "accuracy")
+    assert found.setting.startswith(f"α = {change['alpha']:g}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"intervention": "mix", "alpha": 1.0, "tau": 0.1}, {"intervention": "union", "alpha": 0.5},
+        {"intervention": "union", "alpha": 0.3, "selector": "MAD"}, {"intervention": "union", "alpha": 0.3,
+        "fraction": 0.01}, {"intervention": "union", "alpha": 0.3, "source_corpus": "meld"},
+    ],
+)  # fmt: skip
+def test_another_temperature_gain_selector_fraction_or_source_meets_nothing_of_table_2(change: dict[str, Any]) -> None:
+    assert not comparisons([replace(ROW, **{**AGNOSTIC, **change})], [], {"mine": QWEN}, EMOTIONS)
+
+
+def test_every_number_of_table_2_and_table_4_is_met_once() -> None:
+    models = (QWEN, "kimi-audio-7b", "audio-flamingo-3")
+    types = [("steer", 0.0), ("two-pass", 0.0), ("mix", 0.5), ("union", 0.0)]
+    rows = [
+        replace(ROW, model=model, corpus=corpus, source_corpus="" if steer else corpus, accuracy=50.0, alpha=alpha,
+                intervention=type, tau=tau, selector="RND" if steer else "ConAct")
+        for model in models for corpus in EFFECT_TABLES for alpha in (0.1, 0.3, 1.0)
+        for type, tau in types for steer in (type == "steer",)
+    ]  # fmt: skip
+    base = [BaselineRow(m, c, ALL, 50.0, 48.0, 52.0, 0.0, 1000, 0, 0, 0) for m in models for c in EFFECT_TABLES]
+    pools = [Pool(m, c, e, 2000, 200) for m in models for c in EFFECT_TABLES for e in EMOTIONS[c]]
+    found = comparisons(rows, base, {}, EMOTIONS, pools)
+    assert [sum(c.table == table for c in found) for table in (2, 4)] == [117, 63]
+    sizes = {c.setting: c.measured for c in found if (c.table, c.model, c.corpus) == (4, QWEN, "iemocap")}
+    assert sizes["anger"] == 500, "a pool is cut where the paper's seems to be"
+
+
+def test_pools_of_another_model_or_of_other_emotions_meet_nothing() -> None:
+    pools = [Pool("mine", "meld", "joy", 300, 200)]
+    assert comparisons([], [], {"mine": QWEN}, EMOTIONS, pools)
+    assert not comparisons([], [], {"mine": "another"}, EMOTIONS, pools)
+    assert not comparisons([], [], {"mine": QWEN}, {"meld": ["joy", "anger"]}, pools)
 
 
 def test_a_flagged_number_keeps_its_printed_value_and_its_flag() -> None:

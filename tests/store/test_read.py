@@ -151,7 +151,7 @@ def test_the_description_names_everything(folder: StoreFolder) -> None:
     described = read.describe(folder)
     assert described.attributes == {"esn_dist_store": 1, "sweep": "test", "seed": 7}
     corpus = described.corpora["synthetic"]
-    assert (corpus["evaluation"], corpus["identification"]) == (6, 73)
+    assert (corpus["evaluation_utterances"], corpus["identification_utterances"]) == (6, 73)
     assert corpus["set_aside"] == {"silent": 1, "unreadable": 1} and corpus["licence"] == "none"
     model = described.models["tiny"]
     assert (model["counts"], model["answers"], model["masks"], model["weights"]) == (["synthetic"], [], 0, "abc")

@@ -29,7 +29,7 @@ function mapCell(map, source, evaluation, row, column, limit) {
   const test = map.tests[row][column];
   const lines = [`${source} → ${evaluation}`, `${signed(value, 2)} points`, `margin ${signed(map.margin[row][column], 3)} nats`];
   if (test) lines.push(`${test.lost} lost, ${test.gained} gained`, `McNemar p ${pValue(test.p)}, Holm ${pValue(test.holm)}`);
-  const cell = element("td", { tabindex: 0, class: source === evaluation ? "own" : null, "aria-label": lines.join(", ") }, signed(value));
+  const cell = element("td", { tabindex: 0, class: source.split("+").includes(evaluation) ? "own" : null, "aria-label": lines.join(", ") }, signed(value));
   cell.style.background = tint(value, limit);
   return withTip(cell, lines.join("\n"));
 }
@@ -65,8 +65,7 @@ function layerMap(entry) {
       cell.style.background = `color-mix(in oklab, var(--count) ${share.toFixed(1)}%, var(--surface))`;
       return withTip(cell, `${name}, layer ${layer}\n${neurons} neurons`);
     })));
-  const size = entry.identification_size > 0 ? `, ${entry.identification_size} utterances per emotion` : "";
-  const caption = `${entry.selector}, r = ${+(100 * entry.fraction).toPrecision(6)} %${size}`;
+  const caption = `${entry.selector}, r = ${+(100 * entry.fraction).toPrecision(6)} %${identified(entry)}`;
   const map = element("table", { class: count > 12 ? "map narrow" : "map" }, element("thead", {}, head), element("tbody", {}, ...rows));
   return element("figure", { style: "margin: 0 0 1rem" }, element("figcaption", {}, caption), scroll(map));
 }

@@ -35,7 +35,7 @@ function estimate(point, low, high, shown = signed) {
 
 function effects() {
   const drawn = DATA.settings.by_speaker ? "speakers" : "utterances";
-  const parts = [element("p", {}, `Change of accuracy against the unintervened model, in percentage points, with 95 % intervals of ${DATA.settings.draws.toLocaleString("en")} bootstrap draws over ${drawn}. RND: mean over emotions and seeds, ± the seeds' standard deviation.`)];
+  const parts = [element("p", {}, `Change of accuracy against the unintervened model, in percentage points, with 95 % intervals of ${DATA.settings.draws.toLocaleString("en")} bootstrap draws over ${drawn}. What commits to no source emotion (RND, 2-Pass, Mix, Union) has the mean over all emotions; RND also ± the seeds' standard deviation.`)];
   for (const t of DATA.tables) {
     const lines = Object.entries(t.lines).map(([name, values], line) => [name, ...values.map((value, column) => {
       const cell = estimate(...value);
@@ -44,7 +44,7 @@ function effects() {
     })]);
     lines.push(["Invalid answers", ...t.invalid.map((rate) => percent(rate))]);
     const masks = t.masks ? `, masks from ${t.masks}` : "";
-    parts.push(element("h3", {}, `${t.model} on ${t.corpus}${masks}: ${t.title}, r = ${+(100 * t.fraction).toPrecision(6)} %`), table(["", ...t.selectors], lines));
+    parts.push(element("h3", {}, `${t.model} on ${t.corpus}${masks}${t.identified}: ${t.title}, r = ${+(100 * t.fraction).toPrecision(6)} %`), table(["", ...t.selectors], lines));
   }
   return parts;
 }
@@ -53,8 +53,7 @@ function tests() {
   const parts = [element("p", {}, "Is the self–cross gap larger than chance? p: exchange of each item's answers among the source emotions' cells, two-sided. Holm and Benjamini–Hochberg correct within the family named above each table. Assignment: share of all assignments of these masks to the emotions with a gap as far from zero.")];
   for (const family of distinct(DATA.gaps.map((row) => row.family))) {
     const lines = DATA.gaps.filter((row) => row.family === family).map((row) => [
-      `${row.selector}, α = ${row.alpha}, r = ${+(100 * row.fraction).toPrecision(6)} %, masks from ${row.source_corpus}`,
-      signed(row.effect), (row.exact ? "" : "≈ ") + pValue(row.p), pValue(row.holm), pValue(row.bh), pValue(row.assignment_p), String(row.pairs),
+      row.title, signed(row.effect), (row.exact ? "" : "≈ ") + pValue(row.p), pValue(row.holm), pValue(row.bh), pValue(row.assignment_p), String(row.pairs),
     ]);
     parts.push(element("h3", {}, family), table(["Condition", "Gap", "p", "Holm", "BH", "Assignment", "Items"], lines));
   }
@@ -63,13 +62,18 @@ function tests() {
 
 function publishedNumbers() {
   if (!DATA.published.length) return [element("p", {}, "Nothing here was measured with a model and corpus of the paper at its fraction and gain, so no number stands beside a published one. The inconsistencies found in the paper itself:"), inconsistencyList(DATA.inconsistencies)];
-  const lines = DATA.published.map((row) => ["Table " + row.table, row.model, row.corpus, row.intervention, row.selector, row.metric, estimate(row.measured, row.low, row.high), row.printed + (row.flags ? " †" : ""), signed(row.difference, 2)]);
+  const lines = DATA.published.map((row) => ["Table " + row.table, row.model, row.corpus, row.intervention, row.selector, row.metric, row.setting, estimate(row.measured, row.low, row.high, row.is_change ? signed : plain), row.printed + (row.flags ? " †" : ""), signed(row.difference, 2)]);
   const flagged = new Set(DATA.published.flatMap((row) => row.flags.split(" ")));
   return [
-    element("p", {}, "For the same model and corpus alone. † marks numbers that are inconsistent in the paper itself; they stand as printed. The steering gain is not printed there; 0.3 is inferred."),
-    table(["", "Model", "Corpus", "Intervention", "Selector", "Readout", "Measured", "Published", "Difference"], lines, 6),
+    element("p", {}, "For the same model and corpus alone. † marks numbers that are inconsistent in the paper itself; they stand as printed. Neither the steering gain of Table 1 nor the masks of Table 2 are printed there: 0.3 is inferred, and ConAct at 0.5 % is what is compared."),
+    table(["", "Model", "Corpus", "Intervention", "Selector", "Readout", "Of", "Measured", "Published", "Difference"], lines, 7),
     inconsistencyList(DATA.inconsistencies.filter((entry) => flagged.has(entry.id))),
   ];
+}
+
+function identified(row) {
+  const size = row.identification_size > 0 ? `, ${row.identification_size} utterances per emotion` : "";
+  return size + (row.parts && row.parts !== DATA.all_parts ? `, ${row.parts} positions` : "");
 }
 
 function inconsistencyList(entries) {
@@ -82,15 +86,15 @@ function masks() {
   for (const between of distinct(DATA.overlap.map((row) => row.between))) {
     const lines = DATA.overlap.filter((row) => row.between === between).map((row) => [
       row.model, row.one, row.other,
-      Object.keys(names).filter((name) => name !== between).map((name) => row[name]).filter(Boolean).join(", ") + `, r = ${+(100 * row.fraction).toPrecision(6)} %`,
+      Object.keys(names).filter((name) => name !== between).map((name) => row[name]).filter(Boolean).join(", ") + `, r = ${+(100 * row.fraction).toPrecision(6)} %` + identified(row),
       plain(row.jaccard), plain(row.expected),
     ]);
     const shown = element("details", {}, element("summary", {}, `Between ${names[between]} (${lines.length} pairs)`), table(["Model", "One", "Other", "Of", "Jaccard", "Expected"], lines, 4));
     parts.push(shown);
   }
   if (DATA.stability.length) {
-    const lines = DATA.stability.map((row) => [row.model, row.corpus, row.selector, row.emotion, String(row.neurons), `${plain(row.jaccard)} [${plain(row.low)}, ${plain(row.high)}]`, plain(row.pairwise)]);
-    parts.push(element("h3", {}, "Stability: overlap with the masks of bootstrapped identification sets"), table(["Model", "Corpus", "Selector", "Emotion", "Neurons", "Jaccard", "Between draws"], lines, 4));
+    const lines = DATA.stability.map((row) => [row.model, `${row.corpus}${identified(row)}, r = ${+(100 * row.fraction).toPrecision(6)} %`, row.selector, row.emotion, String(row.neurons), `${plain(row.jaccard)} [${plain(row.low)}, ${plain(row.high)}]`, plain(row.pairwise)]);
+    parts.push(element("h3", {}, "Stability: overlap with the masks of bootstrapped identification sets"), table(["Model", "Masks from", "Selector", "Emotion", "Neurons", "Jaccard", "Between draws"], lines, 4));
   }
   const pools = DATA.pools.map((row) => [row.model, row.corpus, row.emotion, String(row.correct), String(row.used)]);
   parts.push(element("h3", {}, "Correctly answered identification utterances"), table(["Model", "Corpus", "Emotion", "Correct", "Used"], pools, 3));
