@@ -13,8 +13,8 @@ pp. 561-564, which lists one tested rule set per emotion (F0 = fundamental frequ
 
 Where the table gives physical units they are taken as full strength, or less (an utterance shows its emotion at a drawn
 strength); where it gives steps of Cahn's scale the magnitudes are ours, and so are tense voice as a flatter and
-"brilliance" as a steeper or flatter spectrum. Formant shifts, laryngealisation, pauses and precision of articulation are
-not rendered.
+"brilliance" as a steeper or flatter spectrum. Formant shifts, laryngealisation, pauses and precision of articulation
+are not rendered.
 """
 
 from __future__ import annotations
