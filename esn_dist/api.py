@@ -152,6 +152,8 @@ class OpenSweep:
     ) -> xr.Dataset:
         """change[condition, source, evaluation] in points, margin in nats; self_effect, cross_effect, gap with bounds.
 
+        2-Pass, which the steering cells imply, is among the conditions, as in the report.
+
         Args:
             draws: bootstrap resamples.
             seed: of the resamples.
@@ -159,8 +161,9 @@ class OpenSweep:
             invalid_is_wrong: count an answer that names no option as wrong; else leave its pairs out.
         """
         from esn_dist.analysis.frames import effects
+        from esn_dist.analysis.two_pass import with_two_pass
 
-        answers = self.answers(model, corpus).load()
+        answers = with_two_pass(self.answers(model, corpus).load())
         return effects(answers, draws=draws, seed=seed, by_speaker=by_speaker, invalid_is_wrong=invalid_is_wrong)
 
     def export_masks(self, path: str | Path, model: str | None = None, **wanted: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 import esn_dist
 from esn_dist.analysis.summary import summarise
+from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.errors import UserError
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
@@ -61,13 +62,14 @@ def test_a_mask_with_other_parameters_is_another(small_store: Path) -> None:
 def test_effects_are_those_of_the_report(small_store: Path) -> None:
     sweep = esn_dist.open(small_store)
     found = sweep.effects(corpus="studio", draws=200)
-    rows = summarise([sweep.answers(corpus="studio").load()], draws=200)
-    assert found.sizes["condition"] == len(rows) == 9
+    rows = summarise([with_two_pass(sweep.answers(corpus="studio").load())], draws=200)
+    assert found.sizes["condition"] == len(rows) == 3 * 3 + 3 * 2  # and 2-Pass at two gains
     for row in rows:
         where = (found["selector"] == row.selector) & (found["alpha"] == row.alpha)
+        where &= found["intervention"] == row.intervention
         one = found.isel(condition=int(np.flatnonzero(where.values)[0]))
         assert one["self_effect"].values.tolist() == [row.self_effect, row.self_low, row.self_high]
-        if row.selector == "RND":
+        if not row.sources:
             assert np.isnan(one["gap"]).all()
             assert one["change"].sel(source="none").mean() == pytest.approx(row.self_effect)
         else:

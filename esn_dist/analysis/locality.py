@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from esn_dist.sweep.keys import AND
+
 # Coordinates that say whose a mask is.
 MEANING = ("selector", "source_corpus", "source_emotion", "fraction", "mask_seed", "identification_size", "parts")
 
@@ -71,19 +73,30 @@ def overlap(masks: xr.Dataset) -> xr.Dataset:
 
 
 def related(overlaps: xr.Dataset) -> Iterator[Related]:
-    """Pairs of masks that differ in one thing alone: in emotion, in selector, or in corpus; each pair once."""
+    """Pairs of masks that differ in one thing alone: in emotion, in selector, or in corpus; each pair once.
+
+    Unions of several emotions are left out: they overlap with their parts by construction.
+    """
     meanings = [tuple(map(str, row)) for row in zip(*(overlaps[name].values for name in MEANING), strict=True)]
     emotion, selector, corpus = (MEANING.index(name) for name in COMPARED)
     for i, one in enumerate(meanings):
         for j in range(i + 1, len(meanings)):
             differing = [at for at, (a, b) in enumerate(zip(one, meanings[j], strict=True)) if a != b]
-            if len(differing) == 1 and differing[0] in (emotion, selector, corpus) and one[emotion]:
+            if (
+                len(differing) == 1
+                and differing[0] in (emotion, selector, corpus)
+                and _single(one[emotion], meanings[j][emotion])
+            ):
                 found = (overlaps[name].values[i, j] for name in ("jaccard", "expected"))
                 said = dict(zip(MEANING, one, strict=True))
                 names = (one[selector], one[corpus], one[emotion], float(said["fraction"]))
                 identified = (int(said["identification_size"]), said["parts"])
                 at = differing[0]
                 yield Related(MEANING[at], one[at], meanings[j][at], *names, *identified, *map(float, found))
+
+
+def _single(*emotions: str) -> bool:
+    return all(emotion and AND not in emotion for emotion in emotions)
 
 
 def jaccard(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:

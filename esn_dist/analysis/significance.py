@@ -79,7 +79,7 @@ def _verdicts(trials: Trials, seed: int) -> Iterator[Verdict]:
             for code, emotion in enumerate(trials.emotions):
                 found = flips(trials, cell, trials.label == code)
                 yield _verdict(trials, group, number, ENTRY, emotion, found)
-        if group.has_sources:
+        if group.has_sources and group.source_emotions == set(group.sources):  # joined masks cannot be exchanged
             yield from (_gap(trials, _of_seed(group, mask_seed), seed) for mask_seed in dict.fromkeys(group.seeds))
 
 

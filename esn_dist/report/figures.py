@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from esn_dist.report.along import Axis, axes, conditions, curve, describe
 from esn_dist.report.findings import Findings
 from esn_dist.report.tables import AGNOSTIC
+from esn_dist.sweep.keys import AND
 
 DIVERGING, SEQUENTIAL = "RdBu", "viridis"
 AXIS_LABELS = {"fraction": "fraction r", "alpha": "gain α", "identification_size": "identified utterances per emotion"}
@@ -159,11 +160,11 @@ def _layers(chosen: dict[str, xr.DataArray], selectors: Sequence[str], title: st
 
 
 def _masks_of(neurons: xr.DataArray, corpus: str, fraction: float) -> xr.DataArray:
-    """One mask per selector and emotion: of several identification sizes or parts the first."""
+    """One mask per selector and emotion, without unions: of several identification sizes or parts the first."""
     kept: dict[tuple[str, str], int] = {}
     rows = zip(*(neurons[n].values for n in ("source_corpus", "fraction", "selector", "source_emotion")), strict=True)
     for at, (source, r, selector, emotion) in enumerate(rows):
-        if (source, r) == (corpus, fraction):
+        if (source, r) == (corpus, fraction) and AND not in emotion:
             kept.setdefault((selector, emotion), at)
     return neurons.isel(mask=list(kept.values()))
 

@@ -14,6 +14,7 @@ import xarray as xr
 
 from esn_dist.analysis.significance import ENTRY, GAP
 from esn_dist.analysis.summary import ALL
+from esn_dist.analysis.trials import emotions_of
 from esn_dist.report.along import axes, conditions, curve, describe
 from esn_dist.report.findings import READING, Findings
 from esn_dist.report.flat import Row
@@ -134,7 +135,7 @@ def _layers(findings: Findings) -> Iterator[Row]:
         for key in dict.fromkeys(keys):
             own = neurons.isel(mask=[at for at, other in enumerate(keys) if other == key])
             emotions = [
-                str(e) or f"seed {seed}"
+                _named(str(e)) or f"seed {seed}"
                 for e, seed in zip(own["source_emotion"].values, own["mask_seed"].values, strict=True)
             ]
             yield {
@@ -143,6 +144,12 @@ def _layers(findings: Findings) -> Iterator[Row]:
                 "masks": emotions,
                 "neurons": own.values.tolist(),
             }
+
+
+def _named(emotion: str) -> str:
+    """Unions of more than two by their number: their names would be wider than a telephone."""
+    emotions = emotions_of(emotion)
+    return emotion if len(emotions) < 3 else f"union of {len(emotions)}"
 
 
 def _utterances(findings: Findings) -> Iterator[Row]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from esn_dist.analysis.locality import overlap, related
+from esn_dist.analysis.significance import CELL, ENTRY, GAP, significance
 from esn_dist.analysis.summary import summarise
 from esn_dist.report.findings import Findings, Settings, finished, stabilities
 from esn_dist.report.pairs import pair_matrices, pair_rows, pair_section
@@ -170,3 +172,18 @@ def changed_masks(masks: xr.Dataset, **coordinates: Any) -> xr.Dataset:
 
 def joined_masks(*parts: xr.Dataset) -> xr.Dataset:
     return xr.concat([part.load() for part in parts], "mask")
+
+
+def test_unions_are_no_row_of_figure_4_and_no_overlap_with_their_parts(small_store: Path) -> None:
+    masks = open_masks(StoreFolder(small_store), "tiny")
+    own = masks.isel(mask=(masks["selector"] == "MAD").values & (masks["source_corpus"] == "studio").values)
+    union = changed_masks(own.isel(mask=[0]), source_emotion="anger+joy+sadness")
+    pairs = list(related(overlap(joined_masks(own, union))))
+    assert {pair.one for pair in pairs} | {pair.other for pair in pairs} == {"anger", "joy", "sadness"}
+    assert len(pairs) == 3
+
+
+def test_joined_masks_have_no_gap_test_since_nothing_can_be_exchanged(answers: xr.Dataset) -> None:
+    found = significance([joined(answers, pairs_of(answers))])
+    assert {v.question for v in found if v.condition.intervention == "co-deactivate"} == {CELL, ENTRY}
+    assert any(v.question == GAP and v.p is not None for v in found)

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from esn_dist.analysis.smallest import Smallest
+from esn_dist.analysis.trials import Condition
 from esn_dist.report import payload
 from esn_dist.report.findings import Findings
-from esn_dist.report.flat import Row
+from esn_dist.report.flat import Row, flat
 from esn_dist.report.page import page as build_page
+from esn_dist.report.pairs import PairMatrix
+from esn_dist.report.searches import Search
 
 HOSTILE = "</script><script>document.title='owned'</script>"
 TITLE = "small – emotion-sensitive neurons"
@@ -236,3 +243,36 @@ def test_the_data_hold_no_nan_and_no_tag(findings: Findings, rows: dict[str, lis
     data = text.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
     assert "<" not in data
     json.loads(data, parse_constant=pytest.fail)
+
+
+def test_pairs_and_searches_are_sections_where_a_sweep_has_them(
+    browser: Browser, findings: Findings, rows: dict[str, list[Row]], page: Page, tmp_path: Path
+) -> None:
+    assert page.get_by_role("link", name="Pairs").count() == page.get_by_role("link", name="Smallest r").count() == 0
+    names = ["anger", "joy"]
+    own = np.full((2, 2, 3), np.nan)
+    own[0, 1] = own[1, 0] = (-12.5, -20.0, -3.0)
+    dims = ("first", "second", "bound")
+    coords = {"first": names, "second": names, "bound": ["point", "low", "high"]}
+    matrix = xr.Dataset({"own": (dims, own), "others": (dims, own / 2)}, coords=coords)
+    condition = Condition("ConAct", "co-deactivate", -1.0, 0.1, "studio", identification_size=50)
+    found = Smallest(condition, {Decimal("0.05"): -3.0, Decimal("0.1"): -5.0}, Decimal("0.05"))
+    with_both = replace(
+        findings,
+        pairs=[PairMatrix("tiny", "studio", condition, matrix)],
+        searches=[Search("few", "tiny", "studio", 0.5, found)],
+    )
+    path = tmp_path / "beyond.html"
+    path.write_text(build_page(with_both, flat(with_both)), encoding="utf-8")
+    visit = Visit(browser, path)
+    visit.page.get_by_role("link", name="Pairs").click()
+    figure = visit.page.locator(
+        "#pair-maps figure", has_text="Co-deactivation, ConAct, r = 10 %, masks from studio, 50"
+    )
+    figure.locator("td", has_text="−12.5").first.hover()
+    expect(visit.page.locator("#tip")).to_contain_text("own emotions −12.5 [−20.0, −3.0]")
+    expect(visit.page.locator("#tip")).to_contain_text("other emotions −6.3 [−10.0, −1.5]")
+    said = rows_of(visit.page, "smallest")[1]
+    assert said[:3] == ["few", "tiny", "studio"] and said[5:] == ["r = 5 %", "5 %: −3.0; 10 %: −5.0"]
+    assert visit.complaints == []
+    visit.context.close()

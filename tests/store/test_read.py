@@ -186,3 +186,9 @@ def test_reading_needs_neither_torch_nor_ray() -> None:
         "print([name for name in ('torch', 'ray', 'transformers') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_description_keeps_what_the_corpus_s_spec_says_beside_the_counts(small_store: Path) -> None:
+    corpus = read.describe(StoreFolder(small_store)).corpora["studio"]
+    assert corpus["identification"] == {"cap": 30}
+    assert (corpus["evaluation_utterances"], corpus["identification_utterances"]) == (36, 108)
