@@ -43,6 +43,8 @@ def _half(half: Half) -> Table:
     if any(row.seeds_sd is not None for row in half.columns):
         grid.add_row("seeds", *(_spread(row) for row in half.columns))
     for name, values in half.margins.items():
+        if all(value.point is None for value in values):
+            continue
         grid.add_row(f"Δm {name.lower()}", *(_cell(value, digits=2) for value in values))
     return grid
 
