@@ -90,12 +90,15 @@ def _download(spec: ModelSpec, source: str) -> Path:
 def fingerprint(folder: Path) -> str:
     """Hash of a checkpoint: its small files whole; of each weights file the size and 64 evenly spaced samples.
 
-    A whole hash of a 7B checkpoint takes a minute; samples see every retraining and almost every damage.
+    A whole hash of a 7B checkpoint takes a minute; samples see every retraining and almost every damage. What our
+    download leaves out does not count, so that a full clone of the same weights has the same fingerprint.
     """
     total = hashlib.sha256()
-    for path in sorted(p for pattern in DOWNLOADED for p in folder.rglob(pattern)):
+    found = {p.relative_to(folder) for pattern in DOWNLOADED for p in folder.rglob(pattern)}
+    for name in sorted(n for n in found if not any(n.match(pattern) for pattern in UNNEEDED)):
+        path = folder / name
         size = path.stat().st_size
-        total.update(f"{path.relative_to(folder)}:{size}".encode())
+        total.update(f"{name}:{size}".encode())
         with path.open("rb") as file:
             if size <= SAMPLES * SAMPLE_BYTES:
                 total.update(file.read())

@@ -128,6 +128,14 @@ def test_unsupported_settings_are_refused_by_the_spec(field: str, value: Any) ->
         spec("x", **{field: value})
 
 
+def test_the_fingerprint_of_a_full_clone_is_that_of_our_download(folder: Path) -> None:
+    before = fingerprint(folder)
+    for name in ("think", "vocoder"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text("{}")
+    assert fingerprint(folder) == before
+
+
 def test_the_fingerprint_sees_files_in_subfolders(folder: Path) -> None:
     """Kimi-Audio's Whisper weights lie in one."""
     before = fingerprint(folder)
