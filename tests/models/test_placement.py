@@ -14,6 +14,7 @@ from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 from esn_dist.errors import UserError
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
+from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import can_fold, scaled
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
@@ -85,6 +86,20 @@ def test_offloaded_to_memory_all_is_as_with_weights_in_place(omni: Qwen25Omni, f
         assert ask(away, tools).tokens == ask(omni, tools).tokens != expected.tokens
 
 
+def test_mix_acts_on_offloaded_layers_as_on_layers_in_place(omni: Qwen25Omni, folder: Path, tools: Any) -> None:
+    away = Qwen25Omni.load(folder, torch.float32, Placement(), Qwen25Omni.settings)
+    accelerate.cpu_offload(away.thinker, execution_device=torch.device("cpu"))
+    member_ELN = np.random.default_rng(1).random((3, 3, 64)) < 0.3
+    said = []
+    for lm in (away, omni):
+        mix = Mix(find_gates(lm.decoder), member_ELN, 2.0, 0.5)
+        with mix.attached():
+            said.append(ask(lm, tools, mix))
+    assert said[0].tokens == said[1].tokens
+    assert np.array_equal(said[0].logprob_BO, said[1].logprob_BO)
+    assert not np.array_equal(said[0].logprob_BO, ask(omni, tools).logprob_BO)
+
+
 def test_too_little_memory_says_how_much_is_needed_and_what_to_set(meta: Any) -> None:
     with pytest.raises(UserError, match=r"need \d+\.\d GB in float32") as error:
         Placement("cuda", 1, memory=1_000).device_map(meta, torch.float32)
@@ -107,10 +122,10 @@ def folder(omni: Qwen25Omni, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def ask(lm: AudioLM, tools: Any, counter: Counter | None = None) -> Answers:
+def ask(lm: AudioLM, tools: Any, watcher: Counter | Mix | None = None) -> Answers:
     rows = [lm.encode(tools.wave(samples)) for samples in (4_000, 37_920)]
     batch = pad(lm, [lm.prompt(len(r), "Which?") for r in rows], rows)
-    return answer(lm, batch, torch.arange(50).expand(2, -1), 4, counter)
+    return answer(lm, batch, torch.arange(50).expand(2, -1), 4, watcher)
 
 
 def test_weights_on_disk_give_the_same_bits_counts_and_deactivations(
