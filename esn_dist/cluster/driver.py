@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import ray
 
@@ -200,7 +200,7 @@ class _Run:
         self.result.finished += 1
 
 
-def _device(model: ModelSpec) -> str:
+def _device(model: ModelSpec) -> Literal["cpu", "cuda"]:
     gpus = int(_resources().get("GPU", 0))
     if model.device == "cuda" and not gpus:
         raise UserError(f"model {model.name!r} asks for a GPU, and Ray sees none", fix="set device: cpu, or auto")

@@ -16,7 +16,8 @@ from esn_dist.cluster.actor import Actor, Receipt
 from esn_dist.cluster.job import Job
 from esn_dist.sweep.units import Unit
 
-IN_FLIGHT = 2  # units an actor holds: the next one waits there, so that it never waits for the driver
+THREADS = 2  # of an actor: one unit's results are written while the next one's are computed
+IN_FLIGHT = 3  # units an actor holds: one computed, one written, and one that waits, so that it never does
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Pool:
     def _start(self) -> None:
         number = next(self._numbers)
         actor: Any = Actor  # what ray.remote makes of the class, which its types do not say
-        self._actors[number] = actor.options(**self._options).remote(self._job)
+        self._actors[number] = actor.options(max_concurrency=THREADS, **self._options).remote(self._job)
         # The first call shows a model that cannot be loaded even where no unit is left to hand out.
         self._calls[self._actors[number].pid.remote()] = (number, "")
 

@@ -14,6 +14,7 @@ from esn_dist.cluster.prepare import prepare_model
 from esn_dist.errors import UserError
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import NoGates, find_gates
+from esn_dist.gates.positions import Positions
 from esn_dist.models.anatomy import unsupported
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.registry import load, spec_of
@@ -124,7 +125,7 @@ def test_sparse_gates_are_refused_unless_asked_for_and_then_count_the_survivors(
     ]
     counter = Counter(gates, 1, 1)
     with counter.attached(), torch.no_grad():
-        counter.see(torch.zeros(1, 9))
+        counter.see(Positions.padded(torch.zeros(1, 9)))
         model(input_ids=torch.arange(1, 10)[None])
     for handle in handles:
         handle.remove()

@@ -29,6 +29,7 @@ from esn_dist.gates.scale import can_fold, scaled
 from esn_dist.inference import selfcheck
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
+from esn_dist.inference.engine import PaddedEngine
 from esn_dist.models.anatomy import model_class
 from esn_dist.models.audio_lm import Part
 from esn_dist.models.generic import GenericAudioLM
@@ -293,9 +294,9 @@ def test_deep_notices_a_deactivation_that_misses(case: Case, monkeypatch: pytest
 
 
 def test_questions_keep_what_was_sent_to_each_expert(case: Case) -> None:
-    rows = Questions(case.lm, case.rows, [("joy", "anger")] * 2, ("anger", "joy"), ("anger", "joy"), 4_096).ask(
-        3, counted=case.gates
-    )
+    rows = Questions(
+        PaddedEngine(case.lm), case.rows, [("joy", "anger")] * 2, ("anger", "joy"), ("anger", "joy"), 4_096
+    ).ask(3, counted=case.gates)
     if not case.gates[0].experts:
         assert rows.T_expert is None
         return
