@@ -11,14 +11,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import ray
 
 from esn_dist.cluster.job import CorpusItems, Job
-from esn_dist.cluster.pool import Died, Failed, Finished, Pool
+from esn_dist.cluster.loop import Loop, Result
+from esn_dist.cluster.pool import Pool
 from esn_dist.cluster.prepare import check_mask_files, prepare_corpus, prepare_model, prepare_root
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.provenance import recorded
@@ -34,27 +34,6 @@ from esn_dist.sweep.keys import Cell
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import SelectUnit
-
-POLL = 0.5  # seconds between two looks at signals and the progress display
-DEATHS = 3  # actors in a row that die without finishing a unit: the fault is not the unit's
-
-
-@dataclass(slots=True)
-class Result:
-    """How a run ended.
-
-    Attributes:
-        finished: units done in this run. left: units that this run did not get to.
-        parked: unit → reason, of units that failed on every attempt.
-        lost: utterances that could not be read any more, with reasons.
-        interrupted: number of the signal that stopped the run, or 0.
-    """
-
-    finished: int = 0
-    left: int = 0
-    parked: dict[str, str] = field(default_factory=dict)
-    lost: set[str] = field(default_factory=set)
-    interrupted: int = 0
 
 
 def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> Result:
@@ -136,68 +115,18 @@ class _Run:
         self.lease, self.folder, self.model = lease, folder, model
 
     def go(self) -> None:
-        """Execute until nothing can run any more, or a signal asks to stop; units in flight are finished then."""
+        """Execute what can be executed; see `Loop.run`."""
         if self.schedule.over:
             return
         gpus = {"num_gpus": self.job.model.gpus} if self.device == "cuda" else {}
         pool = Pool(self.job, self.size, {"num_cpus": 1, **gpus})
-        deaths = 0
         try:
-            while True:
-                if not self.result.interrupted:
-                    self._hand_out(pool)
-                elif not self.schedule.running:
-                    break
-                if self.schedule.over:
-                    break
-                for event in pool.events(POLL):
-                    deaths = deaths + 1 if isinstance(event, Died) else 0
-                    self._take_in(event)
-                    if deaths > DEATHS and isinstance(event, Died):
-                        raise RuntimeError(f"{deaths} actors died one after another; the last: {event.reason}")
-                self.progress.show(self.model.name, self.schedule, self.log)
+            Loop(self.schedule, self.stages, self._select, self.progress, self.log, self.result).run(pool)
         finally:
             pool.stop()
-            self.result.left += self.schedule.left
-            self.result.parked |= self.schedule.parked
-            self.progress.show(self.model.name, self.schedule, self.log)
-
-    def _hand_out(self, pool: Pool) -> None:
-        for actor in pool.hungry:
-            unit = self.schedule.take(actor)
-            while isinstance(unit, SelectUnit):
-                self._select(unit)
-                unit = self.schedule.take(actor)
-            if unit is None:
-                return
-            pool.give(actor, unit)
-
-    def _take_in(self, event: Finished | Failed | Died) -> None:
-        match event:
-            case Finished(receipt):
-                self._finish(receipt.unit)
-                self.result.lost.update(receipt.lost)
-                self.log.write("clip", receipt.unit, *receipt.lost)
-            case Failed(unit, reason, traceback):
-                parked = self.schedule.fail(unit, reason)
-                self.log.write("parked" if parked else "failed", unit, traceback)
-            case Died(actor, reason):
-                parked_units = self.schedule.lose(actor, f"its actor died: {reason}")
-                self.log.write("actor died", f"actor {actor}", reason, *parked_units)
 
     def _select(self, unit: SelectUnit) -> None:
-        try:
-            publish(self.folder, unit.id, self.selection.write(self.masks[unit.mask]), self.lease)
-        except UserError as error:
-            self.schedule.park(unit.id, str(error))
-            self.log.write("parked", unit.id, str(error))
-        else:
-            self._finish(unit.id)
-
-    def _finish(self, id: str) -> None:
-        self.schedule.finish(id)
-        self.stages.finished(id)
-        self.result.finished += 1
+        publish(self.folder, unit.id, self.selection.write(self.masks[unit.mask]), self.lease)
 
 
 def _device(model: ModelSpec) -> str:

@@ -6,44 +6,17 @@ Knows which actor has which call in flight, nothing of what units mean.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from esn_dist.cluster.actor import Actor, Receipt
+from esn_dist.cluster.actor import Actor
+from esn_dist.cluster.events import Died, Event, Failed, Finished
 from esn_dist.cluster.job import Job
 from esn_dist.sweep.units import Unit
 
 IN_FLIGHT = 2  # units an actor holds: the next one waits there, so that it never waits for the driver
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A unit that an actor finished."""
-
-    receipt: Receipt
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A unit that raised; the actor lives on. `traceback` is the actor's."""
-
-    unit: str
-    reason: str
-    traceback: str
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    """An actor that is gone, with all that it held; it has been replaced by a new one."""
-
-    actor: int
-    reason: str
-
-
-Event = Finished | Failed | Died
 
 
 class Pool:
