@@ -16,6 +16,7 @@ from typing import Any
 
 import ray
 
+from esn_dist.cluster.desk import Desk
 from esn_dist.cluster.job import CorpusItems, Job
 from esn_dist.cluster.loop import Loop, Result
 from esn_dist.cluster.pool import Pool
@@ -121,7 +122,8 @@ class _Run:
         gpus = {"num_gpus": self.job.model.gpus} if self.device == "cuda" else {}
         pool = Pool(self.job, self.size, {"num_cpus": 1, **gpus})
         try:
-            Loop(self.schedule, self.stages, self._select, self.progress, self.log, self.result).run(pool)
+            loop = Loop(self.schedule, self.stages, self.progress, self.log, self.result)
+            loop.run(pool, Desk(self._select))
         finally:
             pool.stop()
 

@@ -1,22 +1,25 @@
 """The driver's loop: hands ready units to workers, takes in what happened to them, until nothing can run any more.
 
-Knows nothing of Ray, models or arrays: workers are whatever can be fed, and how a mask is selected it is told.
+Knows nothing of Ray, models or arrays: workers are whatever can be fed, and masks are selected beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from esn_dist.cluster.events import Died, Event, Failed, Finished, Workers
+from esn_dist.cluster.events import Died, Event, Failed, Finished, OwnWork, Workers
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.schedule import Schedule
 from esn_dist.cluster.stages import Stages
 from esn_dist.errors import UserError
 from esn_dist.sweep.units import SelectUnit
+from esn_dist.sweep.words import Step
 
 POLL = 0.5  # seconds between two looks at signals and the progress display
+OWN_POLL = 0.02  # between two looks at the driver's own units, while there are any
 DEATHS = 3  # actors in a row that die without finishing a unit: the fault is not the unit's
+DRIVER = "driver"  # who holds the units that no actor executes
+OF_ACTORS = tuple(step for step in Step if step is not Step.SELECT)
 
 
 @dataclass(slots=True)
@@ -41,23 +44,15 @@ class Loop:
     """One model's units, from the first that is ready to the last.
 
     Args:
-        select: computes, writes and publishes one mask; raises `UserError` where there can be none.
+        stages: add to `schedule` what finished units make known.
         result: what happens is added here; `interrupted` is looked at before anything is handed out.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        stages: Stages,
-        select: Callable[[SelectUnit], None],
-        progress: Progress,
-        log: Log,
-        result: Result,
-    ) -> None:
-        self.schedule, self.stages, self.select = schedule, stages, select
+    def __init__(self, schedule: Schedule, stages: Stages, progress: Progress, log: Log, result: Result) -> None:
+        self.schedule, self.stages = schedule, stages
         self.progress, self.log, self.result = progress, log, result
 
-    def run(self, workers: Workers) -> None:
+    def run(self, workers: Workers, own: OwnWork) -> None:
         """Execute until nothing can run any more, or a signal asks to stop; units in flight are finished then.
 
         Raises:
@@ -65,33 +60,37 @@ class Loop:
         """
         deaths = 0
         try:
-            while True:
-                if not self.result.interrupted:
-                    self._hand_out(workers)
-                elif not self.schedule.running:
-                    break
-                if self.schedule.over:
-                    break
-                for event in workers.events(POLL):
+            while self._hand_out(workers, own):
+                for event in workers.events(OWN_POLL if own.busy else POLL):
                     deaths = deaths + 1 if isinstance(event, Died) else 0
                     self._take_in(event)
                     if deaths > DEATHS and isinstance(event, Died):
                         raise RuntimeError(f"{deaths} actors died one after another; the last: {event.reason}")
-                self.progress.show(self.stages.model, self.schedule, self.log)
+                for unit, problem in own.results():
+                    self._selected(unit, problem)
+                if self.progress.due:
+                    self._show()
         finally:
             self.result.left += self.schedule.left
             self.result.parked |= self.schedule.parked
-            self.progress.show(self.stages.model, self.schedule, self.log)
+            self._show()
 
-    def _hand_out(self, workers: Workers) -> None:
-        for actor in workers.hungry:
-            unit = self.schedule.take(actor)
-            while isinstance(unit, SelectUnit):
-                self._select(unit)
-                unit = self.schedule.take(actor)
-            if unit is None:
-                return
+    def _hand_out(self, workers: Workers, own: OwnWork) -> bool:
+        """Give units to all that have room for one; False where nothing runs and nothing will."""
+        if self.result.interrupted:
+            return bool(self.schedule.running)
+        while own.has_room and (mask := self.schedule.take(DRIVER, Step.SELECT)):
+            assert isinstance(mask, SelectUnit)
+            own.give(mask)
+        while ready := self.schedule.ready(*OF_ACTORS):
+            # The last units wait here and not behind a busy actor: whoever is idle first takes the next.
+            actor = workers.hungry(ahead=ready > len(workers))
+            if actor is None:
+                break
+            unit = self.schedule.take(actor, *OF_ACTORS)
+            assert unit
             workers.give(actor, unit)
+        return not self.schedule.over
 
     def _take_in(self, event: Event) -> None:
         match event:
@@ -106,16 +105,17 @@ class Loop:
                 parked_units = self.schedule.lose(actor, f"its actor died: {reason}")
                 self.log.write("actor died", f"actor {actor}", reason, *parked_units)
 
-    def _select(self, unit: SelectUnit) -> None:
-        try:
-            self.select(unit)
-        except UserError as error:
-            self.schedule.park(unit.id, str(error))
-            self.log.write("parked", unit.id, str(error))
+    def _selected(self, unit: str, problem: UserError | None) -> None:
+        if problem:
+            self.schedule.park(unit, str(problem))
+            self.log.write("parked", unit, str(problem))
         else:
-            self._finish(unit.id)
+            self._finish(unit)
 
     def _finish(self, id: str) -> None:
         self.schedule.finish(id)
         self.stages.finished(id)
         self.result.finished += 1
+
+    def _show(self) -> None:
+        self.progress.show(self.stages.model, self.schedule, self.log)
