@@ -16,6 +16,7 @@ from typing import Any
 
 import ray
 
+from esn_dist.cluster.actor import Actor
 from esn_dist.cluster.desk import Desk
 from esn_dist.cluster.job import CorpusItems, Job
 from esn_dist.cluster.loop import Loop, Result
@@ -120,7 +121,9 @@ class _Run:
         if self.schedule.over:
             return
         gpus = {"num_gpus": self.job.model.gpus} if self.device == "cuda" else {}
-        pool = Pool(self.job, self.size, {"num_cpus": 1, **gpus})
+        actor: Any = Actor  # what ray.remote makes of the class, which its types do not say
+        job = ray.put(self.job)
+        pool = Pool(lambda: actor.options(num_cpus=1, **gpus).remote(job), self.size)
         try:
             loop = Loop(self.schedule, self.stages, self.progress, self.log, self.result)
             loop.run(pool, Desk(self._select))

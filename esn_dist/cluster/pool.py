@@ -1,19 +1,18 @@
-"""Ray actors that hold one model: started, fed a few units ahead, replaced when they die.
+"""Ray actors: started, fed a few units ahead, replaced when they die.
 
-Knows which actor has which call in flight, nothing of what units mean.
+Knows which actor has which call in flight, nothing of what units mean or what an actor holds.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from esn_dist.cluster.actor import Actor
 from esn_dist.cluster.events import Died, Event, Failed, Finished
-from esn_dist.cluster.job import Job
 from esn_dist.sweep.units import Unit
 
 IN_FLIGHT = 2  # units an actor holds: the next one waits there, so that it never waits for the driver
@@ -50,15 +49,14 @@ class Hands:
 
 
 class Pool:
-    """`size` actors of one job.
+    """`size` actors.
 
     Args:
-        options: Ray's resources of an actor, such as `num_cpus` and `num_gpus`.
+        start: starts one actor; returns its Ray handle, which has `run(unit)` → `Receipt`, and `pid()`.
     """
 
-    def __init__(self, job: Job, size: int, options: dict[str, Any]) -> None:
-        self._job = ray.put(job)
-        self._options = options
+    def __init__(self, start: Callable[[], Any], size: int) -> None:
+        self._new = start
         self._actors: dict[int, Any] = {}
         self._hands = Hands()
         self._calls: dict[Any, tuple[int, str]] = {}  # reference → (actor, unit)
@@ -100,9 +98,8 @@ class Pool:
 
     def _start(self) -> None:
         number = next(self._numbers)
-        actor: Any = Actor  # what ray.remote makes of the class, which its types do not say
         self._hands.add(number)
-        self._actors[number] = actor.options(**self._options).remote(self._job)
+        self._actors[number] = self._new()
         # The first call shows a model that cannot be loaded even where no unit is left to hand out.
         self._calls[self._actors[number].pid.remote()] = (number, "")
 
