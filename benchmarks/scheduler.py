@@ -52,7 +52,7 @@ from esn_dist.store.tables import SHARD_ROWS, SetAsideTable, UtteranceTable, in_
 from esn_dist.store.write import write_counts
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.keys import MaskKey
-from esn_dist.sweep.plan import plan
+from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.sizes import candidates
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.units import AnswerUnit, IdentifyUnit, SelectUnit, Unit
@@ -150,11 +150,10 @@ class MadeRun:
     def __init__(self, root: Path, model: str) -> None:
         sweep, folder = load(root), StoreFolder(root)
         self.corpora, self.log = items(sweep, folder), Log(folder)
-        planned = plan(sweep)
         self.masks = mask_keys(folder, model)
         self.schedule = Schedule(done_units(folder))
-        wanted = [cell.id for cell in planned.cells if cell.model == model]
-        masks, caps = planned.masks_of(model), {spec.name: spec.identification.cap for spec in sweep.corpora}
+        wanted, masks = _wanted(plan(sweep), model)
+        caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
         self.stages = Stages(model, self.corpora, self.masks, wanted, masks, caps, folder, self.schedule)
 
     def go(self, workers: Workers, own: OwnWork) -> Result:
@@ -243,7 +242,7 @@ class SimulatedDesk:
 
     def __init__(self, clock: Clock, masks: dict[str, MaskKey], rows: Counter[str]) -> None:
         self.clock, self.masks, self.rows = clock, masks, rows
-        self._read: tuple[object, ...] = ()
+        self._read: tuple[object, ...] | None = None
         self._ends: deque[tuple[float, str]] = deque()
 
     @property
@@ -257,8 +256,8 @@ class SimulatedDesk:
     def give(self, unit: SelectUnit) -> None:
         mask = self.masks[unit.mask]
         seconds = SECONDS["mask"]
-        if mask.sources and (mask.corpus, mask.size, mask.parts) != self._read:
-            self._read = (mask.corpus, mask.size, mask.parts)
+        if mask.sources and (mask.corpus, mask.parts) != self._read:
+            self._read = (mask.corpus, mask.parts)
             seconds += SECONDS["row of a pass"] * sum(self.rows[source] for source in mask.sources)
         begin = max(self.clock.now, self._ends[-1][0] if self._ends else 0.0)
         self._ends.append((begin + seconds, unit.id))
@@ -354,6 +353,11 @@ def _apart(function: Any, *arguments: Any) -> Any:
     """What `function` returns in a fresh process, so that its memory is its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
         return fresh.submit(function, *arguments).result()
+
+
+def _wanted(planned: Plan, model: str) -> tuple[frozenset[str], tuple[MaskKey, ...]]:
+    """What a model's stages need of the plan, which the driver lets go before they are made."""
+    return frozenset(cell.id for cell in planned.cells if cell.model == model), planned.masks_of(model)
 
 
 def _utterances(spec: CorpusSpec, each: int) -> UtteranceTable:

@@ -18,7 +18,7 @@ import ray
 
 from esn_dist.cluster.actor import Actor
 from esn_dist.cluster.desk import Desk
-from esn_dist.cluster.job import CorpusItems, Job
+from esn_dist.cluster.job import CorpusItems, EngineProfile, Job
 from esn_dist.cluster.loop import Loop, Result
 from esn_dist.cluster.pool import Pool
 from esn_dist.cluster.prepare import check_mask_files, prepare_corpus, prepare_model, prepare_root
@@ -32,7 +32,7 @@ from esn_dist.errors import UserError
 from esn_dist.store.done import done_units, publish, sweep_orphans
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
-from esn_dist.sweep.keys import Cell
+from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import SelectUnit
@@ -64,7 +64,7 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
             for model in sweep.models:
                 found: dict[str, tuple[Cell, ...]] = {}
                 while not result.interrupted:
-                    _Run(sweep, plan(sweep, found), model, corpora, folder, lease, size, progress, result).go()
+                    _Run(sweep, found, model, corpora, folder, lease, size, progress, result).go()
                     new = next_round(sweep, plan(sweep, found), folder, model.name)
                     if not new or result.left:
                         break
@@ -88,7 +88,7 @@ class _Run:
     def __init__(
         self,
         sweep: Sweep,
-        planned: Plan,
+        found: dict[str, tuple[Cell, ...]],
         model: ModelSpec,
         corpora: dict[str, CorpusItems],
         folder: StoreFolder,
@@ -100,7 +100,7 @@ class _Run:
         assert sweep.cache
         self.result, self.size, self.progress, self.log = result, size, progress, Log(folder)
         self.device = _device(model)
-        profile, weights = prepare_model(model, planned, corpora, folder, self.device)
+        profile, weights, wanted, masks = self._prepare(plan(sweep, found), model, corpora, folder)
         check_mask_files(sweep, model, weights)
         caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
         emotions = {spec.name: spec.emotions for spec in sweep.corpora}
@@ -111,10 +111,16 @@ class _Run:
         files = {file.label: file.path for study in sweep.studies.values() for file in study.mask_files}
         self.selection = Selection(folder, model.name, emotions, caps, sweep.seed, files)
         self.schedule = Schedule(done_units(folder))
-        wanted = [cell.id for cell in planned.cells if cell.model == model.name]
-        masks = planned.masks_of(model.name)
         self.stages = Stages(model.name, corpora, self.masks, wanted, masks, caps, folder, self.schedule)
         self.lease, self.folder, self.model = lease, folder, model
+
+    def _prepare(
+        self, planned: Plan, model: ModelSpec, corpora: dict[str, CorpusItems], folder: StoreFolder
+    ) -> tuple[EngineProfile, str, frozenset[str], tuple[MaskKey, ...]]:
+        """Profile, fingerprint, and what is wanted; the plan itself is let go, for it may be large."""
+        profile, weights = prepare_model(model, planned, corpora, folder, self.device)
+        wanted = frozenset(cell.id for cell in planned.cells if cell.model == model.name)
+        return profile, weights, wanted, planned.masks_of(model.name)
 
     def go(self) -> None:
         """Execute what can be executed; see `Loop.run`."""

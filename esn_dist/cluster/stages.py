@@ -142,7 +142,7 @@ class Stages:
         for mask in self._waiting:
             known = self._identified.issuperset(mask.sources) or not self.corpora.keys() >= set(mask.sources)
             (free if known else waiting).append(mask)
-        free.sort(key=lambda mask: (mask.corpus, str(mask.size), mask.parts))
+        free.sort(key=lambda mask: (mask.corpus, mask.parts, str(mask.size)))
         self._add_all(SelectUnit(self.model, mask.id) for mask in free)
         self._waiting = waiting
 
