@@ -21,7 +21,6 @@ import numpy.typing as npt
 import soundfile
 import torch
 from torch import Tensor
-from transformers import AutoProcessor
 
 from esn_dist.errors import UserError
 from esn_dist.models.anatomy import model_class, unsupported
@@ -30,6 +29,7 @@ from esn_dist.models.chat import conversation, marked, special_ids
 from esn_dist.models.checkpoint import read_config
 from esn_dist.models.loading import load_transformers
 from esn_dist.models.placement import Placement
+from esn_dist.models.processor import MISTRAL, load_processor
 from esn_dist.models.source import DEFAULTS
 
 RATE = 16_000
@@ -71,14 +71,7 @@ class GenericAudioLM(AudioLM):
         )
         if getattr(model, "_hf_peft_config_loaded", False):
             model.enable_adapters()  # made for audio prompts, and every prompt here has audio
-        try:
-            processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
-        except ImportError as error:
-            missing = next((line for line in str(error).splitlines() if line.strip()), "a package is missing")
-            raise UserError(
-                f"the model's processor cannot be built: {missing}", where=str(source),
-                fix="install the package that is named, in the version that fits this torch",
-            ) from None  # fmt: skip
+        processor = load_processor(source)
         lm = cls(model, processor, settings)
         if placement.offload:
             _probe_offloaded(lm, source)
@@ -101,7 +94,7 @@ class GenericAudioLM(AudioLM):
     def official(self, wave_S: npt.NDArray[np.float32], text: str) -> dict[str, Tensor]:
         """The processor's own inputs of one clip and question."""
         messages = conversation(self.system_prompt, text, self.order)
-        if type(self.tokenizer).__name__ == "MistralCommonBackend":  # it makes audio tokens from the clip itself
+        if type(self.tokenizer).__name__ == MISTRAL:  # it makes audio tokens from the clip itself
             for part in messages[-1]["content"]:
                 if part["type"] == "audio":
                     part["base64"] = _as_wav(wave_S)
