@@ -15,13 +15,18 @@ import pytest
 import soundfile
 import torch
 import xarray as xr
+from rich.console import Console
 from torch.nn.functional import linear
 
+from esn_dist.cluster.driver import run as drive
+from esn_dist.cluster.progress import Progress
+from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import Part
 from esn_dist.models.generic import GenericAudioLM
 from esn_dist.models.placement import Placement
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import open_answers, open_counts, open_masks, read_model
+from esn_dist.store.read import describe, open_answers, open_counts, open_masks, read_model
+from esn_dist.sweep.load import load_sweep
 from esn_dist.task.prompt import option_order, question
 from tests.cluster.planted import write_corpus
 from tests.models.random_models import drawn, qwen3_omni_moe, save
@@ -106,9 +111,7 @@ def test_every_position_was_sent_to_its_experts_and_fired_at_most_as_often(count
     assert 0.2 < K.sum() / (INSIDE * int(counts.T_expert.sum())) < 0.8, "gates that open and close"
 
 
-def test_counts_are_those_of_a_loop_over_positions(
-    counts: xr.Dataset, lm: GenericAudioLM, folder: Path
-) -> None:
+def test_counts_are_those_of_a_loop_over_positions(counts: xr.Dataset, lm: GenericAudioLM, folder: Path) -> None:
     one = counts.isel(utterance=5)
     given, part_L = inputs(lm, folder, str(one.utterance.item()))
     K, T = np.zeros(one.K.shape, int), np.zeros(one.T_expert.shape, int)
@@ -168,9 +171,17 @@ def test_answers_are_those_of_generate_with_and_without_the_masked_columns(
     assert any(answer != baseline for answer in found), "a deactivation that changes no answer shows nothing"
 
 
-def slowly(
-    lm: GenericAudioLM, folder: Path, answers: xr.Dataset, member_LN: npt.NDArray[np.bool_]
-) -> list[int]:
+def test_mix_on_them_is_refused_before_a_corpus_is_read(folder: Path) -> None:
+    """And not as a TypeError in an actor, days later."""
+    mixed = folder / "mixed.yaml"
+    text = SWEEP.replace("store: store", "store: mixed").replace("{type: steer, alpha: 0.5}", "{type: mix, alpha: 0.5}")
+    mixed.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"study 'one' asks for mix on model 'experts', .* of 4 experts"):
+        drive(load_sweep(mixed), text, actors=1, progress=Progress(Console()))
+    assert describe(StoreFolder(folder / "mixed")).corpora == {}
+
+
+def slowly(lm: GenericAudioLM, folder: Path, answers: xr.Dataset, member_LN: npt.NDArray[np.bool_]) -> list[int]:
     """Emotion codes that the model's own generate gives, one by one, without the columns of the masked neurons."""
     kept = []
     for layer, experts in enumerate(one.mlp.experts for one in lm.model.get_decoder().layers):
