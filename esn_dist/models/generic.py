@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from esn_dist.errors import UserError
-from esn_dist.models.anatomy import model_class, unsupported
+from esn_dist.models.anatomy import config_of, model_class, unsupported
 from esn_dist.models.audio_lm import AudioLM, ClipTooShort, Prompt
 from esn_dist.models.chat import conversation, marked, special_ids
 from esn_dist.models.checkpoint import read_config
@@ -56,8 +56,6 @@ class GenericAudioLM(AudioLM):
         self._template = lru_cache(maxsize=4_096)(self._probe_ids)
         if hasattr(model, "set_experts_implementation"):
             model.set_experts_implementation("eager")  # others call the activation once for all experts together
-        if reason := unsupported(model.config.get_text_config(), "sparse_gates" in settings):
-            raise UserError(f"{type(model).__name__}: {reason}")
 
     @classmethod
     def load(
@@ -66,9 +64,10 @@ class GenericAudioLM(AudioLM):
         config = read_config(source)
         if config.get("has_lora_adapter"):
             _require_peft(source)
-        model = load_transformers(
-            model_class(config, str(source)), source, dtype, placement, unneeded=("model.visual.",)
-        )
+        model_type = model_class(config, str(source))
+        if reason := unsupported(config_of(model_type, config).get_text_config(), "sparse_gates" in settings):
+            raise UserError(f"{model_type.__name__}: {reason}", where=str(source))
+        model = load_transformers(model_type, source, dtype, placement, unneeded=("model.visual.",))
         if getattr(model, "_hf_peft_config_loaded", False):
             model.enable_adapters()  # made for audio prompts, and every prompt here has audio
         processor = load_processor(source)
