@@ -42,7 +42,7 @@ def main(
         if size == "tiny":
             subjects = [tiny(Path(folder), utterances or 200, dtype, device) for dtype in TIE]
         else:
-            subjects = [subject_of(size, Path(folder), utterances or 64, 16_384)]
+            subjects = [subject_of(size, Path(folder), utterances or 64, 65_536)]
         told = [facts(subject.lm.device, subject.lm.dtype) for subject in subjects]
         found = {str(f["dtype"]): agreement(subject) for f, subject in zip(told, subjects, strict=True)}
     figures = {"size": size, "device": told[0]["device"], "versions": told[0]["versions"], "agreement": found}

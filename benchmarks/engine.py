@@ -32,7 +32,7 @@ BATCH = 32
 CELLS = 2  # of ours per round: one mask after the other
 REUSED = (1, 10, 100)  # cells that share one encoding
 # The slow ways answer every n-th clip of the full set, whose average length is the same.
-EVERY = {"tiny": {"usual": 1, "batched": 1}, "full": {"usual": 8, "batched": 2}}
+EVERY = {"tiny": {"usual": 1, "batched": 1}, "full": {"usual": 16, "batched": 4}}
 Recorded = dict[tuple[str, str, int], list[float]]
 """By way, setting and new tokens."""
 
@@ -43,7 +43,7 @@ def main(
     utterances: Annotated[int, typer.Option(help="0: 120 at tiny size, 512 at full size.")] = 0,
     rounds: int = 3,
     seconds: Annotated[float, typer.Option(help="Of each measurement of the ceiling.")] = 2.0,
-    token_budget: Annotated[int, typer.Option(help="Tokens of our batches at full size.")] = 16_384,
+    token_budget: Annotated[int, typer.Option(help="Tokens of our batches at full size.")] = 65_536,
 ) -> None:
     """Measure, print a table, write JSON."""
     with tempfile.TemporaryDirectory() as folder:

@@ -5,8 +5,8 @@
 
 The form in which steering engines publish theirs. Ours holds one mask at a time, always: 8 or 32 masks per batch are 8
 or 32 cells one after the other, each over 1/8 or 1/32 of the utterances. Every row takes turns with unsteered cells;
-its overhead is the median over such pairs. Mix reads every position of a row, so an engine may have to compute for it
-what an unsteered cell shares between rows.
+its overhead is the median over such pairs. The gate path is the plain engine's, against its own unsteered cells. Mix reads
+every position of a row, so it is held against an unsteered cell that computes every token too.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import How, scaled
 from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
 from speed.subject import Subject, subject_of
-from speed.ways import SCALE, Mask, Ours
+from speed.ways import SCALE, Idle, Mask, Ours
 
 MASKS = (1, 8, 32)  # per batch
 MIX = {"alpha": 1.0, "tau": 0.1}
 """Gain and temperature; no figure depends on them."""
+MIXED = "mix"
 Work = Callable[[int], object]
 """Answers every utterance once, under masks drawn from a seed."""
 
@@ -43,7 +44,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
     utterances: Annotated[int, typer.Option(help="0: 128 at tiny size, 1,024 at full size.")] = 0,
     rounds: int = 3,
-    token_budget: Annotated[int, typer.Option(help="Tokens of our batches at full size.")] = 16_384,
+    token_budget: Annotated[int, typer.Option(help="Tokens of our batches at full size.")] = 65_536,
 ) -> None:
     """Measure, print a table, write JSON."""
     with tempfile.TemporaryDirectory() as folder:
@@ -58,10 +59,13 @@ def main(
 def measure(subject: Subject, rounds: int) -> dict[str, Any]:
     """Answers per second of every condition and what it loses against the unsteered cell beside it."""
     device, ours = subject.lm.device, Ours(subject, subject.clips)
-    conditions = {name: work for masks in MASKS for name, work in split(subject, ours, masks).items()}
-    conditions |= single(subject, ours)
+    hooked = Ours(subject, subject.clips, packed=False)
+    conditions = {name: (ours, work) for masks in MASKS for name, work in split(subject, ours, masks).items()}
+    conditions |= {name: (one, work) for one in (ours, hooked) for name, work in single(subject, one).items()}
     with at_threads(thread_counts(device)[0]):
-        pairs = {name: [paired(ours, work, seed) for seed in range(rounds)] for name, work in conditions.items()}
+        pairs = {
+            name: [paired(one, name, work, seed) for seed in range(rounds)] for name, (one, work) in conditions.items()
+        }
     count = len(subject.clips)
     return {
         **facts(device, subject.lm.dtype),
@@ -72,31 +76,34 @@ def measure(subject: Subject, rounds: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def paired(ours: Ours, work: Work, seed: int) -> tuple[float, float]:
-    """Seconds of an unsteered pass and of `work`, one after the other."""
+def paired(one: Ours, name: str, work: Work, seed: int) -> tuple[float, float]:
+    """Seconds of an unsteered pass of the same engine and of `work`, one after the other."""
+    new, idle = one.subject.new_tokens, Idle() if name == MIXED else None
     if seed == 0:
+        one.questions.ask(new, mix=idle)
         work(0)  # picks kernels, allocates
-    return seconds_of(lambda: ours.questions.ask(ours.subject.new_tokens)), seconds_of(lambda: work(seed))
+    return seconds_of(lambda: one.questions.ask(new, mix=idle)), seconds_of(lambda: work(seed))
 
 
-def single(subject: Subject, ours: Ours) -> dict[str, Work]:
-    """Conditions with one mask over all utterances."""
+def single(subject: Subject, one: Ours) -> dict[str, Work]:
+    """Conditions with one mask over all utterances: folded in the packed engine, at the gate in the plain one."""
+    how: How = "fold" if one.packed else "gate"
 
-    def steered(how: How, one_layer: bool) -> Work:
+    def steered(one_layer: bool) -> Work:
         def work(seed: int) -> None:
             member_LN = only_middle(subject.mask(seed)) if one_layer else subject.mask(seed)
-            ours.answer(member_LN, subject.new_tokens, how)
+            one.answer(member_LN, subject.new_tokens, how)
 
         return work
 
     def mixed(seed: int) -> None:
         member_ELN = np.stack([subject.mask(len(EMOTIONS) * seed + e) for e in range(len(EMOTIONS))])
-        ours.questions.ask(subject.new_tokens, mix=Mix(subject.gates, member_ELN, **MIX))
+        one.questions.ask(subject.new_tokens, mix=Mix(subject.gates, member_ELN, **MIX))
 
-    ways: tuple[How, ...] = ("fold", "gate")
     layers = {"one layer": True, "all layers": False}
-    found = {f"{told}, {how}": steered(how, one) for how in ways for told, one in layers.items()}
-    return {"unsteered again": lambda seed: ours.questions.ask(subject.new_tokens), **found, "mix": mixed}
+    found = {f"{told}, {how}": steered(only) for told, only in layers.items()}
+    again: dict[str, Work] = {"unsteered again": lambda seed: one.questions.ask(subject.new_tokens), MIXED: mixed}
+    return {**found, **(again if one.packed else {})}
 
 
 def split(subject: Subject, ours: Ours, masks: int) -> dict[str, Work]:

@@ -7,8 +7,8 @@ clip to 300 s. Ours is the public path of a sweep: audio encoded once, the mask 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,9 @@ from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.corpora.audio import decode
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.gates.find import Gate
+from esn_dist.gates.positions import Positions
 from esn_dist.gates.scale import How, scaled
+from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni import Qwen25Omni, audio_rows
 from esn_dist.task.prompt import question
 from speed.clock import at_threads, seconds_of, thread_counts
@@ -103,13 +105,17 @@ def hooked(gates: Sequence[Gate], member_LN: Mask | None) -> Iterator[None]:
 class Ours:
     """What an actor does.
 
+    Args:
+        packed: whether in the packed engine; else in the plain one, which calls every module and its hooks.
+
     Attributes:
         encode_seconds: of all clips, once for a whole sweep.
         compose_seconds: of all batches, once for all cells of a corpus.
     """
 
-    def __init__(self, subject: Subject, clips: Sequence[Path]) -> None:
-        self.subject, self.clips = subject, clips
+    def __init__(self, subject: Subject, clips: Sequence[Path], packed: bool = True) -> None:
+        self.subject, self.clips, self.packed = subject, clips, packed
+        self.engine = engine_of(subject.lm, packed=packed, kernels=subject.lm.device.type == "cuda")
         subject.lm.encode(decode(clips[0]))
         with at_threads(thread_counts(subject.lm.device)[0]):  # an actor's, on a CPU: one
             self.encode_seconds = seconds_of(self._encode)
@@ -131,7 +137,7 @@ class Ours:
     def questions_of(self, which: Sequence[int]) -> Questions:
         """The questions put to some of the clips, in batches under the subject's token budget."""
         rows, orders = [self._rows[i] for i in which], [order_of(self.clips[i]) for i in which]
-        return Questions(self.subject.lm, rows, orders, EMOTIONS, EMOTIONS, self.subject.token_budget)
+        return Questions(self.engine, rows, orders, EMOTIONS, EMOTIONS, self.subject.token_budget)
 
     @property
     def tokens_per_prompt(self) -> float:
@@ -139,3 +145,22 @@ class Ours:
         lm = self.subject.lm
         prompts = [lm.prompt(len(r), question(order_of(path))) for r, path in zip(self._rows, self.clips, strict=True)]
         return float(np.mean([len(prompt) for prompt in prompts]))
+
+
+class Idle:
+    """Watches and does nothing: under it an engine shares no prefix and runs its last layer whole, as under Mix."""
+
+    def see(self, positions: Positions) -> None:
+        """Nothing to keep."""
+
+    def attached(self) -> AbstractContextManager[None]:
+        """Nothing to hook."""
+        return nullcontext()
+
+    def act(self, layer: int, gate_up_TM: Tensor, gated: Callable[[Tensor], Tensor]) -> Tensor:
+        """The gates as they are."""
+        return gated(gate_up_TM)
+
+    def rows(self, start: int, stop: int) -> Idle:
+        """Of any rows."""
+        return self

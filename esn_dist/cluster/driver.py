@@ -21,6 +21,7 @@ from esn_dist.cluster.desk import Desk
 from esn_dist.cluster.job import CorpusItems, EngineProfile, Job
 from esn_dist.cluster.loop import Loop, Result
 from esn_dist.cluster.pool import THREADS, Pool
+from esn_dist.cluster.preflight import check_models
 from esn_dist.cluster.prepare import check_mask_files, prepare_corpus, prepare_model, prepare_root
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.provenance import recorded
@@ -54,6 +55,7 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
     with Lock(folder.lock) as lease, recorded(folder, text):
         prepare_root(sweep, folder)
         sweep_orphans(folder, lease)
+        check_models(sweep, plan(sweep))
         with _ray(actors or sweep.actors) as size, _signals(result):
             corpora = {}
             with suppress(_Stopped):

@@ -18,10 +18,9 @@ from torch import Tensor
 
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import Gate
-from esn_dist.gates.mix import Mix
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.batches import compose, shared_prefix
-from esn_dist.inference.engine import Asked, Engine
+from esn_dist.inference.engine import Asked, Engine, Watcher
 from esn_dist.store.schema import PARTS, T_NOT_WRITTEN
 from esn_dist.task.answers import Outcome, read_answer
 from esn_dist.task.prompt import question
@@ -90,10 +89,10 @@ class Questions:
             for group in groups
         ]
 
-    def ask(self, max_new_tokens: int, counted: Sequence[Gate] | None = None, mix: Mix | None = None) -> Rows:
+    def ask(self, max_new_tokens: int, counted: Sequence[Gate] | None = None, mix: Watcher | None = None) -> Rows:
         """Answer every batch with the gates as they are, or under `mix`; with counts of the gates `counted`."""
         rows = self._blank(counted)
-        watchers: deque[Counter | Mix | None] = deque()
+        watchers: deque[Watcher | None] = deque()
 
         def asked() -> Iterator[Asked[Any]]:
             for at, batch in self.batches:

@@ -12,6 +12,7 @@ from agreement import agreement, options_of
 from counts import Fetched, under_usual_hook
 from esn_dist.corpora.audio import decode
 from esn_dist.gates.count import Counter
+from esn_dist.gates.positions import Positions
 from esn_dist.models.audio_lm import Part
 from esn_dist.task.prompt import question
 from interventions import only_middle, split
@@ -105,7 +106,7 @@ def test_the_usual_hook_counts_what_ours_counts(spoken: Subject) -> None:
 
     counter = Counter(spoken.gates, 1, len(Part))
     with torch.inference_mode(), counter.attached():
-        counter.see(torch.zeros(1, len(prompt), dtype=torch.int8))
+        counter.see(Positions.padded(torch.zeros(1, len(prompt), dtype=torch.int8)))
         fetched = under_usual_hook(spoken.gates, decoded)()
     K_LN = counter.result()[0][0, 0]
     assert isinstance(fetched, Fetched)

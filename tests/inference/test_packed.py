@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import Qwen2Config, Qwen2Model, Qwen3Config, Qwen3Model
 
-from benchmarks.full_size import write_flamingo, write_kimi, write_omni
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
@@ -33,6 +32,7 @@ from esn_dist.inference.packed.layers import Qwen2Layers
 from esn_dist.models.audio_lm import AudioLM, Part, Prompt
 from esn_dist.models.registry import load
 from esn_dist.sweep.spec import ModelSpec
+from full_size import write_flamingo, write_kimi, write_omni
 
 WRITERS = {"qwen2.5-omni-7b": write_omni, "audio-flamingo-3": write_flamingo, "kimi-audio-7b": write_kimi}
 LENGTHS = ((3, 40, 7), (1,), (60, 61, 2, 30))  # audio rows of each prompt, batch by batch
