@@ -4,17 +4,20 @@
     python benchmarks/full_size.py measure kimi-audio-7b /data/kimi  # load time, memory, clips/s, answers/s as JSON
 
 No download and no licence: what is measured depends on shapes alone. `--small` writes the same files at a thousandth of
-the size. What such weights answer means nothing. The folder also serves a real sweep, as a model's `source`.
+the size. What such weights answer means nothing; but they answer one of the options' numbers and stop (see `Spoken`),
+so that the folder serves a real sweep, as a model's `source`, whose answers are as long as a trained model's.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,25 +33,25 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from esn_dist.gates.count import Counter
+from esn_dist.cluster.questions import Questions
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
-from esn_dist.inference.answer import answer
-from esn_dist.inference.batches import compose, pad
+from esn_dist.inference.packed.engine import engine_of
 from esn_dist.inference.selfcheck import clip
-from esn_dist.models.audio_lm import AudioLM, Part
+from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.kimi_audio.config import ARCHITECTURE, WHISPER, read_kimi
 from esn_dist.models.kimi_audio.network import KimiNetwork
 from esn_dist.models.loading import skeleton
 from esn_dist.models.registry import load
 from esn_dist.models.source import GLM
 from esn_dist.sweep.spec import ModelSpec
-from esn_dist.task.prompt import question
+from esn_dist.task.prompt import option_order, question
 
 Shapes = dict[str, tuple[int, ...]]
 SHARD = 4_500_000_000  # bytes of one file, about as published
-BUDGET = 16_384  # padded tokens of a batch
+BUDGET = 65_536  # tokens of a batch
 EMOTIONS = ("anger", "frustration", "joy", "neutral", "sadness", "surprise")
+PROMPTS = "You are a helpful assistant. system user assistant"
 TURN = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for p in m['content'] %}{% if p['type'] == 'audio' %}"
     "AUDIO{% else %}{{ p['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
@@ -56,6 +59,33 @@ TURN = (
 SMALL_TEXT = {"hidden_size": 56, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 7}
 SMALL_TEXT |= {"num_key_value_heads": 1, "vocab_size": 1_600}
 ENDS = {0: "<|endoftext|>", 1: "<|im_start|>", 2: "<|im_end|>"}
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What the weights say: first some option's number, then the stop token.
+
+    The head reads the numbers' rows ten times louder than others, so one of them is said first. Numbers are embedded as
+    one long vector that fills the stream, and the stop token's row of the head, no louder than others, lies along it: so
+    the stop comes next, and only then.
+    """
+
+    numbers: tuple[int, ...]
+    stop: int
+
+    LOUD: ClassVar = 10.0
+    LONG: ClassVar = 100.0
+
+    def into(self, name: str, weight_VD: torch.Tensor) -> torch.Tensor:
+        """The embedding or head `name`, made to say it; any other weight as it is."""
+        along_D = torch.randn(weight_VD.shape[-1], generator=torch.Generator().manual_seed(1)).to(weight_VD.dtype)
+        if name.endswith("embed_tokens.weight"):
+            weight_VD[list(self.numbers)] = self.LONG * along_D
+        elif name.endswith("lm_head.weight"):
+            weight_VD[list(self.numbers)] *= self.LOUD
+            weight_VD[self.stop] = 0.04 * along_D
+        return weight_VD
+
 
 app = typer.Typer(add_completion=False)
 
@@ -82,7 +112,7 @@ def measure(model: str, folder: Path, utterances: int = 256, new_tokens: int = 2
     facts["load_seconds"] = round(_since(started), 1)
     facts["weights_gb"] = _gigabytes("memory_allocated")
     clips = [clip(s) for s in np.random.default_rng(0).uniform(2, 8, utterances)]
-    lm.encode(clips[0])
+    lm.encode(clips[0])  # the first one allocates and picks kernels
     started = time.perf_counter()
     rows = [lm.encode(c) for c in clips]
     facts["clips_per_second"] = round(utterances / _since(started), 1)
@@ -91,33 +121,24 @@ def measure(model: str, folder: Path, utterances: int = 256, new_tokens: int = 2
     typer.echo(json.dumps(facts, indent=1))
 
 
-def _answers(lm: AudioLM, rows: list[torch.Tensor], new: int) -> dict[str, float]:
-    prompts = [lm.prompt(len(r), question(EMOTIONS)) for r in rows]
-    batches = [
-        pad(lm, [prompts[i] for i in group], [rows[i] for i in group])
-        for group in compose([len(p) for p in prompts], BUDGET)
-    ]
+def _answers(lm: AudioLM, rows: list[torch.Tensor], new: int) -> dict[str, Any]:
+    engine = engine_of(lm, kernels=lm.device.type == "cuda")
+    orders = [option_order(EMOTIONS, 0, "full", str(n)) for n in range(len(rows))]
+    questions = Questions(engine, rows, orders, EMOTIONS, EMOTIONS, BUDGET)
     gates = find_gates(lm.decoder)
     member_LN = np.random.default_rng(0).random((len(gates), gates[0].width)) < 0.005
 
     def rate(counted: bool = False) -> float:
         started = time.perf_counter()
-        for batch in batches:
-            options = torch.tensor([lm.number_tokens(len(EMOTIONS))] * len(batch.length_B))
-            if counted:
-                counter = Counter(gates, len(batch.length_B), len(Part))
-                with counter.attached():
-                    answer(lm, batch, options, new, counter)
-                counter.result()
-            else:
-                answer(lm, batch, options, new)
+        questions.ask(new, counted=gates if counted else None)
         return round(len(rows) / _since(started), 1)
 
     rate()  # the first pass allocates and picks kernels
-    found = {"tokens_per_prompt": round(float(np.mean([len(p) for p in prompts])), 1), "answers_per_second": rate()}
-    for how in ("fold", "gate"):
-        with scaled(gates, member_LN, 0.0, how):
-            found[f"deactivated_by_{how}_per_second"] = rate()
+    prompts = [len(lm.prompt(len(r), question(EMOTIONS))) for r in rows]
+    found: dict[str, Any] = {"engine": type(engine).__name__, "tokens_per_prompt": round(float(np.mean(prompts)), 1)}
+    found |= {"shared_prefix": questions.prefix, "answers_per_second": rate()}
+    with scaled(gates, member_LN, 0.0, "fold"):
+        found["deactivated_per_second"] = rate()
     return {**found, "counted_per_second": rate(counted=True)}
 
 
@@ -153,12 +174,13 @@ def write_omni(folder: Path, small: bool) -> None:
     whole = {"architectures": ["Qwen2_5OmniModel"], "model_type": "qwen2_5_omni", "thinker_config": config.to_dict()}
     _write_json(folder / "config.json", whole)
     template = TURN.replace("AUDIO", "<|audio_bos|><|AUDIO|><|audio_eos|>")
-    _tokenizer(config.text_config.vocab_size, specials, template).save_pretrained(folder)
+    tokenizer = _tokenizer(config.text_config.vocab_size, specials, template)
+    tokenizer.save_pretrained(folder)
     WhisperFeatureExtractor(feature_size=128, chunk_length=300, return_attention_mask=True).save_pretrained(folder)
     moved = {"model.audio_tower.": "thinker.audio_tower.", "model.visual.": "thinker.visual."}
     moved |= {"model.language_model.": "thinker.model.", "lm_head.": "thinker.lm_head."}
     shapes = _renamed(skeleton(Qwen2_5OmniThinkerForConditionalGeneration, config), moved)
-    _shards(folder, {**shapes, "talker.thinker_to_talker_proj.weight": (8, 8)})
+    _shards(folder, {**shapes, "talker.thinker_to_talker_proj.weight": (8, 8)}, spoken=_spoken(tokenizer))
 
 
 def write_flamingo(folder: Path, small: bool) -> None:
@@ -178,11 +200,13 @@ def write_flamingo(folder: Path, small: bool) -> None:
     config: Any = AudioFlamingo3Config(text_config=text, audio_config=audio, audio_token_id=placeholder)
     config.architectures = ["AudioFlamingo3ForConditionalGeneration"]
     config.save_pretrained(folder)
-    _tokenizer(config.text_config.vocab_size, specials, TURN.replace("AUDIO", "<sound>")).save_pretrained(folder)
+    tokenizer = _tokenizer(config.text_config.vocab_size, specials, TURN.replace("AUDIO", "<sound>"))
+    tokenizer.save_pretrained(folder)
     WhisperFeatureExtractor(feature_size=128, return_attention_mask=True).save_pretrained(folder)
     moved = {"model.language_model.": "language_model.model.", "lm_head.": "language_model.lm_head."}
     moved |= {"model.audio_tower.": "audio_tower.", "model.multi_modal_projector.": "multi_modal_projector."}
-    _shards(folder, _renamed(skeleton(AudioFlamingo3ForConditionalGeneration, config), moved))
+    shapes = _renamed(skeleton(AudioFlamingo3ForConditionalGeneration, config), moved)
+    _shards(folder, shapes, spoken=_spoken(tokenizer))
 
 
 def write_kimi(folder: Path, small: bool) -> None:
@@ -214,7 +238,7 @@ def write_kimi(folder: Path, small: bool) -> None:
     lines = b"\n".join(base64.b64encode(token) + b" %d" % rank for rank, token in enumerate(ranks))
     (folder / "tiktoken.model").write_bytes(lines)
     with torch.device("meta"):
-        network = KimiNetwork(read_kimi(folder, folder / GLM))
+        network = KimiNetwork(kimi := read_kimi(folder, folder / GLM))
     parameters, places = dict(network.named_parameters()), {place: Shapes() for place in ("", WHISPER, GLM)}
     for name, place, spellings in network.stored_names():
         places[place][spellings[0]] = tuple(parameters[name].shape)
@@ -229,7 +253,8 @@ def write_kimi(folder: Path, small: bool) -> None:
         f"model.mimo_layers.{i}" for i in range(6)
     ]
     mimo |= {f"{stem}.self_attn.rotary_emb.inv_freq": (half,) for stem in stems}
-    _shards(folder, {**mimo, **places[""]}, odd="model-36-of-36.safetensors")
+    spoken = Spoken(tuple(ord(str(n)) for n in range(1, len(EMOTIONS) + 1)), kimi.specials.text_end)
+    _shards(folder, {**mimo, **places[""]}, odd="model-36-of-36.safetensors", spoken=spoken)
     _shards(folder / WHISPER, places[WHISPER])
     _shards(folder / GLM, places[GLM], torch.float32)
 
@@ -243,7 +268,18 @@ def _renamed(meta: Any, moved: Mapping[str, str]) -> Shapes:
     return shapes
 
 
-def _shards(folder: Path, shapes: Shapes, dtype: torch.dtype = torch.bfloat16, odd: str | None = None) -> None:
+def _spoken(tokenizer: Any) -> Spoken:
+    numbers = [tokenizer.convert_tokens_to_ids(str(n)) for n in range(1, len(EMOTIONS) + 1)]
+    return Spoken(tuple(numbers), tokenizer.convert_tokens_to_ids("<|im_end|>"))
+
+
+def _shards(
+    folder: Path,
+    shapes: Shapes,
+    dtype: torch.dtype = torch.bfloat16,
+    odd: str | None = None,
+    spoken: Spoken | None = None,
+) -> None:
     """Random weights in files of at most `SHARD` bytes with an index; `odd` renames the last one."""
     groups = list(_groups(shapes, dtype.itemsize))
     generator = torch.Generator("cuda" if torch.cuda.is_available() else "cpu").manual_seed(0)
@@ -251,7 +287,9 @@ def _shards(folder: Path, shapes: Shapes, dtype: torch.dtype = torch.bfloat16, o
     for number, names in enumerate(groups, start=1):
         file = f"model-{number:05}-of-{len(groups):05}.safetensors"
         file = odd if odd and number == len(groups) else file
-        save_file({n: _draw(n, shapes[n], dtype, generator) for n in names}, folder / file, {"format": "pt"})
+        drawn = {n: _draw(n, shapes[n], dtype, generator) for n in names}
+        drawn = {n: spoken.into(n, weight) if spoken else weight for n, weight in drawn.items()}
+        save_file(drawn, folder / file, {"format": "pt"})
         placed |= dict.fromkeys(names, file)
     _write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": placed})
 
@@ -277,12 +315,15 @@ def _draw(name: str, shape: tuple[int, ...], dtype: torch.dtype, generator: torc
 
 
 def _tokenizer(vocab: int, specials: dict[int, str], template: str) -> Any:
-    """Bytes as tokens, the special ones at their published ids, fillers elsewhere."""
-    letters = iter(sorted(pre_tokenizers.ByteLevel.alphabet()))
-    names = {i: specials.get(i) or next(letters, None) or f"<filler_{i}>" for i in range(vocab)}
+    """Bytes and the prompts' words as tokens, the special ones at their published ids, fillers elsewhere."""
+    # A word with its space, as trained tokenizers have it; single letters are bytes already.
+    words = sorted({word for word in re.findall(r" ?[A-Za-z]{2,}", f"{question(EMOTIONS)} {PROMPTS}")})
+    known = iter([*sorted(pre_tokenizers.ByteLevel.alphabet()), *words])
+    names = {i: specials.get(i) or next(known, None) or f"<filler_{i}>" for i in range(vocab)}
     core = Tokenizer(models.BPE(vocab={name: i for i, name in names.items()}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
+    core.add_tokens([AddedToken(word, normalized=False) for word in words])
     core.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in specials.values()])
     return PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<|endoftext|>", eos_token="<|im_end|>", chat_template=template

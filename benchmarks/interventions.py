@@ -5,8 +5,8 @@
 
 The form in which steering engines publish theirs. Ours holds one mask at a time, always: 8 or 32 masks per batch are 8
 or 32 cells one after the other, each over 1/8 or 1/32 of the utterances. Every row takes turns with unsteered cells;
-its overhead is the median over such pairs. The gate path is the plain engine's, against its own unsteered cells. Mix reads
-every position of a row, so it is held against an unsteered cell that computes every token too.
+its overhead is the median over such pairs. The gate path is the plain engine's, against that one's unsteered cells. Mix
+reads every position of a row, so it is held against an unsteered cell that computes every token too.
 """
 
 from __future__ import annotations

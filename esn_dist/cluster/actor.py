@@ -5,7 +5,6 @@ All that is computed is `executor.py`'s; here is what happens between processes.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
@@ -45,11 +44,13 @@ class Actor:
 
         self.folder = StoreFolder(job.root)
         self.lease = Lease(job.lease, self.folder.lock)
+        started = time.monotonic()
         self.executor = Executor(job)
+        self._load_seconds = time.monotonic() - started
 
-    def pid(self) -> int:
-        """Process id, for whoever watches; answered once the model is loaded."""
-        return os.getpid()
+    def load_seconds(self) -> float:
+        """How long it took to hold the model; answered once it is held."""
+        return self._load_seconds
 
     def run(self, unit: Unit) -> Receipt:
         """Execute `unit` and publish its done-mark.

@@ -39,7 +39,15 @@ class Died:
     reason: str
 
 
-Event = Finished | Failed | Died
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An actor has loaded its model, in so many seconds."""
+
+    actor: int
+    seconds: float
+
+
+Event = Finished | Failed | Died | Ready
 
 
 class Workers(Protocol):

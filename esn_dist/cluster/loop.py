@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from esn_dist.cluster.events import Died, Event, Failed, Finished, OwnWork, Workers
+from esn_dist.cluster.events import Died, Event, Failed, Finished, OwnWork, Ready, Workers
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.schedule import Schedule
 from esn_dist.cluster.stages import Stages
@@ -66,7 +66,8 @@ class Loop:
         try:
             while self._hand_out(workers, own):
                 for event in workers.events(OWN_POLL if own.busy else POLL):
-                    deaths = deaths + 1 if isinstance(event, Died) else 0
+                    # A model that loads says nothing of whether its units can be borne.
+                    deaths = deaths + isinstance(event, Died) if isinstance(event, Died | Ready) else 0
                     self._take_in(event)
                     if deaths > DEATHS and isinstance(event, Died):
                         raise RuntimeError(f"{deaths} actors died one after another; the last: {event.reason}")
@@ -106,6 +107,8 @@ class Loop:
                 if receipt.splits:
                     self.result.splits += receipt.splits
                     self.log.write("split", receipt.unit, f"{receipt.splits} batches were answered in halves")
+            case Ready(actor, seconds):
+                self.log.write("ready", f"actor {actor}", f"its model was loaded in {seconds:.1f} s")
             case Failed(unit, reason, traceback):
                 parked = self.schedule.fail(unit, reason)
                 self.log.write("parked" if parked else "failed", unit, traceback)

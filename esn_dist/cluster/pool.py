@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from esn_dist.cluster.events import Died, Event, Failed, Finished
+from esn_dist.cluster.events import Died, Event, Failed, Finished, Ready
 from esn_dist.sweep.units import Unit
 
 THREADS = 2  # of an actor: one unit's results are written while the next one's are computed
@@ -53,7 +53,7 @@ class Pool:
     """`size` actors.
 
     Args:
-        start: starts one actor; returns its Ray handle, which has `run(unit)` → `Receipt`, and `pid()`.
+        start: starts one actor; returns its Ray handle, which has `run(unit)` → `Receipt`, and `load_seconds()`.
     """
 
     def __init__(self, start: Callable[[], Any], size: int) -> None:
@@ -87,8 +87,7 @@ class Pool:
         if ready:
             # One look at thousands of calls costs milliseconds: it must not be taken for each of them.
             ready, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
-        found = [self._event(reference) for reference in ready if reference in self._calls]
-        return [event for event in found if event is not None]
+        return [self._event(reference) for reference in ready if reference in self._calls]
 
     def stop(self) -> None:
         """Kill all actors; what they held is lost."""
@@ -102,9 +101,9 @@ class Pool:
         self._hands.add(number)
         self._actors[number] = self._new()
         # The first call shows a model that cannot be loaded even where no unit is left to hand out.
-        self._calls[self._actors[number].pid.remote()] = (number, "")
+        self._calls[self._actors[number].load_seconds.remote()] = (number, "")
 
-    def _event(self, reference: Any) -> Event | None:
+    def _event(self, reference: Any) -> Event:
         actor, unit = self._calls[reference]
         try:
             result = ray.get(reference)
@@ -118,7 +117,7 @@ class Pool:
             self._start()
             return Died(actor, str(error))
         self._end(reference)
-        return Finished(result) if unit else None
+        return Finished(result) if unit else Ready(actor, result)
 
     def _end(self, reference: Any) -> None:
         actor, unit = self._calls.pop(reference)

@@ -52,4 +52,4 @@ def test_a_folder_is_written_under_the_hubs_names_and_found_whole(model: str, tm
 def test_a_written_folder_is_measured(tmp_path: Path) -> None:
     script("write", "qwen2.5-omni-7b", str(tmp_path), "--small")
     facts = script("measure", "qwen2.5-omni-7b", str(tmp_path), "--utterances", "3")
-    assert facts["answers_per_second"] > 0 and facts["deactivated_by_fold_per_second"] > 0
+    assert facts["answers_per_second"] > 0 and facts["deactivated_per_second"] > 0

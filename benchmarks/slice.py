@@ -1,0 +1,247 @@
+"""A real slice of a sweep at full size: driver, Ray actors, store; what it takes, and what its parts take.
+
+    python benchmarks/full_size.py write qwen2.5-omni-7b /data/omni    # once: random weights in the published form
+    python benchmarks/slice.py qwen2.5-omni-7b /data/omni --json FILE
+    python benchmarks/slice.py qwen2.5-omni-7b /data/omni --actors 2 --kill    # kill -9 of one actor on the way
+    python benchmarks/slice.py qwen2.5-omni-7b /data/omni --gpus 2             # one replica over two GPUs
+
+`esn-dist run` in a process of its own, watched from outside: done-marks say when answers were safe on disk, the event
+log when actors were ready. Buzzing clips of 2 to 8 s; what is identified, selected and answered is real.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import psutil
+import soundfile
+import typer
+
+from esn_dist.inference.selfcheck import clip
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import read_cells
+from esn_dist.sweep.units import cells_per_block
+
+CORPUS = "buzz"
+EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
+SECONDS = (2.0, 8.0)
+CANDIDATES = 64  # per emotion
+SWEEP = """\
+name: slice
+seed: 1
+store: store
+max_new_tokens: 20
+models: [{{name: {model}, source: {source}, gpus: {gpus}}}]
+corpora:
+  - name: {corpus}
+    type: manifest
+    path: clips/manifest.csv
+    emotions: [{emotions}]
+    evaluation: {{splits: [test], per_emotion: {per_emotion}}}
+    identification: {{splits: [train], candidates: {candidates}, cap: {candidates}}}
+studies:
+  slice:
+    selectors: [RND, ConAct]
+    fractions: 0.5 %
+    seeds: {seeds}
+    interventions: [deactivate, {{type: steer, alpha: 0.3}}]
+"""
+
+
+def main(
+    model: str,
+    checkpoint: Path,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    actors: int = 1,
+    gpus: Annotated[int, typer.Option(help="Of each replica.")] = 1,
+    per_emotion: Annotated[int, typer.Option(help="Evaluation utterances of each of five emotions.")] = 200,
+    seeds: Annotated[int, typer.Option(help="Of RND: two cells each, beside ten of ConAct and the baseline.")] = 5,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill one actor once some answers are done.")] = False,
+    keep: Annotated[Path | None, typer.Option(help="A new folder for clips and store; default: a passing one.")] = None,
+) -> None:
+    """Run the slice, print its figures as JSON."""
+    with tempfile.TemporaryDirectory() as passing:
+        folder = keep or Path(passing)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_corpus(folder / "clips", per_emotion)
+        text = SWEEP.format(
+            model=model, corpus=CORPUS, source=checkpoint.resolve(), gpus=gpus, emotions=", ".join(EMOTIONS), per_emotion=per_emotion,
+            candidates=CANDIDATES, seeds=seeds,
+        )  # fmt: skip
+        (folder / "slice.yaml").write_text(text, encoding="utf-8")
+        facts = figures_of(folder, model, per_emotion * len(EMOTIONS), watch(folder, actors, kill), actors)
+        figures = {"model": model, "actors": actors, "gpus_per_actor": gpus, **facts}
+    typer.echo(json.dumps(figures, indent=1))
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def write_corpus(folder: Path, per_emotion: int) -> None:
+    """Clips and a manifest; their lengths are drawn, their labels mean nothing."""
+    folder.mkdir(parents=True)
+    rows, draw = ["path,emotion,speaker,split"], np.random.default_rng(0)
+    for split, number in (("test", per_emotion), ("train", CANDIDATES)):
+        for emotion in EMOTIONS:
+            for index in range(number):
+                name = f"{split}-{emotion}-{index}.wav"
+                soundfile.write(folder / name, clip(draw.uniform(*SECONDS)), 16_000)
+                rows.append(f"{name},{emotion},{split}-{index % 10},{split}")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+@dataclass
+class Watched:
+    """What was seen of a run from outside, times by the wall clock.
+
+    Attributes:
+        driver_share: CPU time of the driver's process over wall time, while answers came.
+        host_gb: most memory in use on the machine.
+        gpu_busy: mean utilisation of each GPU while answers came, as the driver library tells it, in percent.
+        killed: when an actor was killed; 0 where none was.
+    """
+
+    started: float = 0.0
+    ended: float = 0.0
+    driver_share: float = 0.0
+    host_gb: float = 0.0
+    gpu_busy: list[float] = field(default_factory=list)
+    killed: float = 0.0
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+def watch(folder: Path, actors: int, kill: bool) -> Watched:
+    """Run the sweep and look at it twice a second."""
+    seen = Watched(started=time.time())
+    command = [sys.executable, "-m", "esn_dist", "run", "slice.yaml", "--json", "--actors", str(actors)]
+    looks, busy = list[tuple[float, float]](), list[list[float]]()
+    with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=err)
+        driver = psutil.Process(process.pid)
+        while process.poll() is None:
+            time.sleep(0.5)
+            seen.host_gb = max(seen.host_gb, psutil.virtual_memory().used / 1e9)
+            answered = sum(1 for _ in marks(folder, "answer"))
+            if not answered:
+                continue
+            look(looks, driver)
+            busy.append(utilisation())
+            if kill and not seen.killed and answered > 2 * actors:
+                seen.killed = kill_one(driver)
+    seen.ended = time.time()
+    if not (folder / "out").stat().st_size:
+        raise SystemExit((folder / "err").read_text(encoding="utf-8")[-4_000:])
+    seen.result = json.loads((folder / "out").read_text())
+    if len(looks) > 1:
+        seen.driver_share = (looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0])
+    seen.gpu_busy = np.mean(busy[:-2] or busy, axis=0).round(1).tolist() if busy else []
+    return seen
+
+
+def look(looks: list[tuple[float, float]], driver: psutil.Process) -> None:
+    """Another look at the driver's CPU time, unless it has just ended."""
+    try:
+        times = driver.cpu_times()
+    except psutil.NoSuchProcess:
+        return
+    looks.append((time.time(), times.user + times.system))
+
+
+def utilisation() -> list[float]:
+    """Of each GPU, in percent; empty without any."""
+    try:
+        query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+        return [float(line) for line in subprocess.run(query, capture_output=True, text=True).stdout.split()]
+    except FileNotFoundError:
+        return []
+
+
+def kill_one(driver: psutil.Process) -> float:
+    """kill -9 of one actor; when."""
+    actor = next(p for p in driver.children(recursive=True) if "Actor" in " ".join(p.cmdline()[:1]))
+    os.kill(actor.pid, signal.SIGKILL)
+    return time.time()
+
+
+def marks(folder: Path, step: str) -> Iterator[Path]:
+    """Done-marks of one step."""
+    return (folder / "store" / "done").glob(f"*/{step}-*.json")
+
+
+def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors: int) -> dict[str, Any]:
+    """What the marks and the log say."""
+    cells = cells_of(folder, model)
+    steps = {s: sorted(p.stat().st_mtime for p in marks(folder, s)) for s in ("encode", "identify", "select", "answer")}
+    ready = [moment for moment, _ in events(folder, "ready")]
+    return {
+        "cells": cells,
+        "utterances": utterances,
+        "seconds": {
+            "whole run": round(seen.ended - seen.started, 1),
+            "until the actors were ready": [round(moment - seen.started, 1) for moment in ready],
+            "loading, by actor": [told for _, told in events(folder, "ready")],
+            "first answers after an actor was ready": round(min(steps["answer"]) - ready[0], 1) if ready else None,
+        },
+        "clips_encoded_per_second": pace([(at, 32) for at in steps["encode"]], actors),
+        "answers_per_second": pace(answers_of(folder, cells, utterances), actors),
+        "units": {step: len(times) for step, times in steps.items()},
+        "peak_gb": round(seen.result["peak_bytes"] / 1e9, 2),
+        "splits": seen.result["splits"],
+        "parked": seen.result["parked"],
+        "host_gb": round(seen.host_gb, 1),
+        "driver_cpu_share": round(seen.driver_share, 3),
+        "gpu_busy_percent": seen.gpu_busy,
+        "recovery_seconds": recovery(folder, seen.killed),
+    }
+
+
+def pace(done: Sequence[tuple[float, int]], actors: int) -> float | None:
+    """Things per second in the steady state: from the first mark of each actor to the last mark but the tail's."""
+    ordered = sorted(done)
+    if len(ordered) < 2 * actors + 1:
+        return None
+    first, inner = ordered[actors - 1][0], ordered[actors:]
+    return round(sum(number for _, number in inner) / (inner[-1][0] - first), 1)
+
+
+def cells_of(folder: Path, model: str) -> int:
+    """Cells in the store."""
+    return len(read_cells(StoreFolder(folder / "store"), model, CORPUS))
+
+
+def answers_of(folder: Path, cells: int, utterances: int) -> list[tuple[float, int]]:
+    """When each unit's answers were marked, and how many they are: its first cell stands in its name."""
+    block = cells_per_block(utterances)
+    first = {mark: int(mark.name.split("-")[-2]) for mark in marks(folder, "answer")}
+    return [(mark.stat().st_mtime, utterances * min(block, cells - start)) for mark, start in first.items()]
+
+
+def events(folder: Path, name: str) -> list[tuple[float, str]]:
+    """Moments and details of the log's events of one name."""
+    path = folder / "store" / "log" / "events.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [(datetime.fromisoformat(e["time"]).timestamp(), e["details"][0]) for e in lines if e["event"] == name]
+
+
+def recovery(folder: Path, killed: float) -> dict[str, float] | None:
+    """From the kill to the death's notice, and to the successor's readiness."""
+    if not killed:
+        return None
+    noticed = [at for at, _ in events(folder, "actor died") if at >= killed - 1]
+    again = [at for at, _ in events(folder, "ready") if at > killed]
+    return {"noticed": round(min(noticed) - killed, 1), "successor ready": round(min(again) - killed, 1)}
+
+
+if __name__ == "__main__":
+    typer.run(main)
