@@ -139,6 +139,10 @@ def test_a_clip_that_the_official_processor_would_cut_is_refused(flamingo: Audio
         flamingo.encode(np.zeros(600 * 16_000 + 1, np.float32))
 
 
+def test_either_end_token_stops_an_answer(flamingo: AudioFlamingo3) -> None:
+    assert flamingo.tokenizer.convert_ids_to_tokens(flamingo.stop_ids) == ["<|im_end|>", "<|endoftext|>"]
+
+
 def test_the_hubs_sampling_and_repetition_penalty_change_no_answer(
     flamingo: AudioFlamingo3, official: Any, tools: Any
 ) -> None:

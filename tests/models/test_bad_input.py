@@ -12,7 +12,10 @@ import pytest
 import torch
 from huggingface_hub import errors
 from pydantic import ValidationError
+from rich.console import Console
 
+from esn_dist.cluster.driver import run as drive
+from esn_dist.cluster.progress import Progress
 from esn_dist.errors import UserError
 from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
 from esn_dist.models.checkpoint import stored_tensors
@@ -20,6 +23,9 @@ from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.registry import load
 from esn_dist.models.source import fingerprint, locate, package_folder
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import describe
+from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.spec import ModelSpec
 
 SHIPPED = package_folder("package:models/tiny/checkpoint")
@@ -142,3 +148,22 @@ def test_the_fingerprint_sees_files_in_subfolders(folder: Path) -> None:
     (folder / "whisper-large-v3").mkdir()
     (folder / "whisper-large-v3" / "config.json").write_text("{}")
     assert fingerprint(folder) != before
+
+
+def test_the_last_models_mistake_is_told_before_a_corpus_is_read(folder: Path, tmp_path_factory: Any) -> None:
+    """And not after the days that the first models take."""
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    work = tmp_path_factory.mktemp("sweep")
+    text = f"""\
+name: test
+seed: 1
+store: store
+models: [tiny-qwen2.5-omni, {{name: mine, source: {folder}}}]
+corpora: [{{name: studio, type: synthetic, condition: studio, emotions: [anger, joy]}}]
+studies: {{one: {{selectors: [MAD], interventions: [deactivate]}}}}
+"""
+    (work / "sweep.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"model\.safetensors: has \d+ bytes"):
+        drive(load_sweep(work / "sweep.yaml"), text, actors=1, progress=Progress(Console()))
+    assert describe(StoreFolder(work / "store")).corpora == {}

@@ -26,6 +26,7 @@ from tests.models.kimi_audio.maths import (
     discrete_codes,
     embedded,
     greedy,
+    layer_norm,
     text_logits,
 )
 
@@ -60,6 +61,15 @@ def test_continuous_features_and_rows(kimi: KimiAudio, weights: Any, tools: Any,
     np.testing.assert_allclose(kimi.features(wave), features, atol=2e-4)
     token = weights["main"]["model.embed_tokens.weight"][np.array(discrete_codes(wave, weights["glm"])) + OFFSET]
     np.testing.assert_allclose(kimi.encode(wave), (token + adapted(features, weights["main"])) * np.sqrt(2), atol=5e-4)
+
+
+def test_the_adaptors_norm_takes_the_models_own_epsilon(kimi: KimiAudio, weights: Any) -> None:
+    """1e-6, where torch's own is 1e-5: seen on rows of little variance only."""
+    quiet = np.random.default_rng(0).normal(0, 1e-3, (5, 32))
+    expected = layer_norm(quiet, weights["main"], "model.vq_adaptor.layers.4", 1e-6)
+    with torch.no_grad():
+        ours = kimi.network.adaptor[4](torch.tensor(quiet, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
 ITEMS = [(16_000, "Which?"), (800, "Listen, and choose: 1 or 2"), (72_000, "Why?")]
