@@ -65,9 +65,9 @@ ENDS = {0: "<|endoftext|>", 1: "<|im_start|>", 2: "<|im_end|>"}
 class Spoken:
     """What the weights say: first some option's number, then the stop token.
 
-    The head reads the numbers' rows ten times louder than others, so one of them is said first. Numbers are embedded as
-    one long vector that fills the stream, and the stop token's row of the head, no louder than others, lies along it: so
-    the stop comes next, and only then.
+    The numbers' rows of the head are ten times louder than others, so one of them is said first. All numbers are
+    embedded as one long vector, which fills the stream, and the stop token's row of the head lies along it: so the stop
+    comes next, and hardly ever before.
     """
 
     numbers: tuple[int, ...]
@@ -317,7 +317,7 @@ def _draw(name: str, shape: tuple[int, ...], dtype: torch.dtype, generator: torc
 def _tokenizer(vocab: int, specials: dict[int, str], template: str) -> Any:
     """Bytes and the prompts' words as tokens, the special ones at their published ids, fillers elsewhere."""
     # A word with its space, as trained tokenizers have it; single letters are bytes already.
-    words = sorted({word for word in re.findall(r" ?[A-Za-z]{2,}", f"{question(EMOTIONS)} {PROMPTS}")})
+    words = sorted(set(re.findall(r" ?[A-Za-z]{2,}", f"{question(EMOTIONS)} {PROMPTS}")))
     known = iter([*sorted(pre_tokenizers.ByteLevel.alphabet()), *words])
     names = {i: specials.get(i) or next(known, None) or f"<filler_{i}>" for i in range(vocab)}
     core = Tokenizer(models.BPE(vocab={name: i for i, name in names.items()}, merges=[]))

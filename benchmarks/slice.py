@@ -77,8 +77,8 @@ def main(
         folder.mkdir(parents=True, exist_ok=True)
         write_corpus(folder / "clips", per_emotion)
         text = SWEEP.format(
-            model=model, corpus=CORPUS, source=checkpoint.resolve(), gpus=gpus, emotions=", ".join(EMOTIONS), per_emotion=per_emotion,
-            candidates=CANDIDATES, seeds=seeds,
+            model=model, corpus=CORPUS, source=checkpoint.resolve(), gpus=gpus, emotions=", ".join(EMOTIONS),
+            per_emotion=per_emotion, candidates=CANDIDATES, seeds=seeds,
         )  # fmt: skip
         (folder / "slice.yaml").write_text(text, encoding="utf-8")
         facts = figures_of(folder, model, per_emotion * len(EMOTIONS), watch(folder, actors, kill), actors)
@@ -91,13 +91,13 @@ def main(
 def write_corpus(folder: Path, per_emotion: int) -> None:
     """Clips and a manifest; their lengths are drawn, their labels mean nothing."""
     folder.mkdir(parents=True)
-    rows, draw = ["path,emotion,speaker,split"], np.random.default_rng(0)
+    rows, draw = ["id,path,emotion,speaker,split"], np.random.default_rng(0)
     for split, number in (("test", per_emotion), ("train", CANDIDATES)):
         for emotion in EMOTIONS:
             for index in range(number):
                 name = f"{split}-{emotion}-{index}.wav"
                 soundfile.write(folder / name, clip(draw.uniform(*SECONDS)), 16_000)
-                rows.append(f"{name},{emotion},{split}-{index % 10},{split}")
+                rows.append(f"{name[:-4]},{name},{emotion},{split}-{index % 10},{split}")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
@@ -217,7 +217,7 @@ def pace(done: Sequence[tuple[float, int]], actors: int) -> float | None:
 
 def cells_of(folder: Path, model: str) -> int:
     """Cells in the store."""
-    return len(read_cells(StoreFolder(folder / "store"), model, CORPUS))
+    return len(read_cells(StoreFolder(folder / "store"), model, CORPUS).named())
 
 
 def answers_of(folder: Path, cells: int, utterances: int) -> list[tuple[float, int]]:
