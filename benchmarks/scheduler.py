@@ -325,21 +325,23 @@ def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
 
 
 def load(root: Path) -> Sweep:
+    """The sweep of a made store."""
     return Sweep.model_validate(yaml.safe_load((root / "sweep.yaml").read_text(encoding="utf-8")))
 
 
 def items(sweep: Sweep, folder: StoreFolder) -> dict[str, CorpusItems]:
     """What the driver knows of the corpora; nobody will open the clips."""
 
-    def clip(table: UtteranceTable, row: int) -> Clip:
-        return Clip(Utterance(table.id[row], "", table.label[row], "", Path(table.path[row])), table.samples[row], "")
+    def clips(spec: CorpusSpec, name: str) -> list[Clip | None]:
+        table = read_utterances(folder, spec.name, name)
+        named = zip(table.id, table.label, strict=True)
+        return [Clip(Utterance(id, "", label, "", Path(id)), 80_000, "") if id else None for id, label in named]
 
     found = {}
     for spec in sweep.corpora:
-        evaluation, pool = (read_utterances(folder, spec.name, name) for name in ("evaluation", "identification"))
-        asked = tuple(clip(evaluation, row) for row in range(len(evaluation)))
-        looked_at = tuple(clip(pool, row) if id else None for row, id in enumerate(pool.id))
-        found[spec.name] = CorpusItems(spec.name, spec.emotions, spec.options, asked, looked_at)
+        asked = tuple(clip for clip in clips(spec, "evaluation") if clip)
+        pool = tuple(clips(spec, "identification"))
+        found[spec.name] = CorpusItems(spec.name, spec.emotions, spec.options, asked, pool)
     return found
 
 
@@ -391,8 +393,9 @@ def _show(figures: dict[str, Any]) -> None:
         table.add_row(f"{found['actors']} {kind}", f"{found['units']:,}", f"{found['units_per_second']:,.0f}", peak)
     console.print(table)
     if "workers" in figures:
-        columns = ("workers", "hours", "of linear", "idle before", "idle at the end")
-        simulated = Table(*columns, title="The paper's sweep, simulated")
+        simulated = Table(
+            "workers", "hours", "of linear", "idle before", "at the end", title="The paper's sweep, simulated"
+        )
         for size, found in figures["workers"].items():
             shares = (found[name] for name in ("share_of_linear", "idle_before", "idle_at_the_end"))
             simulated.add_row(str(size), f"{found['hours']:.2f}", *(f"{share:.1%}" for share in shares))
