@@ -1,8 +1,7 @@
 """The driver without models: units per second, memory, and how much of linear more workers give.
 
     python benchmarks/scheduler.py --size full --json scheduler.json    # a million units; about two minutes
-    python benchmarks/scheduler.py --size full --ray                    # also real Ray actors whose units do nothing
-    python benchmarks/scheduler.py --size full --workers                # also the paper's sweep on a simulated clock
+    python benchmarks/scheduler.py --size full --ray --workers          # also idle Ray actors, and a simulated clock
 
 All is the driver's own (plan, store, stages, schedule, loop, progress, log) but the workers: fake ones that take no
 time, Ray's that do nothing, or simulated ones that take the time of `SECONDS`. The driver runs in a process of its own,
@@ -52,7 +51,7 @@ from esn_dist.store.tables import SHARD_ROWS, SetAsideTable, UtteranceTable, in_
 from esn_dist.store.write import write_counts
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.keys import MaskKey
-from esn_dist.sweep.plan import Plan, plan
+from esn_dist.sweep.plan import plan
 from esn_dist.sweep.sizes import candidates
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.units import AnswerUnit, IdentifyUnit, SelectUnit, Unit
@@ -62,14 +61,13 @@ GAINS = {"tiny": 12, "full": 1_333}  # of each of 750 masks: 10^4 and 10^6 cells
 RAY_ACTORS = {"tiny": (2,), "full": (2, 8, 32)}
 WORKERS = {"tiny": (1, 8), "full": (1, 2, 4, 8, 16, 64)}
 PAPER = Path(__file__).parents[1] / "configs" / "paper.yaml"
-RIGHT = 0.6  # of the candidates are answered correctly
-MODEL = "tiny-qwen2.5-omni"  # whose shape the stores have: no array of counts is read here, so its size does not matter
-LAYERS, WIDTH = 4, 256
+# Stores have this model's shape: no array of counts is read here, so that its size does not matter.
+MODEL, LAYERS, WIDTH = "tiny-qwen2.5-omni", 4, 256
 
-# What the simulated workers take. An answer: issue 7's compiled rate of one H100. A clip's features: assumed. A pass
+# Of the simulated workers. An answer: issue 7's compiled rate of one H100. A clip's features: assumed. A pass
 # over counts: 28 x 18,944 gates in 3 parts at the rate of `benchmarks/store.py` on two virtual cores.
 SECONDS = {"answer": 1 / 210, "clip": 1 / 60, "row of a pass": 28 * 18_944 * len(PARTS) * 2 / 400e6, "mask": 0.3}
-SPREAD = 0.1  # of a unit's time, as clips differ in length (standard deviation of its logarithm)
+RIGHT, SPREAD = 0.6, 0.1  # of candidates are answered correctly; of a unit's time (deviation of its logarithm)
 LATENCY = 0.002  # seconds from a hand that gives to an idle worker that begins (a round trip of Ray's is 1.7 ms)
 
 Size = Literal["tiny", "full"]
@@ -152,7 +150,9 @@ class MadeRun:
         self.corpora, self.log = items(sweep, folder), Log(folder)
         self.masks = mask_keys(folder, model)
         self.schedule = Schedule(done_units(folder))
-        wanted, masks = _wanted(plan(sweep), model)
+        planned = plan(sweep)
+        wanted, masks = frozenset(c.id for c in planned.cells if c.model == model), planned.masks_of(model)
+        del planned  # the driver, too, lets it go before the units are made
         caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
         self.stages = Stages(model, self.corpora, self.masks, wanted, masks, caps, folder, self.schedule)
 
@@ -325,21 +325,23 @@ def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
 
 
 def load(root: Path) -> Sweep:
+    """The sweep of a made store."""
     return Sweep.model_validate(yaml.safe_load((root / "sweep.yaml").read_text(encoding="utf-8")))
 
 
 def items(sweep: Sweep, folder: StoreFolder) -> dict[str, CorpusItems]:
     """What the driver knows of the corpora; nobody will open the clips."""
 
-    def clip(table: UtteranceTable, row: int) -> Clip:
-        return Clip(Utterance(table.id[row], "", table.label[row], "", Path(table.path[row])), table.samples[row], "")
+    def clips(spec: CorpusSpec, name: str) -> list[Clip | None]:
+        table = read_utterances(folder, spec.name, name)
+        named = zip(table.id, table.label, strict=True)
+        return [Clip(Utterance(id, "", label, "", Path(id)), 80_000, "") if id else None for id, label in named]
 
     found = {}
     for spec in sweep.corpora:
-        evaluation, pool = (read_utterances(folder, spec.name, name) for name in ("evaluation", "identification"))
-        asked = tuple(clip(evaluation, row) for row in range(len(evaluation)))
-        looked_at = tuple(clip(pool, row) if id else None for row, id in enumerate(pool.id))
-        found[spec.name] = CorpusItems(spec.name, spec.emotions, spec.options, asked, looked_at)
+        asked = tuple(clip for clip in clips(spec, "evaluation") if clip)
+        pool = tuple(clips(spec, "identification"))
+        found[spec.name] = CorpusItems(spec.name, spec.emotions, spec.options, asked, pool)
     return found
 
 
@@ -353,11 +355,6 @@ def _apart(function: Any, *arguments: Any) -> Any:
     """What `function` returns in a fresh process, so that its memory is its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
         return fresh.submit(function, *arguments).result()
-
-
-def _wanted(planned: Plan, model: str) -> tuple[frozenset[str], tuple[MaskKey, ...]]:
-    """What a model's stages need of the plan, which the driver lets go before they are made."""
-    return frozenset(cell.id for cell in planned.cells if cell.model == model), planned.masks_of(model)
 
 
 def _utterances(spec: CorpusSpec, each: int) -> UtteranceTable:
@@ -385,14 +382,14 @@ def _answer_candidates(folder: StoreFolder, model: str, corpus: CorpusItems) -> 
 
 def _show(figures: dict[str, Any]) -> None:
     console, table = Console(), Table("workers", "units", "units/s", "driver's peak", title="The driver's loop")
-    dispatched = [("fake", figures), *(("of Ray", found) for found in figures.get("ray_dispatch", {}).values())]
-    for kind, found in dispatched:
+    for kind, found in [("fake", figures), *(("of Ray", found) for found in figures.get("ray_dispatch", {}).values())]:
         peak = f"{found['driver_peak_bytes'] / 2**20:,.0f} MiB"
         table.add_row(f"{found['actors']} {kind}", f"{found['units']:,}", f"{found['units_per_second']:,.0f}", peak)
     console.print(table)
     if "workers" in figures:
-        columns = ("workers", "hours", "of linear", "idle before", "idle at the end")
-        simulated = Table(*columns, title="The paper's sweep, simulated")
+        simulated = Table(
+            "workers", "hours", "of linear", "idle before", "at the end", title="The paper's sweep, simulated"
+        )
         for size, found in figures["workers"].items():
             shares = (found[name] for name in ("share_of_linear", "idle_before", "idle_at_the_end"))
             simulated.add_row(str(size), f"{found['hours']:.2f}", *(f"{share:.1%}" for share in shares))
