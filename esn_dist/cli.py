@@ -159,10 +159,17 @@ def _conclude(console: Console, store: Path, result: Any, sweep: Path) -> None:
         left = f"{result.left} units are left" if result.left else "stopped before any unit was planned"
         console.print(f"{left}; run it again: esn-dist run {sweep}", markup=False)
         return
+    from esn_dist.report.speakers import unpromised
     from esn_dist.report.terminal import summary
+    from esn_dist.store.folder import StoreFolder
+    from esn_dist.store.read import describe
+    from esn_dist.store.speakers import read_speakers
 
     rows, baselines = _effects(store)
     console.print(summary(rows, baselines))
+    folder = StoreFolder(store)
+    for line in unpromised(read_speakers(folder, corpus) for corpus in describe(folder).corpora):
+        console.print(line, markup=False)
     console.print(f"everything is in {store}; more: esn-dist report {store}", markup=False)
 
 

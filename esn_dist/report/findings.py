@@ -24,13 +24,16 @@ from esn_dist.analysis.summary import BaselineRow, EffectRow, baselines, summari
 from esn_dist.analysis.trials import Condition, read_trials
 from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.errors import UserError
+from esn_dist.report.agnostic import AgnosticTable, agnostic_tables
 from esn_dist.report.pairs import PairMatrix, pair_matrices
 from esn_dist.report.published import Comparison, Pool, comparisons
 from esn_dist.report.searches import Search, searches
+from esn_dist.report.speakers import unpromised
 from esn_dist.selection.firing import NothingIdentified
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import Description, describe, open_answers, open_masks, read_set_aside
+from esn_dist.store.speakers import Speakers, read_speakers
 from esn_dist.store.state import read_state
 from esn_dist.sweep.keys import AND
 
@@ -67,7 +70,9 @@ class Findings:
         answers, frames, positions: per model and corpus: the finished cells; their effects; option-position counts.
         moves: per model and corpus: where answers go, by condition.
         layers, related: per model: neurons per layer of every mask, and pairs of masks that differ in one thing.
+        agnostic: the paper's Table 2.
         pairs: interaction of two emotions' masks; searches: what adaptive studies found.
+        speakers: of each corpus: whether those of evaluation and identification are apart.
         unfinished: per model and corpus: cells left out.
         failures: unit → reason; provenance: one mapping per run.
     """
@@ -80,6 +85,7 @@ class Findings:
     baselines: list[BaselineRow]
     verdicts: list[Verdict]
     comparisons: list[Comparison]
+    agnostic: list[AgnosticTable]
     answers: dict[Place, xr.Dataset]
     frames: dict[Place, xr.Dataset]
     positions: dict[Place, xr.Dataset]
@@ -91,6 +97,7 @@ class Findings:
     pools: list[Pool]
     stability: list[xr.Dataset]
     set_aside: list[SetAsideRow]
+    speakers: list[Speakers]
     unfinished: dict[Place, int]
     failures: dict[str, str]
     provenance: list[dict[str, Any]]
@@ -114,6 +121,7 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
     masks = {model: open_masks(folder, model) for model in description.models}
     pools = list(_pools(folder, description, masks))
     pairs, without_singles = pair_matrices(answers, **reading)
+    speakers = [read_speakers(folder, corpus) for corpus in description.corpora]
     provenance = _provenance(folder)
     return Findings(
         title=str(description.attributes.get("sweep", folder.root.name)),
@@ -124,21 +132,23 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
         baselines=base,
         verdicts=significance(datasets, seed=settings.seed, invalid_is_wrong=settings.invalid_is_wrong),
         comparisons=comparisons(rows, base, registered, emotions, pools),
+        agnostic=agnostic_tables(rows, base, registered, emotions),
         answers=answers,
         frames={place: effects(dataset, **reading) for place, dataset in answers.items()},
         positions={place: position_bias(dataset) for place, dataset in answers.items()},
         moves={place: _moves(dataset) for place, dataset in answers.items()},
         pairs=pairs,
-        searches=searches(answers, [str(run.get("sweep", "")) for run in provenance]),
+        searches=searches(answers, [str(run.get("sweep", "")) for run in provenance], rows),
         layers={model: layer_distribution(of_model) for model, of_model in masks.items()},
         related={model: list(related(overlap(of_model))) for model, of_model in masks.items()},
         pools=pools,
         stability=list(stabilities(folder, description, masks, settings)),
         set_aside=list(_set_aside(folder, description)),
+        speakers=speakers,
         unfinished=unfinished,
         failures=_failures(folder),
         provenance=provenance,
-        notes=[*_notes(masks, rows), *without_singles],
+        notes=[*_notes(masks, rows), *without_singles, *unpromised(speakers)],
     )
 
 

@@ -42,7 +42,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["install", *options], return_completed_process=True, cwd=folder, capture_output=True, text=True,
         env={**os.environ, "PATH": path},
     )  # fmt: skip
-    assert installed.returncode == 0, f"zarrita.js could not be had from npm: {installed.stderr}"
+    assert installed.returncode == 0, f"zarrita.js could not be had from npm: {installed.stderr!s}"
     return folder
 
 

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.smallest import Smallest
 from esn_dist.analysis.trials import Condition
 from esn_dist.report import payload
@@ -260,7 +261,7 @@ def test_pairs_and_searches_are_sections_where_a_sweep_has_them(
     with_both = replace(
         findings,
         pairs=[PairMatrix("tiny", "studio", condition, matrix)],
-        searches=[Search("few", "tiny", "studio", 0.5, found)],
+        searches=[Search("few", "tiny", "studio", 0.5, found, Estimate(-5.0, -9.0, -1.0))],
     )
     path = tmp_path / "beyond.html"
     path.write_text(build_page(with_both, flat(with_both)), encoding="utf-8")
@@ -273,6 +274,8 @@ def test_pairs_and_searches_are_sections_where_a_sweep_has_them(
     expect(visit.page.locator("#tip")).to_contain_text("own emotions −12.5 [−20.0, −3.0]")
     expect(visit.page.locator("#tip")).to_contain_text("other emotions −6.3 [−10.0, −1.5]")
     said = rows_of(visit.page, "smallest")[1]
-    assert said[:3] == ["few", "tiny", "studio"] and said[5:] == ["r = 5 %", "5 %: −3.0; 10 %: −5.0"]
+    assert said[:3] == ["few", "tiny", "studio"] and said[4:] == [
+        "[−9.0, −1.0]", "50 %", "r = 5 %", "5 %: −3.0; 10 %: −5.0",
+    ]  # fmt: skip
     assert visit.complaints == []
     visit.context.close()

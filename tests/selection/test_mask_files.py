@@ -160,4 +160,4 @@ def test_what_a_file_cannot_do_is_refused(line: str, said: str, tmp_path: Path) 
 
 def test_a_report_reads_the_yaml_of_a_run_with_files_that_are_gone(small_store: Path) -> None:
     answers: dict[tuple[str, str], Any] = {("tiny", "studio"): open_sweep(small_store).answers(corpus="studio").load()}
-    assert searches(answers, [SWEEP.replace("MODEL", "tiny-qwen2.5-omni").replace("FILE", "gone.json")]) == []
+    assert searches(answers, [SWEEP.replace("MODEL", "tiny-qwen2.5-omni").replace("FILE", "gone.json")], []) == []

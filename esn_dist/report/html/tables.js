@@ -49,6 +49,19 @@ function effects() {
   return parts;
 }
 
+// The paper's Table 2 in its layout: gains above, interventions below them; corpus, model and masks to the left.
+function agnostic() {
+  const parts = [element("p", {}, "Accuracy in percent. Columns RND: random masks under plain steering, as in the paper; lines RND: random masks under 2-Pass, Mix and Union themselves. Published: ConAct, r = 0.5 %, τ = 0.5, for the same model and corpus alone; † marks what is inconsistent in the paper itself.")];
+  for (const t of DATA.agnostic) {
+    const gains = element("tr", {}, element("th", { colspan: 4 }), ...t.gains.map((gain) => element("th", { colspan: gain.heads.length, class: "span" }, `α = ${gain.alpha}`)));
+    const shown = (cell) => (Array.isArray(cell) ? estimate(...cell, plain) : cell ?? DASH);
+    const body = table(["Corpus", "Model", "Masks", "Unmasked", ...t.gains.flatMap((gain) => gain.heads)], t.lines.map((line) => [line.corpus, line.model, line.masks, ...line.cells.map(shown)]), 3);
+    body.querySelector("thead").prepend(gains);
+    parts.push(element("h3", {}, t.title), body);
+  }
+  return parts;
+}
+
 function tests() {
   const parts = [element("p", {}, "Is the self–cross gap larger than chance? p: exchange of each item's answers among the source emotions' cells, two-sided. Holm and Benjamini–Hochberg correct within the family named above each table. Assignment: share of all assignments of these masks to the emotions with a gap as far from zero.")];
   for (const family of distinct(DATA.gaps.map((row) => row.family))) {
@@ -116,6 +129,7 @@ function failures() {
   const add = (title, heads, lines, words) => parts.push(element("h3", {}, title), lines.length ? table(heads, lines, words) : element("p", {}, "None."));
   add("Failed units", ["Unit", "Reason"], DATA.failures.map((row) => [row.unit, row.reason]), 2);
   add("Unfinished cells, left out of everything above", ["Model", "Corpus", "Cells"], DATA.unfinished.map((row) => [row.model, row.corpus, String(row.cells)]), 2);
+  parts.push(element("h3", {}, "Speakers"), element("ul", {}, ...DATA.speakers.map((line) => element("li", {}, line))));
   add("Set aside by the scan", ["Corpus", "Utterance", "Label", "Reason", "Detail"], DATA.set_aside.map((row) => [row.corpus, row.utterance, row.label, row.reason, row.detail]), 5);
   return parts;
 }
