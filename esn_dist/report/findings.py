@@ -29,6 +29,7 @@ from esn_dist.report.pairs import PairMatrix, pair_matrices
 from esn_dist.report.published import Comparison, Pool, comparisons
 from esn_dist.report.searches import Search, searches
 from esn_dist.report.speakers import unpromised
+from esn_dist.report.tables import identification_title
 from esn_dist.selection.firing import NothingIdentified
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
@@ -240,11 +241,16 @@ def _notes(masks: Mapping[str, xr.Dataset], rows: list[EffectRow]) -> Iterator[s
         for row in range(of_model.sizes["mask"]):
             mask = of_model.isel(mask=row)
             size, budget, used, asked = (int(mask[n]) for n in ("size", "budget", "identified", "identification_size"))
-            whose = f"{model}, {mask['selector'].item()}, masks from {mask['source_corpus'].item()}"
-            if size < budget:
-                smaller.setdefault(f"{whose}: fewer neurons are eligible than the budget of {budget}", []).append(
-                    f"{mask['source_emotion'].item()} {size}"
-                )
+            emotion, corpus = str(mask["source_emotion"].item()), str(mask["source_corpus"].item())
+            whose = f"{model}, {mask['selector'].item()}" + (f", masks from {corpus}" if corpus else "")
+            if AND in emotion:
+                # Overlaps make a union smaller, not a lack of neurons; its parts say for themselves where they lack.
+                whole = f"{whose}: unions of {emotion.count(AND) + 1} masks have, of {budget} neurons without overlap"
+                smaller.setdefault(whole, []).append(str(size))
+            elif size < budget:
+                what = f"{whose}{identification_title(asked, str(mask['parts'].item()))}"
+                lack = f"{what}: fewer neurons are eligible than the budget of {budget}"
+                smaller.setdefault(lack, []).append(f"{emotion} {size}")
             if used < asked:
                 fewer[f"{whose}: {asked} utterances per emotion were asked for"] = used
         yield from (f"{what}: {', '.join(found)}" for what, found in smaller.items())

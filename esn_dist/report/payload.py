@@ -39,8 +39,8 @@ def payload(findings: Findings, rows: dict[str, list[Row]]) -> dict[str, Any]:
     return {
         "title": findings.title,
         "settings": {name: getattr(findings.settings, name) for name in READING},
-        "models": {m: {k: str(v) for k, v in facts.items()} for m, facts in findings.description.models.items()},
-        "corpora": {c: {k: str(v) for k, v in facts.items()} for c, facts in findings.description.corpora.items()},
+        "models": {m: {k: _plain(v) for k, v in facts.items()} for m, facts in findings.description.models.items()},
+        "corpora": {c: {k: _plain(v) for k, v in facts.items()} for c, facts in findings.description.corpora.items()},
         "all_parts": ALL_PARTS,
         "tables": list(_tables(findings)),
         "agnostic": list(_agnostic(findings)),
@@ -62,6 +62,15 @@ def payload(findings: Findings, rows: dict[str, list[Row]]) -> dict[str, Any]:
         "runs": runs,
         "utterances": list(_utterances(findings)),
     }
+
+
+def _plain(value: object) -> str:
+    """An attribute as a reader writes it: `anger, joy`, or `cap 30, splits train`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(of)}" for name, of in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _tables(findings: Findings) -> Iterator[Row]:
@@ -151,7 +160,7 @@ def _layers(findings: Findings) -> Iterator[Row]:
         for key in dict.fromkeys(keys):
             own = neurons.isel(mask=[at for at, other in enumerate(keys) if other == key])
             emotions = [
-                _named(str(e)) or f"seed {seed}"
+                ", ".join(filter(None, (_named(str(e)), f"seed {seed}" if seed >= 0 else "")))
                 for e, seed in zip(own["source_emotion"].values, own["mask_seed"].values, strict=True)
             ]
             yield {

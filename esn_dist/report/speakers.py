@@ -14,9 +14,7 @@ from esn_dist.store.speakers import Speakers
 def speaker_line(found: Speakers) -> str:
     """One sentence on one corpus."""
     if not found.asked:
-        shared = (
-            f"{len(found.shared):,} of {found.identification:,} identification utterances are spoken by its speakers"
-        )
+        shared = f"{len(found.shared):,} of {found.identification:,} identification utterances are theirs"
         return f"{found.corpus}: speakers of the evaluation set were not kept out of identification; {shared}"
     unknown = [
         (len(found.unknown_evaluation), found.evaluation, "evaluation"),

@@ -42,7 +42,7 @@ def tables(found: list[EffectRow], emotions: Any = EMOTIONS) -> list[AgnosticTab
 def test_columns_and_lines_stand_as_in_the_paper() -> None:
     (table,) = tables([row for model in MODELS for corpus in EFFECT_TABLES for row in rows(model, corpus)])
     assert table.title == "Agnostic injection, r = 0.5 %, τ = 0.5: accuracy (%)"
-    assert table.gains == dict.fromkeys(GAINS, ["RND", "2-Pass", "Mix", "Union"])
+    assert table.gains == {alpha: ["RND", "2-Pass", "Mix", "Union"] for alpha in GAINS}
     assert [(line.corpus, line.masks) for line in table.lines[:6]] == [
         ("iemocap", masks) for _ in range(2) for masks in ("ConAct", "RND", PUBLISHED)
     ]
@@ -52,11 +52,13 @@ def test_columns_and_lines_stand_as_in_the_paper() -> None:
 def test_every_printed_number_of_the_paper_s_table_stands_in_its_place() -> None:
     (table,) = tables([row for model in MODELS for corpus in EFFECT_TABLES for row in rows(model, corpus)])
     lines = [line for line in table.lines if line.masks == PUBLISHED]
-    printed = {(x.model, x.corpus, *c): str(v).removesuffix(" †") for x in lines for c, v in x.values.items()}
+    printed: dict[tuple[Any, ...], str] = {
+        (x.model, x.corpus, *c): str(v).removesuffix(" †") for x in lines for c, v in x.values.items()
+    }
     printed |= {(line.model, line.corpus): str(line.unmasked).removesuffix(" †") for line in lines}
     names = {"rnd": "steer"}
     for entry in published()["table2"]["rows"]:
-        key = (entry["model"], entry["corpus"])
+        key: tuple[Any, ...] = (entry["model"], entry["corpus"])
         if entry["intervention"] != "none":
             type = names.get(entry["intervention"], entry["intervention"])
             key = (*key, entry["alpha"], type, entry["tau"] or 0.0)

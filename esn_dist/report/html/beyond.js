@@ -31,5 +31,5 @@ function searches() {
     const tried = own.map((row) => `${+(100 * row.fraction).toPrecision(6)} %: ${signed(row.gap)}`).join("; ");
     return [own[0].study, own[0].model, own[0].corpus, `${own[0].selector}, ${own[0].intervention}, masks from ${own[0].source_corpus}`, interval(own), percent(own[0].share, 0), own[0].outcome, tried];
   });
-  return [element("p", {}, "By bisection over the fractions of a study: the smallest r whose self–cross gap is at least this share of the largest one's. A share of a gap whose interval holds 0 says nothing."), table(["Study", "Model", "Corpus", "Condition", "Gap of the largest", "Share", "Smallest", "Tried: gap in points"], lines, 8)];
+  return [element("p", {}, "By bisection over the fractions of a study: the smallest r whose self–cross gap is at least this share of the largest one's. A share of a gap whose interval holds 0 says nothing."), table(["Study", "Model", "Corpus", "Condition", "Interval of the largest", "Share", "Smallest", "Tried: gap in points"], lines, 8)];
 }

@@ -52,14 +52,20 @@ function effects() {
 // The paper's Table 2 in its layout: gains above, interventions below them; corpus, model and masks to the left.
 function agnostic() {
   const parts = [element("p", {}, "Accuracy in percent. Columns RND: random masks under plain steering, as in the paper; lines RND: random masks under 2-Pass, Mix and Union themselves. Published: ConAct, r = 0.5 %, τ = 0.5, for the same model and corpus alone; † marks what is inconsistent in the paper itself.")];
-  for (const t of DATA.agnostic) {
-    const gains = element("tr", {}, element("th", { colspan: 4 }), ...t.gains.map((gain) => element("th", { colspan: gain.heads.length, class: "span" }, `α = ${gain.alpha}`)));
-    const shown = (cell) => (Array.isArray(cell) ? estimate(...cell, plain) : cell ?? DASH);
-    const body = table(["Corpus", "Model", "Masks", "Unmasked", ...t.gains.flatMap((gain) => gain.heads)], t.lines.map((line) => [line.corpus, line.model, line.masks, ...line.cells.map(shown)]), 3);
-    body.querySelector("thead").prepend(gains);
-    parts.push(element("h3", {}, t.title), body);
-  }
-  return parts;
+  return [...parts, ...DATA.agnostic.flatMap((t) => [element("h3", {}, t.title), agnosticTable(t)])];
+}
+
+function agnosticTable(t) {
+  const gains = element("tr", {}, element("th", { colspan: 2 }), ...t.gains.map((gain) => element("th", { colspan: gain.heads.length, class: "span" }, `α = ${gain.alpha}`)));
+  const shown = (cell) => (Array.isArray(cell) ? estimate(...cell, plain) : cell ?? DASH);
+  const made = table(["Masks", "Unmasked", ...t.gains.flatMap((gain) => gain.heads)], t.lines.map((line) => [line.masks, ...line.cells.map(shown)]));
+  made.querySelector("thead").prepend(gains);
+  const place = (line) => `${line.corpus}, ${line.model}`;
+  [...made.querySelectorAll("tbody tr")].forEach((row, at) => {
+    if (at && place(t.lines[at]) === place(t.lines[at - 1])) return;
+    row.before(element("tr", { class: "group" }, element("th", { colspan: row.children.length }, place(t.lines[at]))));
+  });
+  return made;
 }
 
 function tests() {

@@ -1,0 +1,83 @@
+"""Speakers of the two sets: what could not be kept apart is told by status and the report, from the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from esn_dist.cli import app
+from esn_dist.report.findings import Findings
+from esn_dist.report.flat import Row
+from esn_dist.report.folder import text
+from esn_dist.report.speakers import speaker_line, speaker_rows, unpromised
+from esn_dist.store import create
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.speakers import read_speakers
+from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+
+EMOTIONS = ("anger", "joy")
+
+
+def store(tmp_path: Path, evaluation: list[str], identification: list[str], asked: bool) -> StoreFolder:
+    """A store whose two sets have these speakers, the emotions in turn."""
+    folder = StoreFolder(tmp_path / "s")
+    create.create_root(folder, {"sweep": "s", "seed": 1})
+    identity = {"identification": {"speaker_disjoint": asked}}
+    pool = in_whole_shards(_table("i", sorted(identification)), EMOTIONS)
+    create.add_corpus(folder, "c", EMOTIONS, _table("e", evaluation), pool, SetAsideTable.from_rows([]), identity)
+    return folder
+
+
+def _table(prefix: str, speakers: list[str]) -> UtteranceTable:
+    half = len(speakers) // 2
+    rows = [
+        (f"{prefix}{n}", speaker, EMOTIONS[n >= half], (1, 2), "", f"{prefix}{n}.wav", 16000, f"{n:064x}")
+        for n, speaker in enumerate(speakers)
+    ]
+    return UtteranceTable.from_rows(rows)
+
+
+def test_utterances_of_unknown_speakers_are_named_where_speakers_should_be_apart(tmp_path: Path) -> None:
+    found = read_speakers(store(tmp_path, ["Ann", "", "Bo", "Bo"], ["Cy", "", "", "Di"], asked=True), "c")
+    assert (found.unknown_evaluation, found.unknown_identification, found.shared) == (("e1",), ("i0", "i1"), ())
+    assert speaker_line(found) == (
+        "c: no named speaker of the evaluation set is in identification; of unknown speaker, so not promised: "
+        "1 of 4 evaluation utterances and 2 of 4 identification utterances"
+    )
+    assert [(row["set"], row["utterance"], row["reason"]) for row in speaker_rows([found])] == [
+        ("evaluation", "e1", "unknown speaker"),
+        ("identification", "i0", "unknown speaker"),
+        ("identification", "i1", "unknown speaker"),
+    ]
+
+
+def test_a_promise_that_was_kept_is_no_note(tmp_path: Path) -> None:
+    found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Cy", "Di"], asked=True), "c")
+    assert unpromised([found]) == [] and speaker_line(found).endswith("is in identification")
+
+
+def test_speakers_that_nobody_wanted_apart_are_counted_and_no_note(tmp_path: Path) -> None:
+    found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Ann", "Di"], asked=False), "c")
+    assert found.shared == ("i0",) and unpromised([found]) == []
+    assert "1 of 2 identification utterances are theirs" in speaker_line(found)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_status_tells_it_from_the_store(tmp_path: Path, asked: bool) -> None:
+    folder = store(tmp_path, ["Ann", "Bo"], ["", "Di"], asked)
+    folder.done.mkdir(exist_ok=True)
+    said = CliRunner().invoke(app, ["status", str(folder.root)])
+    assert said.exit_code == 0 and ("not promised: 1 of 2 identification utterances" in said.stdout) is asked
+    facts = json.loads(CliRunner().invoke(app, ["status", str(folder.root), "--json"]).stdout)
+    (of_corpus,) = facts["speakers"]
+    assert (of_corpus["asked"], of_corpus["unknown_identification"]) == (asked, ["i0"])
+
+
+def test_the_report_has_every_corpus_and_its_csv_the_utterances(findings: Findings, rows: dict[str, list[Row]]) -> None:
+    section = text(findings, rows).partition("## Speakers\n")[2].partition("##")[0]
+    assert "- room: speakers of the evaluation set were not kept out" in section and "- studio: " in section
+    assert "108 of 108 identification utterances are theirs" in section  # the small store has four speakers in all
+    assert len(rows["speakers"]) == 2 * 108
