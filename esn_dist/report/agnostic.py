@@ -36,7 +36,8 @@ class Line:
     Attributes:
         masks: the selector; "RND": random masks in the same interventions; "published": the paper's line.
         unmasked: without intervention.
-        values: by column, measured; printed: by column, as in the paper with a dagger where it is flagged.
+        values: by column: measured; of the paper's line as printed, with a dagger where it is flagged.
+        invalid: the largest rate, within 0..1, of answers that name no option, of the line's cells.
     """
 
     corpus: str
@@ -44,6 +45,7 @@ class Line:
     masks: str
     unmasked: Estimate | str
     values: Mapping[Column, Estimate | str]
+    invalid: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def agnostic_rows(tables: Iterable[AgnosticTable]) -> Iterator[dict[str, Any]]:
             said |= {"identification_size": table.identification_size, "parts": table.parts}
             values = {_csv_name(column): _point(line.values.get(column)) for column in table.columns}
             head = {"corpus": line.corpus, "model": line.model, "masks": line.masks}
-            yield {**head, **said, "unmasked": _point(line.unmasked), **values}
+            yield {**head, **said, "unmasked": _point(line.unmasked), **values, "most_invalid": line.invalid}
 
 
 def agnostic_section(tables: Sequence[AgnosticTable]) -> Iterator[str]:
@@ -117,14 +119,14 @@ def agnostic_section(tables: Sequence[AgnosticTable]) -> Iterator[str]:
     yield (
         "Accuracy in percent. Columns RND: random masks under plain steering, as in the paper; lines RND: random masks "
         "under 2-Pass, Mix and Union themselves. Published: ConAct, r = 0.5 %, τ = 0.5, for the same "
-        "model and corpus alone; † marks what is inconsistent in the paper itself."
+        "model and corpus alone; † marks what is inconsistent in the paper itself. Invalid: the largest rate of a "
+        "line's cells."
     )
     for table in tables:
         yield f"### {table.title}"
-        names = [f"α = {alpha:g}: {name}" for alpha, heads in table.gains.items() for name in heads]
-        yield pipe_table(
-            ["Corpus", "Model", "Masks", "Unmasked", *names], list(map(_texts(table), table.lines)), texts=3
-        )
+        names = [f"α = {alpha:g}: {name}" for alpha, of_gain in table.gains.items() for name in of_gain]
+        heads = ["Corpus", "Model", "Masks", "Unmasked", *names, "Invalid ≤"]
+        yield pipe_table(heads, [_texts(line, table.columns) for line in table.lines], texts=3)
 
 
 def _belongs(row: EffectRow) -> bool:
@@ -158,16 +160,19 @@ def _table(
 def _measured(corpus: str, model: str, rows: Sequence[EffectRow], unmasked: Estimate) -> Iterator[Line]:
     """A line per selector, with RND's plain steering in each; RND's own interventions last."""
     by_selector: dict[str, dict[Column, Estimate | str]] = {}
+    invalid: dict[str, float] = {}
     for row in rows:
+        if row.invalid_rate is not None:
+            invalid[row.selector] = max(row.invalid_rate, invalid.get(row.selector, 0.0))
         accuracy = Estimate(row.accuracy, row.accuracy_low, row.accuracy_high)
         by_selector.setdefault(row.selector, {})[_column(row)] = accuracy
     random = by_selector.pop(Selector.RND, {})
     steered = {column: value for column, value in random.items() if column.intervention == InterventionType.STEER}
     controls = {column: value for column, value in random.items() if column not in steered}
     for selector, values in by_selector.items():
-        yield Line(corpus, model, selector, unmasked, {**steered, **values})
+        yield Line(corpus, model, selector, unmasked, {**steered, **values}, invalid.get(selector))
     if controls:
-        yield Line(corpus, model, Selector.RND, unmasked, controls)
+        yield Line(corpus, model, Selector.RND, unmasked, controls, invalid.get(Selector.RND))
 
 
 def _published(corpus: str, model: str, name: str, columns: Sequence[Column]) -> Iterator[Line]:
@@ -191,10 +196,10 @@ def _point(value: Estimate | str | None) -> float | str | None:
     return value.point if isinstance(value, Estimate) else value
 
 
-def _texts(table: AgnosticTable) -> Any:
-    return lambda line: [
-        line.corpus, line.model, line.masks, _text(line.unmasked), *(_text(line.values.get(c)) for c in table.columns)
-    ]  # fmt: skip
+def _texts(line: Line, columns: Sequence[Column]) -> list[str]:
+    values = [line.unmasked, *(line.values.get(column) for column in columns)]
+    invalid = DASH if line.invalid is None else f"{100 * line.invalid:.1f} %"
+    return [line.corpus, line.model, line.masks, *map(_text, values), invalid]
 
 
 def _text(value: Estimate | str | None) -> str:

@@ -60,6 +60,8 @@ def effects(group: Sequence[EffectTable]) -> str:
             name = "" if number else escape(table.model)
             values = [_value(value) for half in table.halves for value in half.effects[readout]]
             lines.append(" & ".join([name, escape(readout), *values]) + r" \\")
+        invalid = [_percent(row.invalid_rate) for half in table.halves for row in half.columns]
+        lines.append(" & ".join(["", r"Invalid answers (\%)", *invalid]) + r" \\")
     corpus = "all corpora (macro mean)" if group[0].corpus == ALL else group[0].corpus
     masks = f", masks from {group[0].transfer_from}" if group[0].transfer_from else ""
     masks += identification_title(group[0].identification_size, group[0].parts)
@@ -98,11 +100,13 @@ def accuracies(baselines: Sequence[BaselineRow]) -> str:
     """Accuracy of the unintervened models."""
     emotions = list(dict.fromkeys(row.emotion for row in baselines))
     found = {(row.model, row.corpus, row.emotion): row.accuracy for row in baselines}
-    lines = [" & ".join(["LALM", "Corpus", *map(escape, emotions)]) + r" \\", r"\midrule"]
+    invalid = {(row.model, row.corpus): row.invalid_rate for row in baselines if row.emotion == ALL}
+    lines = [" & ".join(["LALM", "Corpus", *map(escape, emotions), "invalid"]) + r" \\", r"\midrule"]
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in baselines):
         values = [_number(found.get((model, corpus, emotion)), sign=False) for emotion in emotions]
-        lines.append(" & ".join([escape(model), escape(corpus), *values]) + r" \\")
-    return _table("Accuracy of the unintervened models (%).", "ll" + "r" * len(emotions), lines)
+        share = _percent(invalid.get((model, corpus)))
+        lines.append(" & ".join([escape(model), escape(corpus), *values, share]) + r" \\")
+    return _table("Accuracy of the unintervened models (%).", "ll" + "r" * (len(emotions) + 1), lines)
 
 
 def pools(rows: Sequence[Pool]) -> str:
@@ -193,6 +197,10 @@ def _accuracy(value: Estimate | str | None) -> str:
     if value is None or isinstance(value, str):
         return escape(value or "–")
     return _value(value, sign=False)
+
+
+def _percent(share: float | None) -> str:
+    return DASH if share is None else f"${100 * share:.1f}$"
 
 
 def _number(value: float | None, *, sign: bool = True) -> str:

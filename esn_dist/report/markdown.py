@@ -86,6 +86,7 @@ def _effects(table: EffectTable) -> str:
         for column, row in enumerate(half.columns, start=1):
             if row.seeds_sd is not None:
                 lines[0][column] += f" ± {row.seeds_sd:.1f}"
+        lines.append(["Invalid answers", *(_share(row.invalid_rate) for row in half.columns)])
         parts += [f"### {half.title}", pipe_table(["Acc. Δ", *half.selectors], lines)]
     return "\n\n".join(parts)
 
@@ -105,6 +106,8 @@ def _baselines(baselines: Sequence[BaselineRow]) -> list[str]:
         accuracy = DASH if row.accuracy is None else f"{row.accuracy:.1f}"
         if row.low is not None and row.high is not None:
             accuracy += f" [{row.low:.1f}, {row.high:.1f}]"
+        if row.emotion == ALL:
+            accuracy += f", {_share(row.invalid_rate)} invalid"
         by_model.setdefault(row.model, {}).setdefault(row.corpus, {})[row.emotion] = accuracy
     tables = []
     for model, corpora in by_model.items():

@@ -99,7 +99,15 @@ def _agnostic(findings: Findings) -> Iterator[Row]:
         for line in table.lines:
             values = [line.unmasked, *(line.values.get(column) for column in table.columns)]
             cells = [list(value) if isinstance(value, Estimate) else value for value in values]
-            lines.append({"corpus": line.corpus, "model": line.model, "masks": line.masks, "cells": cells})
+            lines.append(
+                {
+                    "corpus": line.corpus,
+                    "model": line.model,
+                    "masks": line.masks,
+                    "cells": cells,
+                    "invalid": line.invalid,
+                }
+            )
         gains = [{"alpha": alpha, "heads": heads} for alpha, heads in table.gains.items()]
         yield {"title": table.title, "gains": gains, "lines": lines}
 

@@ -21,6 +21,7 @@ NONE: dict[str, Any] = dict.fromkeys(EffectRow.__slots__)
 ROW = replace(
     EffectRow(**NONE), model=MODELS[0], corpus="iemocap", selector="ConAct", fraction=0.005, source_corpus="iemocap",
     tau=0.0, identification_size=0, parts="", accuracy=50.0, accuracy_low=48.0, accuracy_high=52.0,
+    invalid_rate=0.025,
 )  # fmt: skip
 RND: dict[str, Any] = {"selector": "RND", "source_corpus": "", "identification_size": -1, "accuracy": 40.0}
 TYPES = (("mix", 0.5), ("two-pass", 0.0), ("union", 0.0))
@@ -109,6 +110,7 @@ def test_markdown_latex_and_csv_have_the_same_numbers(findings: Findings) -> Non
     assert "| iemocap | qwen2.5-omni-7b | published | 48.4 | 48.2 | 48.1 | 48.2 | 48.3 |" in text
     assert "| iemocap | qwen2.5-omni-7b | RND | 45.0 [43.0, 47.0] | – | 40.0 [48.0, 52.0] |" in text
     assert "published & 48.4 & 48.2 & 48.1 & 48.2 & 48.3 &" in tex and r"\cmidrule(lr){5-8}\cmidrule(lr){9-12}" in tex
+    assert "| Invalid ≤ |" in text and text.count("| 2.5 % |") == 2 and own["most_invalid"] == 0.025
     assert tex.count("iemocap") == tex.count("qwen2.5-omni-7b") == 1
 
 

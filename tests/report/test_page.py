@@ -115,6 +115,18 @@ def test_the_effects_table_shows_the_gap_of_the_row(page: Page, findings: Findin
     assert cell.startswith(f"−{abs(row.gap):.1f}") and f"−{abs(row.gap_low):.1f}" in cell
 
 
+def test_table_2_stands_as_in_the_paper_with_its_invalid_rates(page: Page, findings: Findings) -> None:
+    page.get_by_role("link", name="Agnostic", exact=True).click()
+    gains, heads, *lines = rows_of(page, "agnostic")
+    assert gains == ["", "α = 0.3", "α = 1", ""]
+    assert heads == ["Masks", "Unmasked", "RND", "2-Pass", "RND", "2-Pass", "Invalid ≤"]
+    assert [line[0] for line in lines] == ["room, tiny", "MAD", "ConAct", "RND", "studio, tiny", "MAD", "ConAct", "RND"]
+    (table,) = findings.agnostic
+    two_pass = table.lines[-2].values[table.columns[1]]
+    assert not isinstance(two_pass, str) and two_pass.point is not None
+    assert lines[-2][3].startswith(f"{two_pass.point:.1f}") and lines[-1][2] == "–"
+
+
 def test_hovering_a_heat_map_shows_the_values_of_its_entry(page: Page, findings: Findings) -> None:
     page.locator("#heat").get_by_label("Model and corpus").select_option("tiny on studio")
     page.locator("#heat").get_by_label("Selector").select_option("ConAct")

@@ -23,9 +23,9 @@ function baselines() {
   const lines = distinct(DATA.baselines.map((row) => row.model + "\n" + row.corpus)).map((place) => {
     const own = DATA.baselines.filter((row) => row.model + "\n" + row.corpus === place);
     const value = (emotion) => own.find((row) => row.emotion === emotion);
-    return [...place.split("\n"), ...emotions.map((emotion) => estimate(value(emotion)?.accuracy, value(emotion)?.low, value(emotion)?.high, plain))];
+    return [...place.split("\n"), ...emotions.map((emotion) => estimate(value(emotion)?.accuracy, value(emotion)?.low, value(emotion)?.high, plain)), percent(value("all")?.invalid_rate)];
   });
-  return [element("h3", {}, "Accuracy of the unintervened model (%)"), table(["Model", "Corpus", ...emotions], lines, 2)];
+  return [element("h3", {}, "Accuracy of the unintervened model (%)"), table(["Model", "Corpus", ...emotions, "Invalid"], lines, 2)];
 }
 
 function estimate(point, low, high, shown = signed) {
@@ -56,9 +56,9 @@ function agnostic() {
 }
 
 function agnosticTable(t) {
-  const gains = element("tr", {}, element("th", { colspan: 2 }), ...t.gains.map((gain) => element("th", { colspan: gain.heads.length, class: "span" }, `α = ${gain.alpha}`)));
+  const gains = element("tr", {}, element("th", { colspan: 2 }), ...t.gains.map((gain) => element("th", { colspan: gain.heads.length, class: "span" }, `α = ${gain.alpha}`)), element("th", {}));
   const shown = (cell) => (Array.isArray(cell) ? estimate(...cell, plain) : cell ?? DASH);
-  const made = table(["Masks", "Unmasked", ...t.gains.flatMap((gain) => gain.heads)], t.lines.map((line) => [line.masks, ...line.cells.map(shown)]));
+  const made = table(["Masks", "Unmasked", ...t.gains.flatMap((gain) => gain.heads), "Invalid ≤"], t.lines.map((line) => [line.masks, ...line.cells.map(shown), percent(line.invalid)]));
   made.querySelector("thead").prepend(gains);
   const place = (line) => `${line.corpus}, ${line.model}`;
   [...made.querySelectorAll("tbody tr")].forEach((row, at) => {
