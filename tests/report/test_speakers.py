@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import zarr
+from rich.console import Console
 from typer.testing import CliRunner
 
-from esn_dist.cli import app
+from esn_dist.cli import _conclude, app
 from esn_dist.report.findings import Findings
 from esn_dist.report.flat import Row
 from esn_dist.report.folder import text
@@ -74,6 +80,27 @@ def test_status_tells_it_from_the_store(tmp_path: Path, asked: bool) -> None:
     facts = json.loads(CliRunner().invoke(app, ["status", str(folder.root), "--json"]).stdout)
     (of_corpus,) = facts["speakers"]
     assert (of_corpus["asked"], of_corpus["unknown_identification"]) == (asked, ["i0"])
+
+
+@pytest.fixture
+def unnamed(small_store: Path, tmp_path: Path) -> Path:
+    """The small store, as if room had asked for separate speakers and its evaluation set named none."""
+    root = shutil.copytree(small_store, tmp_path / "unnamed")
+    corpus = zarr.open_group(root / "data.zarr" / "corpora" / "room", mode="r+")
+    corpus.attrs["identification"] = {"cap": 30, "speaker_disjoint": True}
+    speaker = zarr.open_array(root / "data.zarr" / "corpora" / "room" / "evaluation" / "speaker", mode="r+")
+    speaker[:] = np.zeros(speaker.shape, np.uint8)
+    return root
+
+
+def test_the_end_of_a_run_and_the_printed_report_tell_it(unnamed: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    _conclude(console, unnamed, SimpleNamespace(parked={}, lost=(), interrupted=0, left=0), Path("small.yaml"))
+    assert isinstance(console.file, io.StringIO)
+    told = "of unknown speaker, so not promised: 36 of 36 evaluation utterances"
+    assert told in console.file.getvalue()
+    printed = CliRunner().invoke(app, ["report", str(unnamed), "--draws", "10"])
+    assert printed.exit_code == 0 and printed.stdout.count(told) == 1
 
 
 def test_the_report_has_every_corpus_and_its_csv_the_utterances(findings: Findings, rows: dict[str, list[Row]]) -> None:
