@@ -19,6 +19,7 @@ import torch
 from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.corpora.audio import decode
 from esn_dist.corpora.synthetic import EMOTIONS, materialise
+from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.registry import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
@@ -38,12 +39,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         corpus = materialise(Path(folder), "room", {"development": given.per_emotion}, seed=1, workers=2)
         waves = [decode(path) for path in sorted(corpus.rglob("*.wav"))]
+    engine = engine_of(model)
     rows = [model.encode(wave[: int(len(wave) * CUTS[n % len(CUTS)])]) for n, wave in enumerate(waves)]
     orders = [option_order(EMOTIONS, 0, "batching", str(n)) for n in range(len(rows))]
     said: dict[str, Rows] = {}
     rates = {}
     for name, budget in BUDGETS.items():
-        questions = Questions(model, rows, orders, EMOTIONS, EMOTIONS, token_budget=budget)
+        questions = Questions(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget=budget)
         started = time.monotonic()
         said[name] = questions.ask(20)
         rates[name] = len(rows) / (time.monotonic() - started)

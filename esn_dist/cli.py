@@ -223,6 +223,9 @@ def report(
 def doctor(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A registered name, folder, hub id or model type.")],
     deep: Annotated[bool, typer.Option("--deep", help="Load it, too, and hold it against slow references.")] = False,
+    sparse_gates: Annotated[
+        bool, typer.Option("--sparse-gates", help="As in a sweep: take gates that a top-k sets to zero as they are.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look a model over: gates, parameters, memory, and whether it is supported; of a folder also files and shapes.
@@ -236,8 +239,8 @@ def doctor(
         raise UserError(
             f"this install cannot look into models: {error.name} is missing", fix="pip install 'esn-dist[run]'"
         ) from None
-    facts = diagnose(model)
-    if deep:
+    facts = diagnose(model, sparse_gates)
+    if deep and facts["supported"]:
         facts["deep"] = self_check(model)
     typer.echo(json.dumps(facts, indent=1) if as_json else doctor_text(facts))
     raise typer.Exit(int(not facts["supported"] or not all(facts["deep"].values())))

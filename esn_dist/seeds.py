@@ -15,11 +15,12 @@ import numpy as np
 Item = TypeVar("Item")
 Part = str | int | float | None
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 
 def digest(*parts: object) -> str:
     """SHA-256 (64 hex digits) of the canonical JSON of `parts` (sorted keys, no blanks, UTF-8)."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(parts).encode()).hexdigest()
 
 
 def shuffled(items: Iterable[Item], *seed: Part, key: Callable[[Item], str] = str) -> list[Item]:

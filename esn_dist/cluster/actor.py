@@ -24,11 +24,15 @@ class Receipt:
 
     Attributes:
         lost: utterances that could not be read, with reasons.
+        splits: batches that did not fit into memory and were answered in halves.
+        peak_bytes: most memory that the actor has used on a GPU so far.
     """
 
     unit: str
     seconds: float
     lost: tuple[str, ...]
+    splits: int = 0
+    peak_bytes: int = 0
 
 
 @ray.remote(max_restarts=0, max_task_retries=0)  # the driver replaces a dead actor and hands its units out again
@@ -54,6 +58,7 @@ class Actor:
             LeaseLost: another driver has taken the store over; nothing is published.
         """
         started = time.monotonic()
-        files = self.executor.run(unit)
-        publish(self.folder, unit.id, files, self.lease)
-        return Receipt(unit.id, time.monotonic() - started, tuple(self.executor.lost))
+        done = self.executor.run(unit)
+        publish(self.folder, unit.id, done.files, self.lease)
+        seconds = time.monotonic() - started
+        return Receipt(unit.id, seconds, done.lost, done.splits, self.executor.peak_bytes)

@@ -11,14 +11,17 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import ray
 
-from esn_dist.cluster.job import CorpusItems, Job
-from esn_dist.cluster.pool import Died, Failed, Finished, Pool
+from esn_dist.cluster.actor import Actor
+from esn_dist.cluster.desk import Desk
+from esn_dist.cluster.job import CorpusItems, EngineProfile, Job
+from esn_dist.cluster.loop import Loop, Result
+from esn_dist.cluster.pool import THREADS, Pool
+from esn_dist.cluster.preflight import check_models
 from esn_dist.cluster.prepare import check_mask_files, prepare_corpus, prepare_model, prepare_root
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.provenance import recorded
@@ -30,31 +33,10 @@ from esn_dist.errors import UserError
 from esn_dist.store.done import done_units, publish, sweep_orphans
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
-from esn_dist.sweep.keys import Cell
+from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import SelectUnit
-
-POLL = 0.5  # seconds between two looks at signals and the progress display
-DEATHS = 3  # actors in a row that die without finishing a unit: the fault is not the unit's
-
-
-@dataclass(slots=True)
-class Result:
-    """How a run ended.
-
-    Attributes:
-        finished: units done in this run. left: units that this run did not get to.
-        parked: unit → reason, of units that failed on every attempt.
-        lost: utterances that could not be read any more, with reasons.
-        interrupted: number of the signal that stopped the run, or 0.
-    """
-
-    finished: int = 0
-    left: int = 0
-    parked: dict[str, str] = field(default_factory=dict)
-    lost: set[str] = field(default_factory=set)
-    interrupted: int = 0
 
 
 def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> Result:
@@ -73,6 +55,7 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
     with Lock(folder.lock) as lease, recorded(folder, text):
         prepare_root(sweep, folder)
         sweep_orphans(folder, lease)
+        check_models(sweep, plan(sweep))
         with _ray(actors or sweep.actors) as size, _signals(result):
             corpora = {}
             with suppress(_Stopped):
@@ -83,7 +66,7 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
             for model in sweep.models:
                 found: dict[str, tuple[Cell, ...]] = {}
                 while not result.interrupted:
-                    _Run(sweep, plan(sweep, found), model, corpora, folder, lease, size, progress, result).go()
+                    _Run(sweep, found, model, corpora, folder, lease, size, progress, result).go()
                     new = next_round(sweep, plan(sweep, found), folder, model.name)
                     if not new or result.left:
                         break
@@ -107,7 +90,7 @@ class _Run:
     def __init__(
         self,
         sweep: Sweep,
-        planned: Plan,
+        found: dict[str, tuple[Cell, ...]],
         model: ModelSpec,
         corpora: dict[str, CorpusItems],
         folder: StoreFolder,
@@ -119,7 +102,7 @@ class _Run:
         assert sweep.cache
         self.result, self.size, self.progress, self.log = result, size, progress, Log(folder)
         self.device = _device(model)
-        profile, weights = prepare_model(model, planned, corpora, folder, self.device)
+        profile, weights, wanted, masks = self._prepare(plan(sweep, found), model, corpora, folder)
         check_mask_files(sweep, model, weights)
         caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
         emotions = {spec.name: spec.emotions for spec in sweep.corpora}
@@ -130,77 +113,36 @@ class _Run:
         files = {file.label: file.path for study in sweep.studies.values() for file in study.mask_files}
         self.selection = Selection(folder, model.name, emotions, caps, sweep.seed, files)
         self.schedule = Schedule(done_units(folder))
-        wanted = [cell.id for cell in planned.cells if cell.model == model.name]
-        masks = planned.masks_of(model.name)
         self.stages = Stages(model.name, corpora, self.masks, wanted, masks, caps, folder, self.schedule)
         self.lease, self.folder, self.model = lease, folder, model
 
+    def _prepare(
+        self, planned: Plan, model: ModelSpec, corpora: dict[str, CorpusItems], folder: StoreFolder
+    ) -> tuple[EngineProfile, str, frozenset[str], tuple[MaskKey, ...]]:
+        """Profile, fingerprint, and what is wanted; the plan itself is let go, for it may be large."""
+        profile, weights = prepare_model(model, planned, corpora, folder, self.device)
+        wanted = frozenset(cell.id for cell in planned.cells if cell.model == model.name)
+        return profile, weights, wanted, planned.masks_of(model.name)
+
     def go(self) -> None:
-        """Execute until nothing can run any more, or a signal asks to stop; units in flight are finished then."""
+        """Execute what can be executed; see `Loop.run`."""
         if self.schedule.over:
             return
         gpus = {"num_gpus": self.job.model.gpus} if self.device == "cuda" else {}
-        pool = Pool(self.job, self.size, {"num_cpus": 1, **gpus})
-        deaths = 0
+        actor: Any = Actor  # what ray.remote makes of the class, which its types do not say
+        job = ray.put(self.job)
+        pool = Pool(lambda: actor.options(num_cpus=1, max_concurrency=THREADS, **gpus).remote(job), self.size)
         try:
-            while True:
-                if not self.result.interrupted:
-                    self._hand_out(pool)
-                elif not self.schedule.running:
-                    break
-                if self.schedule.over:
-                    break
-                for event in pool.events(POLL):
-                    deaths = deaths + 1 if isinstance(event, Died) else 0
-                    self._take_in(event)
-                    if deaths > DEATHS and isinstance(event, Died):
-                        raise RuntimeError(f"{deaths} actors died one after another; the last: {event.reason}")
-                self.progress.show(self.model.name, self.schedule, self.log)
+            loop = Loop(self.schedule, self.stages, self.progress, self.log, self.result)
+            loop.run(pool, Desk(self._select))
         finally:
             pool.stop()
-            self.result.left += self.schedule.left
-            self.result.parked |= self.schedule.parked
-            self.progress.show(self.model.name, self.schedule, self.log)
-
-    def _hand_out(self, pool: Pool) -> None:
-        for actor in pool.hungry:
-            unit = self.schedule.take(actor)
-            while isinstance(unit, SelectUnit):
-                self._select(unit)
-                unit = self.schedule.take(actor)
-            if unit is None:
-                return
-            pool.give(actor, unit)
-
-    def _take_in(self, event: Finished | Failed | Died) -> None:
-        match event:
-            case Finished(receipt):
-                self._finish(receipt.unit)
-                self.result.lost.update(receipt.lost)
-                self.log.write("clip", receipt.unit, *receipt.lost)
-            case Failed(unit, reason, traceback):
-                parked = self.schedule.fail(unit, reason)
-                self.log.write("parked" if parked else "failed", unit, traceback)
-            case Died(actor, reason):
-                parked_units = self.schedule.lose(actor, f"its actor died: {reason}")
-                self.log.write("actor died", f"actor {actor}", reason, *parked_units)
 
     def _select(self, unit: SelectUnit) -> None:
-        try:
-            publish(self.folder, unit.id, self.selection.write(self.masks[unit.mask]), self.lease)
-        except UserError as error:
-            self.schedule.park(unit.id, str(error))
-            self.log.write("parked", unit.id, str(error))
-        else:
-            self._finish(unit.id)
-
-    def _finish(self, id: str) -> None:
-        self.schedule.finish(id)
-        self.stages.finished(id)
-        self.result.finished += 1
+        publish(self.folder, unit.id, self.selection.write(self.masks[unit.mask]), self.lease)
 
 
-def _device(model: ModelSpec) -> str:
+def _device(model: ModelSpec) -> Literal["cpu", "cuda"]:
     gpus = int(_resources().get("GPU", 0))
     if model.device == "cuda" and not gpus:
         raise UserError(f"model {model.name!r} asks for a GPU, and Ray sees none", fix="set device: cpu, or auto")

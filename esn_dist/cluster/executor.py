@@ -6,7 +6,9 @@ is encoded by itself, and what fails is an outcome with a reason, never a number
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,7 @@ from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.features import FeatureCache
+from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.audio_lm import ClipUnfit
 from esn_dist.models.registry import load
 from esn_dist.seeds import digest
@@ -34,12 +37,24 @@ from esn_dist.sweep.words import InterventionType
 from esn_dist.task.prompt import option_order
 
 
-class Executor:
-    """A model held in memory and its job.
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What is to be said of an executed unit.
 
     Attributes:
-        lost: clips that the last unit could not read, each with the reason; their rows have an outcome and no answer.
+        files: relative to `data.zarr`, that its done-mark must vouch for.
+        lost: clips that could not be read, each with the reason; their rows have an outcome and no answer.
+        splits: batches that did not fit into memory and were answered in halves.
     """
+
+    files: list[str]
+    lost: tuple[str, ...] = ()
+    splits: int = 0
+
+
+class Executor:
+    """A model held in memory and its job. Units may be run from several threads: the model is used by one at a time,
+    and one unit's results are written while the next one's are computed."""
 
     def __init__(self, job: Job) -> None:
         if job.profile.device == "cpu":
@@ -48,18 +63,17 @@ class Executor:
         self.folder = StoreFolder(job.root)
         self.model = load(job.model, job.profile.device)
         self.gates = find_gates(self.model.decoder, job.model.sparse_gates)
+        self.engine = engine_of(self.model, packed=job.profile.engine == "packed", kernels=job.profile.kernels)
         identity = digest(job.fingerprint, job.profile.dtype, job.profile.device)
         self.features = FeatureCache(job.cache / "features", identity)
-        self.lost: list[str] = []
-        self._evaluation: tuple[str, Questions] | None = None
+        self._model_in_use = threading.Lock()
+        self._evaluation: tuple[str, Questions, tuple[str, ...]] | None = None
 
-    def run(self, unit: Unit) -> list[str]:
-        """Execute `unit`; returns the files, relative to `data.zarr`, that its done-mark must vouch for."""
-        self.lost = []
+    def run(self, unit: Unit) -> Done:
+        """Execute `unit`: everything but its done-mark."""
         match unit:
             case EncodeUnit():
-                self._features(unit)
-                return []
+                return self._encode_block(unit)
             case IdentifyUnit():
                 return self._identify(unit)
             case AnswerUnit():
@@ -67,18 +81,33 @@ class Executor:
             case _:
                 raise TypeError(f"{type(unit).__name__} is the driver's")
 
-    def _identify(self, unit: IdentifyUnit) -> list[str]:
-        corpus = self.job.corpora[unit.corpus]
+    @property
+    def peak_bytes(self) -> int:
+        """Most memory that was in use on any of the model's GPUs; 0 on a CPU."""
+        return max((torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())), default=0)
+
+    def _encode_block(self, unit: EncodeUnit) -> Done:
+        lost: list[str] = []
+        with self._model_in_use:
+            self._features(unit, lost)
+        return Done([], tuple(lost))
+
+    def _identify(self, unit: IdentifyUnit) -> Done:
+        corpus, lost = self.job.corpora[unit.corpus], list[str]()
         shards = [slice(shard * SHARD_ROWS, (shard + 1) * SHARD_ROWS) for shard in unit.shards]
         rows = [[r for r in range(s.start, s.stop) if corpus.identification[r]] for s in shards]
-        questions = self._questions(corpus, "identification", [r for shard in rows for r in shard])
-        result = questions.ask(self.job.max_new_tokens, counted=self.gates)
+        with self._model_in_use:
+            before = self.engine.splits
+            questions = self._questions(corpus, "identification", [r for shard in rows for r in shard], lost)
+            result = questions.ask(self.job.max_new_tokens, counted=self.gates)
+            splits = self.engine.splits - before
         ends = np.cumsum([len(shard) for shard in rows]).tolist()
-        return [
+        files = [
             file
             for shard, start, stop in zip(shards, [0, *ends], ends, strict=False)
             for file in self._write_shard(unit, shard, result.part(start, stop))
         ]
+        return Done(files, tuple(lost), splits)
 
     def _write_shard(self, unit: IdentifyUnit, shard: slice, rows: Rows) -> list[str]:
         assert rows.K is not None and rows.T is not None
@@ -88,64 +117,83 @@ class Executor:
             T_expert=rows.T_expert,
         )  # fmt: skip
 
-    def _answer(self, unit: AnswerUnit) -> list[str]:
-        if not self._evaluation or self._evaluation[0] != unit.corpus:
-            corpus = self.job.corpora[unit.corpus]
-            questions = self._questions(corpus, "evaluation", range(len(corpus.evaluation)))
-            self._evaluation = (unit.corpus, questions)
+    def _answer(self, unit: AnswerUnit) -> Done:
         table = read_cells(self.folder, unit.model, unit.corpus)
-        cells = table.take(table.named()[id] for id in unit.cells)
-        results = [self._under(cells, row, self._evaluation[1]) for row in range(len(cells))]
-        return write_answers(
+        named = table.named()
+        cells = table.take(named[id] for id in unit.cells)
+        # Read before the model is asked for: it shall not wait for a disk.
+        states = [self._state(cells, row) for row in range(len(cells))]
+        with self._model_in_use:
+            before = self.engine.splits
+            questions, lost = self._evaluation_of(unit.corpus)
+            results = [self._under(state, questions) for state in states]
+            splits = self.engine.splits - before
+        files = write_answers(
             self.folder, unit.model, unit.corpus, unit.rows,
             answer=np.stack([r.answer for r in results]), outcome=np.stack([r.outcome for r in results]),
             logprob=np.stack([r.logprob for r in results]), text=[r.text for r in results],
         )  # fmt: skip
+        return Done(files, lost, splits)
 
-    def _under(self, cells: CellTable, row: int, questions: Questions) -> Rows:
-        """All questions under the intervention of one cell; a cell without a mask is the baseline."""
-        mask, alpha, tokens = cells.mask[row], cells.alpha[row], self.job.max_new_tokens
+    def _evaluation_of(self, corpus: str) -> tuple[Questions, tuple[str, ...]]:
+        """The questions of an evaluation set, kept until another corpus is asked, and the clips that were lost."""
+        if not self._evaluation or self._evaluation[0] != corpus:
+            items, lost = self.job.corpora[corpus], list[str]()
+            self._evaluation = None  # the old set's batches must not stand beside the new one's
+            questions = self._questions(items, "evaluation", range(len(items.evaluation)), lost)
+            self._evaluation = (corpus, questions, tuple(lost))
+        return self._evaluation[1:]
+
+    def _state(self, cells: CellTable, row: int) -> Mix | tuple[npt.NDArray[np.bool_], float] | None:
+        """What one cell does to the gates: a mask and its scale, Mix, or nothing (the baseline)."""
+        mask, alpha = cells.mask[row], cells.alpha[row]
         if not mask:
-            return questions.ask(tokens)
-        if cells.intervention[row] == InterventionType.MIX:
-            single = mask_keys(self.folder, self.job.model.name)[mask].single
-            member_ELN = np.stack([self._member(key.id) for key in single])
-            return questions.ask(tokens, mix=Mix(self.gates, member_ELN, alpha, cells.tau[row]))
-        with scaled(self.gates, self._member(mask), 1.0 + alpha, self.job.profile.scaling):
+            return None
+        if cells.intervention[row] != InterventionType.MIX:
+            return self._member(mask), 1.0 + alpha
+        single = mask_keys(self.folder, self.job.model.name)[mask].single
+        return Mix(self.gates, np.stack([self._member(key.id) for key in single]), alpha, cells.tau[row])
+
+    def _under(self, state: Mix | tuple[npt.NDArray[np.bool_], float] | None, questions: Questions) -> Rows:
+        """All questions under one state of the gates."""
+        tokens = self.job.max_new_tokens
+        if not isinstance(state, tuple):
+            return questions.ask(tokens, mix=state)
+        with scaled(self.gates, *state, self.job.profile.scaling):
             return questions.ask(tokens)
 
     def _member(self, mask: str) -> npt.NDArray[np.bool_]:
         return read_member(self.folder, self.job.model.name, mask)
 
-    def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int]) -> Questions:
+    def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int], lost: list[str]) -> Questions:
         """The questions of `rows`, each of which holds an utterance."""
         encoded: dict[int, Tensor | None] = {}
         for block in dict.fromkeys(row // ENCODE_BLOCK for row in rows):
-            encoded |= self._features(EncodeUnit(self.job.model.name, corpus.name, pool, block))
+            encoded |= self._features(EncodeUnit(self.job.model.name, corpus.name, pool, block), lost)
         ids = [clip.utterance.id for row in rows if (clip := corpus.pool(pool)[row])]
         orders = [option_order(corpus.emotions, self.job.seed, corpus.name, id) for id in ids]
         features = [encoded[row] for row in rows]
         budget = self.job.profile.token_budget
-        return Questions(self.model, features, orders, corpus.emotions, corpus.options, budget)
+        return Questions(self.engine, features, orders, corpus.emotions, corpus.options, budget)
 
-    def _features(self, unit: EncodeUnit) -> dict[int, Tensor | None]:
+    def _features(self, unit: EncodeUnit, lost: list[str]) -> dict[int, Tensor | None]:
         """Audio rows of the utterances of one encode block, by row; None for clips that cannot be read any more."""
         items = self.job.corpora[unit.corpus].pool(unit.pool)
         clips = {row: clip for row in unit.rows if row < len(items) and (clip := items[row])}
         hashes = [clip.sha256 for clip in clips.values()]
         if (kept := self.features.load(hashes)) is not None:
             return dict(zip(clips, kept, strict=True))
-        encoded = {row: self._encode(clip) for row, clip in clips.items()}
+        encoded = {row: self._encode(clip, lost) for row, clip in clips.items()}
         whole = [features for features in encoded.values() if features is not None]
         if len(whole) == len(clips):  # a block with a failure is not kept: the file may come back
             self.features.save(hashes, whole)
         return encoded
 
-    def _encode(self, clip: Clip) -> Tensor | None:
+    def _encode(self, clip: Clip, lost: list[str]) -> Tensor | None:
         try:
             return self.model.encode(decode_clip(clip)).cpu()
         except AudioError as error:
-            self.lost.append(f"{clip.utterance.id}: {error.reason}: {error.detail}")
+            lost.append(f"{clip.utterance.id}: {error.reason}: {error.detail}")
         except ClipUnfit as error:
-            self.lost.append(f"{clip.utterance.id}: unfit for this model: {error}")
+            lost.append(f"{clip.utterance.id}: unfit for this model: {error}")
         return None

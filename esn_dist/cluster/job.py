@@ -37,8 +37,10 @@ class EngineProfile:
 
     Attributes:
         scaling: "fold" (into down_proj) or "gate".
-        token_budget: padded tokens of a batch.
+        token_budget: tokens of a batch.
         threads: torch threads of a CPU actor.
+        engine: "packed" (where the decoder has the form for it) or "padded".
+        kernels: whether element-wise steps of the packed engine are CUDA kernels of their own.
     """
 
     device: Literal["cpu", "cuda"]
@@ -47,6 +49,9 @@ class EngineProfile:
     token_budget: int
     attention: str = "sdpa"
     threads: int = 1
+    # What stores had that were begun before there was a choice.
+    engine: Literal["packed", "padded"] = "padded"
+    kernels: bool = False
 
     def as_attributes(self) -> dict[str, str | int]:
         return asdict(self)

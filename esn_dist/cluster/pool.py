@@ -1,82 +1,92 @@
-"""Ray actors that hold one model: started, fed a few units ahead, replaced when they die.
+"""Ray actors: started, fed a few units ahead, replaced when they die.
 
-Knows which actor has which call in flight, nothing of what units mean.
+Knows which actor has which call in flight, nothing of what units mean or what an actor holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from esn_dist.cluster.actor import Actor, Receipt
-from esn_dist.cluster.job import Job
+from esn_dist.cluster.events import Died, Event, Failed, Finished
 from esn_dist.sweep.units import Unit
 
-IN_FLIGHT = 2  # units an actor holds: the next one waits there, so that it never waits for the driver
+THREADS = 2  # of an actor: one unit's results are written while the next one's are computed
+IN_FLIGHT = 3  # units an actor holds: one computed, one written, and one that waits, so that it never does
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A unit that an actor finished."""
+class Hands:
+    """How many units each actor holds, and which may take one more; no look costs more where there are more actors."""
 
-    receipt: Receipt
+    def __init__(self) -> None:
+        self._held: dict[int, int] = {}
+        self._holding: list[dict[int, None]] = [{} for _ in range(IN_FLIGHT + 1)]  # by number of units; in order
 
+    def __len__(self) -> int:
+        return len(self._held)
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A unit that raised; the actor lives on. `traceback` is the actor's."""
+    def add(self, actor: int) -> None:
+        """An actor that holds nothing."""
+        self._held[actor] = 0
+        self._holding[0][actor] = None
 
-    unit: str
-    reason: str
-    traceback: str
+    def remove(self, actor: int) -> None:
+        """An actor that is gone, with what it held."""
+        del self._holding[self._held.pop(actor)][actor]
 
+    def change(self, actor: int, by: int) -> None:
+        """`actor` holds `by` units more, or less."""
+        del self._holding[self._held[actor]][actor]
+        self._held[actor] += by
+        self._holding[self._held[actor]][actor] = None
 
-@dataclass(frozen=True, slots=True)
-class Died:
-    """An actor that is gone, with all that it held; it has been replaced by a new one."""
-
-    actor: int
-    reason: str
-
-
-Event = Finished | Failed | Died
+    def emptiest(self, most: int) -> int | None:
+        """The actor that holds the fewest units, and fewer than `most`; of equals, who has held so few the longest."""
+        return next((next(iter(actors)) for actors in self._holding[:most] if actors), None)
 
 
 class Pool:
-    """`size` actors of one job.
+    """`size` actors.
 
     Args:
-        options: Ray's resources of an actor, such as `num_cpus` and `num_gpus`.
+        start: starts one actor; returns its Ray handle, which has `run(unit)` → `Receipt`, and `pid()`.
     """
 
-    def __init__(self, job: Job, size: int, options: dict[str, Any]) -> None:
-        self._job = ray.put(job)
-        self._options = options
+    def __init__(self, start: Callable[[], Any], size: int) -> None:
+        self._new = start
         self._actors: dict[int, Any] = {}
+        self._hands = Hands()
         self._calls: dict[Any, tuple[int, str]] = {}  # reference → (actor, unit)
         self._numbers = iter(range(1_000_000_000))
         for _ in range(size):
             self._start()
 
-    @property
-    def hungry(self) -> Iterator[int]:
-        """Actors that hold fewer units than they may, the emptiest first."""
-        held = dict.fromkeys(self._actors, 0)
-        for actor, unit in self._calls.values():
-            held[actor] += bool(unit)
-        yield from sorted((a for a in held if held[a] < IN_FLIGHT), key=lambda a: held[a])
+    def __len__(self) -> int:
+        return len(self._actors)
+
+    def hungry(self, ahead: bool) -> int | None:
+        """The emptiest actor that may be given a unit: an idle one, or `ahead` of its need one that is busy."""
+        return self._hands.emptiest(IN_FLIGHT if ahead else 1)
 
     def give(self, actor: int, unit: Unit) -> None:
         """Have `actor` execute `unit` after what it holds already."""
         self._calls[self._actors[actor].run.remote(unit)] = (actor, unit.id)
+        self._hands.change(actor, +1)
 
     def events(self, timeout: float) -> list[Event]:
-        """What happened within `timeout` seconds; returns at the first thing that did."""
-        ready, _ = ray.wait(list(self._calls), num_returns=1, timeout=timeout)
+        """What happened within `timeout` seconds; returns at the first thing that did, with all that has by then."""
+        if not self._calls:
+            time.sleep(timeout)
+            return []
+        calls = list(self._calls)
+        ready, _ = ray.wait(calls, num_returns=1, timeout=timeout)
+        if ready:
+            # One look at thousands of calls costs milliseconds: it must not be taken for each of them.
+            ready, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
         found = [self._event(reference) for reference in ready if reference in self._calls]
         return [event for event in found if event is not None]
 
@@ -89,8 +99,8 @@ class Pool:
 
     def _start(self) -> None:
         number = next(self._numbers)
-        actor: Any = Actor  # what ray.remote makes of the class, which its types do not say
-        self._actors[number] = actor.options(**self._options).remote(self._job)
+        self._hands.add(number)
+        self._actors[number] = self._new()
         # The first call shows a model that cannot be loaded even where no unit is left to hand out.
         self._calls[self._actors[number].pid.remote()] = (number, "")
 
@@ -99,15 +109,21 @@ class Pool:
         try:
             result = ray.get(reference)
         except RayTaskError as error:
-            del self._calls[reference]
+            self._end(reference)
             return Failed(unit, _last_line(error), str(error))
         except RayActorError as error:
             self._calls = {ref: call for ref, call in self._calls.items() if call[0] != actor}
             del self._actors[actor]
+            self._hands.remove(actor)
             self._start()
             return Died(actor, str(error))
-        del self._calls[reference]
+        self._end(reference)
         return Finished(result) if unit else None
+
+    def _end(self, reference: Any) -> None:
+        actor, unit = self._calls.pop(reference)
+        if unit:
+            self._hands.change(actor, -1)
 
 
 def _last_line(error: RayTaskError) -> str:

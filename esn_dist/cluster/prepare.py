@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from esn_dist.cluster.job import CorpusItems, EngineProfile
+from esn_dist.cluster.profile import new_profile
 from esn_dist.corpora.open import open_corpus
 from esn_dist.corpora.scan import Progress, scan
 from esn_dist.corpora.sets import SetRule
@@ -29,8 +30,6 @@ from esn_dist.sweep.plan import Plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import cells_per_block
 from esn_dist.task.prompt import CLOSING, LEAD, option_order
-
-TOKEN_BUDGET = {"cpu": 4_096, "cuda": 16_384}
 
 
 def prepare_root(sweep: Sweep, folder: StoreFolder) -> None:
@@ -71,13 +70,13 @@ def prepare_corpus(
 
 
 def prepare_model(
-    spec: ModelSpec, plan: Plan, corpora: dict[str, CorpusItems], folder: StoreFolder, device: str
+    spec: ModelSpec, plan: Plan, corpora: dict[str, CorpusItems], folder: StoreFolder, device: Literal["cpu", "cuda"]
 ) -> tuple[EngineProfile, str]:
     """Groups and rows of one model; returns the engine profile that the store keeps to, and the fingerprint."""
     checkpoint = locate(spec)
-    layers, width, experts = shape(checkpoint, spec.sparse_gates)
+    layers, width, experts = gates = shape(checkpoint, spec.sparse_gates)
     weights = fingerprint(checkpoint)
-    profile = _profile(spec, folder, device, dtype_of(spec, checkpoint))
+    profile = _profile(spec, folder, device) or new_profile(spec, device, dtype_of(spec, checkpoint), gates, checkpoint)
     add_model(
         folder, spec.name, layers, width,
         {"weights": weights, **settings(spec, checkpoint), "engine": profile.as_attributes(), "model": spec.model},
@@ -114,12 +113,11 @@ def identity_of(spec: CorpusSpec) -> dict[str, Any]:
     return {**kept, "identification": {k: v for k, v in kept["identification"].items() if k not in ("parts", "size")}}
 
 
-def _profile(spec: ModelSpec, folder: StoreFolder, device: str, dtype: str) -> EngineProfile:
+def _profile(spec: ModelSpec, folder: StoreFolder, device: str) -> EngineProfile | None:
+    """The profile that the store was begun with."""
     stored = read_model(folder, spec.name)
     if stored is None:
-        # Offloaded weights are placeholders, into which nothing can be folded.
-        scaling = "gate" if spec.offload else "fold"
-        return EngineProfile(device, dtype, scaling, TOKEN_BUDGET[device])  # type: ignore[arg-type]
+        return None
     profile = EngineProfile(**stored["engine"])
     if profile.device == "cuda" and device == "cpu":
         raise UserError(

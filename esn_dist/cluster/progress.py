@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from esn_dist.cluster.schedule import Schedule
 from esn_dist.store.folder import StoreFolder
 from esn_dist.sweep.words import Step
 
+SHOW_SECONDS = 0.1
 LINE_SECONDS = 30.0
 STATE_SECONDS = 1.0
 
@@ -36,7 +36,7 @@ class Progress:
         )  # fmt: skip
         self._tasks: dict[str, Any] = {}
         self._said = time.monotonic()
-        self._wrote = 0.0
+        self._wrote = self._shown = 0.0
         self._began: dict[str, tuple[float, int]] = {}
 
     def __enter__(self) -> Progress:
@@ -51,13 +51,18 @@ class Progress:
         """A bar for a preparation, moved by calls of (done, total)."""
         yield lambda done, total: self._move(what, done, total)
 
+    @property
+    def due(self) -> bool:
+        """Whether anybody could see a difference yet: a loop of thousands of units a second asks before it shows."""
+        return time.monotonic() - self._shown >= SHOW_SECONDS
+
     def show(self, model: str, schedule: Schedule, log: Log) -> None:
         """The state of `schedule`, and once a second a state file."""
         steps = steps_of(schedule)
         for step, (done, total) in steps.items():
             if total:
                 self._move(f"{model} {step}", done, total)
-        now = time.monotonic()
+        self._shown = now = time.monotonic()
         if now - self._wrote >= STATE_SECONDS or schedule.over:
             self._wrote = now
             log.state(model, steps, schedule, self._eta(model, steps))
@@ -116,9 +121,7 @@ class Log:
 
 def steps_of(schedule: Schedule) -> dict[str, tuple[int, int]]:
     """Units done and known of each step. Identification adds units round by round, so its total may grow."""
-    done = Counter(id.partition("-")[0] for id in schedule.planned & schedule.done)
-    known = Counter(id.partition("-")[0] for id in schedule.planned)
-    return {str(step): (done[step], known[step]) for step in Step}
+    return {str(step): (schedule.finished[step], schedule.known[step]) for step in Step}
 
 
 def _now() -> str:

@@ -6,9 +6,10 @@ of where the rows go.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,9 @@ from torch import Tensor
 
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import Gate
-from esn_dist.gates.mix import Mix
-from esn_dist.inference.answer import Answers, answer
-from esn_dist.inference.batches import compose, pad
-from esn_dist.models.audio_lm import AudioLM
+from esn_dist.inference.answer import Answers
+from esn_dist.inference.batches import compose, shared_prefix
+from esn_dist.inference.engine import Asked, Engine, Watcher
 from esn_dist.store.schema import PARTS, T_NOT_WRITTEN
 from esn_dist.task.answers import Outcome, read_answer
 from esn_dist.task.prompt import question
@@ -63,14 +63,15 @@ class Questions:
 
     def __init__(
         self,
-        model: AudioLM,
+        engine: Engine[Any],
         rows: Sequence[Tensor | None],
         orders: Sequence[tuple[str, ...]],
         emotions: tuple[str, ...],
         options: tuple[str, ...],
         token_budget: int,
     ) -> None:
-        self.model, self.orders, self.emotions, self.size = model, orders, emotions, len(rows)
+        model = engine.model
+        self.engine, self.orders, self.emotions, self.size = engine, orders, emotions, len(rows)
         self.words = [[options[emotions.index(e)] for e in order] for order in orders]  # as printed, per utterance
         numbers = model.number_tokens(len(emotions))
         # Column e: the token that this utterance's prompt gives to emotion e, so log-probabilities come by emotion.
@@ -79,24 +80,33 @@ class Questions:
         self.unreadable = sorted(set(range(self.size)) - {i for i, _ in readable})
         prompts = [model.prompt(len(r), question(self.words[i])) for i, r in readable]
         groups = compose([len(p) for p in prompts], token_budget)
+        self.prefix = shared_prefix(prompts) if prompts else 0
         self.batches = [
-            ([readable[i][0] for i in group], pad(model, [prompts[i] for i in group], [readable[i][1] for i in group]))
+            (
+                [readable[i][0] for i in group],
+                engine.batch([prompts[i] for i in group], [readable[i][1] for i in group]),
+            )
             for group in groups
         ]
 
-    def ask(self, max_new_tokens: int, counted: Sequence[Gate] | None = None, mix: Mix | None = None) -> Rows:
+    def ask(self, max_new_tokens: int, counted: Sequence[Gate] | None = None, mix: Watcher | None = None) -> Rows:
         """Answer every batch with the gates as they are, or under `mix`; with counts of the gates `counted`."""
         rows = self._blank(counted)
-        for at, batch in self.batches:
-            counter = Counter(counted, len(at), len(PARTS)) if counted else None
-            watcher = counter or mix
-            with watcher.attached() if watcher else nullcontext():
-                said = answer(self.model, batch, self.options_nE[at], max_new_tokens, watcher)
-            self._read(rows, at, said)
-            if counter and rows.K is not None and rows.T is not None:
-                rows.K[at], rows.T[at] = counter.result()
+        watchers: deque[Watcher | None] = deque()
+
+        def asked() -> Iterator[Asked[Any]]:
+            for at, batch in self.batches:
+                watchers.append(Counter(counted, len(at), len(PARTS)) if counted else mix)
+                yield Asked(batch, self.options_nE[at], watchers[-1])
+
+        said = self.engine.answers(asked(), max_new_tokens, self.prefix)
+        for (at, _), answers in zip(self.batches, said, strict=True):
+            self._read(rows, at, answers)
+            watcher = watchers.popleft()
+            if isinstance(watcher, Counter) and rows.K is not None and rows.T is not None:
+                rows.K[at], rows.T[at] = watcher.result()
                 if rows.T_expert is not None:
-                    rows.T_expert[at] = counter.routed()
+                    rows.T_expert[at] = watcher.routed()
         return rows
 
     def _blank(self, counted: Sequence[Gate] | None) -> Rows:
@@ -116,7 +126,7 @@ class Questions:
             if not finite:
                 rows.outcome[i] = Outcome.NON_FINITE
                 continue
-            rows.text[i] = self.model.text(tokens)
+            rows.text[i] = self.engine.model.text(tokens)
             rows.logprob[i] = logprob_E
             number = read_answer(rows.text[i], self.words[i])
             rows.outcome[i] = Outcome.UNPARSED if number is None else Outcome.ANSWERED

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from esn_dist.errors import UserError
-from esn_dist.selection.firing import Block, Firing, accumulate, pooled
+from esn_dist.selection.firing import Block, Firing, Sums, pooled
 from esn_dist.selection.masks import budget, random_like, random_mask, top
 from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
 from esn_dist.selection.selectors import SELECTORS, Scores
@@ -56,8 +56,10 @@ class Selection:
         facts = read_model(folder, model) or {}
         self.shape: tuple[int, int] = (facts["layers"], facts["width"])
         self.rows = read_masks(folder, model).named()
+        self.masks = tuple(mask_keys(folder, model).values())
         self._scores = lru_cache(maxsize=4)(self._score)
         self._firing = lru_cache(maxsize=1)(self._fire)
+        self._sums = lru_cache(maxsize=1)(self._sum)
         self._file = lru_cache(maxsize=1)(self._read_file)
 
     def write(self, mask: MaskKey) -> list[str]:
@@ -126,13 +128,27 @@ class Selection:
 
     def _fire(self, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Firing, int]:
         """K and T of all corpora together, and how many utterances of each emotion they rest on."""
-        names = corpora.split(AND)
+        sums = self._sums(corpora, parts)[size]
+        return pooled([own.firing() for own in sums]), sum(own.chosen.size for own in sums)
+
+    def _sum(self, corpora: str, parts: tuple[str, ...]) -> dict[Size, list[Sums]]:
+        """One list of a sum per corpus for each size that any mask asks for.
+
+        All from one reading of the counts: at full width it takes a minute, and a study of sizes has many of them.
+        """
+        names, at = corpora.split(AND), [PARTS.index(part) for part in parts]
         candidates = [correctly_answered(self.folder, self.model, name) for name in names]
-        wanted = cast("int | Literal['auto']", size)
-        chosen = identify_together(candidates, self._emotions(names), wanted, [self.caps[name] for name in names])
-        at = [PARTS.index(part) for part in parts]
-        firings = [accumulate(own, self._blocks(name), at) for name, own in zip(names, chosen, strict=True)]
-        return pooled(firings), sum(own.size for own in chosen)
+        caps = [self.caps[name] for name in names]
+        sums: dict[Size, list[Sums]] = {}
+        for size in dict.fromkeys(m.size for m in self.masks if (m.corpus, m.parts) == (corpora, parts)):
+            wanted = cast("int | Literal['auto']", size)
+            chosen = identify_together(candidates, self._emotions(names), wanted, caps)
+            sums[size] = [Sums(own, at) for own in chosen]
+        for index, name in enumerate(names):
+            for K, T in self._blocks(name):
+                for of_size in sums.values():
+                    of_size[index].add(K, T)
+        return sums
 
     def _blocks(self, corpus: str) -> Iterator[Block]:
         return ((block.K, block.positions) for block in count_blocks(self.folder, self.model, corpus))

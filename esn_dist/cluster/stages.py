@@ -14,8 +14,8 @@ from esn_dist.cluster.job import CorpusItems
 from esn_dist.cluster.schedule import Schedule
 from esn_dist.selection.pools import correctly_answered
 from esn_dist.store.folder import StoreFolder, answers_group
-from esn_dist.store.read import read_cells
-from esn_dist.store.tables import SHARD_ROWS, CellTable
+from esn_dist.store.read import read_cell_masks
+from esn_dist.store.tables import SHARD_ROWS, CellMaskTable
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.units import (
     AnswerUnit,
@@ -94,11 +94,11 @@ class Stages:
         schedule: Schedule,
     ) -> None:
         self.model, self.corpora, self.masks, self.folder, self.schedule = model, corpora, masks, folder, schedule
-        self.wanted = set(wanted)
+        wanted = frozenset(wanted)
         self._identification: dict[str, Identification] = {}
         self._round: dict[str, set[str]] = {}
         self._identified: set[str] = set()
-        in_blocks = [masks[id] for corpus in corpora.values() for id in self._add_answers(corpus)]
+        in_blocks = [masks[id] for corpus in corpora.values() for id in self._add_answers(corpus, wanted)]
         self._waiting = list(dict.fromkeys((*in_blocks, *selected)))
         self._select()
         for source in dict.fromkeys(source for mask in self._waiting for source in mask.sources):
@@ -135,41 +135,49 @@ class Stages:
         """Add the selection of every waiting mask whose corpora are identified; RND has none to wait for.
 
         A mask of an older plan, whose corpus left the sweep, would wait for ever: its selection says so at once.
+        Masks that rest on the same counts follow each other, so that the counts are read once.
         """
         waiting: list[MaskKey] = []
+        free: list[MaskKey] = []
         for mask in self._waiting:
-            if self._identified.issuperset(mask.sources) or not self.corpora.keys() >= set(mask.sources):
-                self._add_all([SelectUnit(self.model, mask.id)])
-            else:
-                waiting.append(mask)
+            known = self._identified.issuperset(mask.sources) or not self.corpora.keys() >= set(mask.sources)
+            (free if known else waiting).append(mask)
+        free.sort(key=lambda mask: (mask.corpus, mask.parts, str(mask.size)))
+        self._add_all(SelectUnit(self.model, mask.id) for mask in free)
         self._waiting = waiting
 
-    def _add_answers(self, corpus: CorpusItems) -> list[str]:
+    def _add_answers(self, corpus: CorpusItems, wanted: frozenset[str]) -> list[str]:
         """Blocks of the cell axis that hold a wanted cell; a block's other cells, of older plans, come along.
 
         Returns:
-            The masks that these blocks need.
+            The masks that these blocks need, each once.
         """
         if not (self.folder.data / answers_group(self.model, corpus.name)).is_dir():
             return []  # nobody evaluates on it: it only lends its masks
         block = cells_per_block(len(corpus.evaluation))
-        table = read_cells(self.folder, self.model, corpus.name)
-        encode = [
-            EncodeUnit(self.model, corpus.name, "evaluation", n) for n in evaluation_blocks(len(corpus.evaluation))
-        ]
-        needed: list[str] = []
-        for start in range(0, len(table), block):
+        table = read_cell_masks(self.folder, self.model, corpus.name)
+        starts = [n for n in range(0, len(table), block) if not wanted.isdisjoint(table.id[n : n + block])]
+        encoded = self._add_encoding(corpus) if starts else ""
+        needed: dict[str, str] = {}  # mask → unit that selects it
+        for start in starts:
             stop = min(start + block, len(table))
-            ids = tuple(id for id in table.id[start:stop] if id)
-            if self.wanted & set(ids):
-                masks = [id for row in range(start, stop) for id in self._masks_of(table, row)]
-                needs: list[EncodeUnit | SelectUnit] = [*encode, *(SelectUnit(self.model, id) for id in masks)]
-                self._add_all(encode)
-                self.schedule.add(AnswerUnit(self.model, corpus.name, start, stop, ids), [unit.id for unit in needs])
-                needed += masks
-        return needed
+            masks = [id for row in range(start, stop) for id in self._masks_of(table, row)]
+            needed |= {id: SelectUnit(self.model, id).id for id in masks if id not in needed}
+            cells = tuple(id for id in table.id[start:stop] if id)
+            unit = AnswerUnit(self.model, corpus.name, start, stop, cells)
+            self.schedule.add(unit, [encoded, *(needed[id] for id in masks)])
+        return list(needed)
 
-    def _masks_of(self, table: CellTable, row: int) -> tuple[str, ...]:
+    def _add_encoding(self, corpus: CorpusItems) -> str:
+        """Add the encode units of an evaluation set; returns the name that stands for all of them."""
+        blocks = evaluation_blocks(len(corpus.evaluation))
+        units = [EncodeUnit(self.model, corpus.name, "evaluation", n) for n in blocks]
+        self._add_all(units)
+        name = f"all of {self.model} {corpus.name} evaluation"
+        self.schedule.join(name, [unit.id for unit in units])
+        return name
+
+    def _masks_of(self, table: CellMaskTable, row: int) -> tuple[str, ...]:
         """Ids of the masks of a stored cell: mix weighs those of single emotions, the others have one or none."""
         mask = table.mask[row]
         mix = table.intervention[row] == InterventionType.MIX

@@ -6,7 +6,7 @@ where the layer lies. An expert's neurons are counted over the positions routed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from esn_dist.gates.find import Gate, Routed
+from esn_dist.gates.positions import Positions
 
 
 class Counter:
@@ -25,55 +26,89 @@ class Counter:
     """
 
     def __init__(self, gates: Sequence[Gate], batch: int, parts: int) -> None:
-        self._gates = gates
-        self._member_PBL: Tensor | None = None
-        self._K_BPN: list[Tensor | None] = [None] * len(gates)  # made at the first call, on the device that u is on
-        self._T_BP = torch.zeros(batch, parts, dtype=torch.int32)
+        self._gates, self._batch, self._parts = gates, batch, parts
+        self._positions: Positions | None = None
+        self._in_parts: list[Counter] = []
+        # Made at the first call, on the device that u is on. One row more than asked for takes what is of no part.
+        self._K_XN: list[Tensor | None] = [None] * len(gates)
+        self._T_X: Tensor | None = None
         self._T_LBPE = torch.zeros(len(gates), batch, parts, max(1, gates[0].experts), dtype=torch.int32)
 
-    def see(self, part_BL: Tensor) -> None:
-        """The part (int, −1 for none) of each position of the coming forward call."""
-        parts = torch.arange(self._T_BP.shape[1], device=part_BL.device)
-        self._member_PBL = part_BL[None] == parts[:, None, None]
-        self._T_BP += self._member_PBL.sum(-1, dtype=torch.int32).T.cpu()
+    def see(self, positions: Positions) -> None:
+        """What the coming forward call is fed."""
+        self._positions = positions
+        bin_T = self._bins(positions)
+        before = self._empty(bin_T.device) if self._T_X is None else self._T_X
+        self._T_X = before.index_add(0, bin_T, torch.ones_like(bin_T, dtype=torch.int32))
 
     @contextmanager
     def attached(self) -> Iterator[Counter]:
         """Hooks in place for the length of the block."""
-        handles = [handle for i, gate in enumerate(self._gates) for handle in gate.watch(partial(self._count, i))]
+        handles = [handle for i, gate in enumerate(self._gates) for handle in gate.watch(partial(self._hook, i))]
         try:
             yield self
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _count(self, index: int, u: Tensor, g: Tensor, routed: Routed | None) -> None:
-        if self._member_PBL is None:
-            raise RuntimeError("a forward call was counted before `see` named its positions")
-        member_PBL = self._member_PBL.to(u.device)
-        if routed is not None:
-            self._count_expert(index, u > 0, routed, member_PBL)
-            return
-        positive_BLN = u > 0
-        K_BPN = torch.stack([(positive_BLN & m[..., None]).sum(1, dtype=torch.int32) for m in member_PBL], dim=1)
-        before = self._K_BPN[index]
-        self._K_BPN[index] = K_BPN if before is None else before + K_BPN
+    def rows(self, start: int, stop: int) -> Counter:
+        """A counter of some rows, all of which are given out in order; `result` joins them."""
+        self._in_parts.append(Counter(self._gates, stop - start, self._parts))
+        return self._in_parts[-1]
 
-    def _count_expert(self, index: int, positive_RI: Tensor, routed: Routed, member_PBL: Tensor) -> None:
+    def act(self, layer: int, gate_up_TM: Tensor, gated: Callable[[Tensor], Tensor]) -> Tensor:
+        """SiLU(u) · up as `gated` makes it of u and up side by side; counts u of `layer`, a dense one."""
+        u_TN = gate_up_TM[:, : self._gates[layer].width]
+        if not u_TN.is_cuda:
+            self._count(layer, u_TN)
+            return gated(gate_up_TM)
+        h_TN = torch.empty(u_TN.shape, dtype=u_TN.dtype, device=u_TN.device)
+        self._count(layer, u_TN, h_TN)
+        return h_TN
+
+    def _count(self, layer: int, u_TN: Tensor, h_TN: Tensor | None = None) -> None:
+        positions = self._seen().on(u_TN.device)
+        K_XN = self._K_XN[layer]
+        if K_XN is None:
+            K_XN = self._K_XN[layer] = self._empty(u_TN.device, u_TN.shape[-1])
+        if u_TN.is_cuda:
+            from esn_dist.gates.kernels import counted
+
+            K_BPN = K_XN[:-1].view(self._batch, self._parts, -1)
+            counted(u_TN, positions.part_T, positions.starts_R, K_BPN, h_TN)
+        else:
+            K_XN.index_add_(0, self._bins(positions), (u_TN > 0).int())
+
+    def _hook(self, layer: int, u: Tensor, g: Tensor, routed: Routed | None) -> None:
+        if routed is not None:
+            self._count_expert(layer, u > 0, routed, self._seen().on(u.device))
+        else:
+            self._count(layer, u.flatten(0, -2))
+
+    def _seen(self) -> Positions:
+        if self._positions is None:
+            raise RuntimeError("a forward call was counted before `see` named its positions")
+        return self._positions
+
+    def _bins(self, positions: Positions) -> Tensor:
+        """The row of K and T that each position adds to."""
+        bin_T = positions.row_T * self._parts + positions.part_T
+        return bin_T.where(positions.part_T >= 0, self._batch * self._parts)
+
+    def _empty(self, device: torch.device, *width: int) -> Tensor:
+        return torch.zeros(self._batch * self._parts + 1, *width, dtype=torch.int32, device=device)
+
+    def _count_expert(self, layer: int, positive_RI: Tensor, routed: Routed, positions: Positions) -> None:
         """Rows of one expert, added to the utterance and the part that each row's token belongs to."""
-        parts, batch, length = member_PBL.shape
-        K_BPN = self._K_BPN[index]
-        if K_BPN is None:
-            K_BPN = positive_RI.new_zeros(batch, parts, self._gates[index].width, dtype=torch.int32)
-            self._K_BPN[index] = K_BPN
+        K_XN = self._K_XN[layer]
+        if K_XN is None:
+            K_XN = self._K_XN[layer] = self._empty(positive_RI.device, self._gates[layer].width)
         width = positive_RI.shape[1]
         mine = slice(routed.expert * width, (routed.expert + 1) * width)
-        row_R = routed.tokens_R // length
-        member_PR = member_PBL.flatten(1)[:, routed.tokens_R]
-        for part, member_R in enumerate(member_PR):
-            K_BPN[:, part, mine].index_add_(0, row_R, (positive_RI & member_R[:, None]).int())
-        here_BP = member_PR.new_zeros(batch, parts, dtype=torch.int32).index_add_(0, row_R, member_PR.T.int())
-        self._T_LBPE[index, :, :, routed.expert] += here_BP.cpu()
+        bin_R = self._bins(positions)[routed.tokens_R]
+        K_XN[:, mine].index_add_(0, bin_R, positive_RI.int())
+        here_X = self._empty(bin_R.device).index_add_(0, bin_R, torch.ones_like(bin_R, dtype=torch.int32))
+        self._T_LBPE[layer, :, :, routed.expert] += here_X[:-1].view(self._batch, self._parts).cpu()
 
     def result(self) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
         """K[utterance, part, layer, neuron] and T[utterance, part], both uint16.
@@ -82,16 +117,23 @@ class Counter:
             OverflowError: an utterance has more positions than uint16 holds.
             RuntimeError: a gate was never called: a fused kernel has replaced the MLP, or nothing ran.
         """
-        T = self._T_BP.numpy()
+        if self._in_parts:
+            results = [part.result() for part in self._in_parts]
+            return np.concatenate([K for K, _ in results]), np.concatenate([T for _, T in results])
+        counts = [k[:-1].view(self._batch, self._parts, -1) for k in self._K_XN if k is not None]
+        if self._T_X is None or len(counts) < len(self._gates):
+            raise RuntimeError("a gate's activation was never called, so its counts would be zeros that mean nothing")
+        T = self._T_X[:-1].view(self._batch, self._parts).cpu().numpy()
         if T.max(initial=0) >= np.iinfo(np.uint16).max:
             raise OverflowError(f"{T.max()} counted positions in one utterance; at most 65,534 can be stored")
-        if any(k is None for k in self._K_BPN):
-            raise RuntimeError("a gate's activation was never called, so its counts would be zeros that mean nothing")
-        K = torch.stack([k.cpu() for k in self._K_BPN if k is not None], dim=2).numpy()
-        return K.astype(np.uint16), T.astype(np.uint16)
+        # Narrowed before they leave the device: K <= T fits, and its 16 bits are the same, signed or not.
+        K_BPLN = torch.stack([k.to(torch.int16).to(counts[0].device) for k in counts], dim=2).cpu()
+        return K_BPLN.numpy().view(np.uint16), T.astype(np.uint16)
 
     def routed(self) -> npt.NDArray[np.uint16]:
         """T[utterance, part, layer, expert]: positions that were sent to each expert; the T of its neurons' P = K/T."""
         if not self._gates[0].experts:
             raise TypeError("a dense model sends every position to every neuron: T of `result` is all there is")
+        if self._in_parts:
+            return np.concatenate([part.routed() for part in self._in_parts])
         return self._T_LBPE.permute(1, 2, 0, 3).numpy().astype(np.uint16)

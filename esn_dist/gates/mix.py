@@ -11,7 +11,7 @@ not. The gains differ from row to row, so they cannot be folded into weights: th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from esn_dist.gates.find import Gate, Routed
+from esn_dist.gates.positions import Positions
 
 
 class Mix:
@@ -46,41 +47,75 @@ class Mix:
             raise TypeError("mix weighs all gates of a layer at once, and experts show theirs one after the other")
         self._gates, self._alpha, self._tau = gates, alpha, tau
         self._members = [_Members.of(member_ELN[:, layer]) for layer in range(len(gates))]
-        self._counted_BL: Tensor | None = None
+        self._positions: Positions | None = None
 
-    def see(self, part_BL: Tensor) -> None:
-        """The part (int, −1 for none) of each position of the coming forward call."""
-        self._counted_BL = part_BL >= 0
+    def see(self, positions: Positions) -> None:
+        """What the coming forward call is fed."""
+        self._positions = positions
 
     @contextmanager
     def attached(self) -> Iterator[Mix]:
-        """Acting for the length of the block."""
+        """Acting through hooks for the length of the block."""
         with ExitStack() as stack:
             for layer, gate in enumerate(self._gates):
                 if len(self._members[layer].columns_C):
-                    for handle in gate.watch(partial(self._scale, layer)):
+                    for handle in gate.watch(partial(self._hook, layer)):
                         stack.callback(handle.remove)
             yield self
 
-    def _scale(self, layer: int, u_BLN: Tensor, g_BLN: Tensor, routed: Routed | None) -> Tensor:
-        if self._counted_BL is None or self._counted_BL.shape != g_BLN.shape[:2]:
-            raise RuntimeError("a forward call was mixed before `see` named its positions")
-        # Layers may lie on different devices; what a layer needs moves there once.
-        members = self._members[layer] = self._members[layer].on(g_BLN.device)
+    def rows(self, start: int, stop: int) -> Mix:
+        """Mix of some rows of a batch: whatever rows `see` names."""
+        return self
+
+    def act(self, layer: int, gate_up_TM: Tensor, gated: Callable[[Tensor], Tensor]) -> Tensor:
+        """h = SiLU(u) · up as `gated` makes it of u and up side by side; linear in g, so h is scaled as g would be."""
+        h_TN = gated(gate_up_TM)
+        members = self._members_on(layer, h_TN.device)
+        if not len(columns_C := members.columns_C):
+            return h_TN
+        u_TN, positions = gate_up_TM[:, : h_TN.shape[1]], self._seen(len(h_TN), h_TN.device)
+        if h_TN.is_cuda:
+            from esn_dist.gates.kernels import mean_of_columns, scale_columns
+
+            mean_BC = mean_of_columns(u_TN, columns_C, positions.part_T, positions.starts_R)
+            scale_columns(h_TN, columns_C, positions.starts_R, self._gains(mean_BC, positions, members))
+            return h_TN
+        own_TC = self._gates[layer].activation(u_TN.index_select(-1, columns_C)).float()
+        factor_TC = self._gains(_means(own_TC, positions), positions, members)[positions.row_T]
+        scaled_TC = h_TN.index_select(-1, columns_C).float() * factor_TC
+        return h_TN.index_copy_(-1, columns_C, scaled_TC.to(h_TN.dtype))
+
+    def _hook(self, layer: int, u_BLN: Tensor, g_BLN: Tensor, routed: Routed | None) -> Tensor:
+        members = self._members_on(layer, g_BLN.device)
         own_BLC = g_BLN.index_select(-1, members.columns_C).float()
-        s_BC = self._gains(own_BLC, self._counted_BL.to(g_BLN.device), members)
+        positions = self._seen(own_BLC.shape[0] * own_BLC.shape[1], g_BLN.device)
+        s_BC = self._gains(_means(own_BLC.flatten(0, 1), positions), positions, members)
         return g_BLN.index_copy(-1, members.columns_C, (own_BLC * s_BC[:, None]).to(g_BLN.dtype))
 
-    def _gains(self, own_BLC: Tensor, counted_BL: Tensor, members: _Members) -> Tensor:
-        """The factor of every row and masked neuron, float32 [B, C]."""
-        positions_B1 = counted_BL.sum(1, keepdim=True)
-        # Padding may hold anything: it is left out before the sum, not multiplied by 0.
-        mean_BC = own_BLC.where(counted_BL[..., None], 0.0).sum(1) / positions_B1.clamp(min=1)
+    def _members_on(self, layer: int, device: torch.device) -> _Members:
+        # Layers may lie on different devices; what a layer needs moves there once.
+        members = self._members[layer] = self._members[layer].on(device)
+        return members
+
+    def _seen(self, tokens: int, device: torch.device) -> Positions:
+        if self._positions is None or len(self._positions.part_T) != tokens:
+            raise RuntimeError("a forward call was mixed before `see` named its positions")
+        return self._positions.on(device)
+
+    def _gains(self, mean_BC: Tensor, positions: Positions, members: _Members) -> Tensor:
+        """The factor of every row and masked neuron, float32 [B, C], of the mean gates of each row."""
         # A product and a sum: a matrix product may be rounded to TF32 on a GPU.
         q_BE = (mean_BC[:, None] * members.share_EC).sum(-1)
         w_BE = (q_BE / self._tau).softmax(-1)
         s_BEC = (1 + self._alpha * w_BE)[..., None].where(members.share_EC > 0, -torch.inf)
-        return s_BEC.amax(1).where(positions_B1 > 0, 1.0)
+        return s_BEC.amax(1).where(positions.counted_B1 > 0, 1.0)
+
+
+def _means(own_TC: Tensor, positions: Positions) -> Tensor:
+    """Float32 [B, C], over each row's counted positions."""
+    # Padding may hold anything: it is left out before the sum, not multiplied by 0.
+    sum_BC = positions.sums(own_TC.where((positions.part_T >= 0)[:, None], 0.0))
+    return sum_BC / positions.counted_B1.clamp(min=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +138,6 @@ class _Members:
         return cls(torch.from_numpy(columns_C), torch.from_numpy(share_EC.astype(np.float32)))
 
     def on(self, device: torch.device) -> _Members:
-        return _Members(self.columns_C.to(device), self.share_EC.to(device))
+        return (
+            self if self.columns_C.device == device else _Members(self.columns_C.to(device), self.share_EC.to(device))
+        )

@@ -6,6 +6,7 @@ prefill is the fast path; a decode step masks the padding. Batched equals single
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from esn_dist.gates.positions import Positions
 from esn_dist.inference.batches import Batch
 from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part
 
@@ -33,12 +35,21 @@ class Answers:
     logprob_BO: npt.NDArray[np.float32]
     finite_B: npt.NDArray[np.bool_]
 
+    @classmethod
+    def joined(cls, parts: Sequence[Answers]) -> Answers:
+        """Those of one batch that was asked in parts."""
+        return cls(
+            [tokens for part in parts for tokens in part.tokens],
+            np.concatenate([part.logprob_BO for part in parts]),
+            np.concatenate([part.finite_B for part in parts]),
+        )
+
 
 class Watcher(Protocol):
     """Whoever must know what the coming forward call is fed: a counter of gates, or Mix."""
 
-    def see(self, part_BL: Tensor) -> None:
-        """The part of each position; `EXCLUDED` on special tokens, padding, and rows whose answer is over."""
+    def see(self, positions: Positions) -> None:
+        """Positions of no part are special tokens, padding, and rows whose answer is over."""
 
 
 @torch.inference_mode()
@@ -54,7 +65,7 @@ def answer(
     device = batch.length_B.device
     cache = DynamicCache()
     if watcher:
-        watcher.see(batch.part_BL)
+        watcher.see(Positions.padded(batch.part_BL))
     hidden_BLD = _decoder(model, cache, batch.embedded_BLD)
     rows = torch.arange(len(batch.length_B), device=device)
     logits_BV = model.head(hidden_BLD[rows, batch.length_B - 1]).float().to(device)
@@ -69,7 +80,8 @@ def answer(
         if not running_B.any():
             break
         if watcher:
-            watcher.see(torch.where(running_B, int(Part.GENERATED), EXCLUDED)[:, None])
+            part_B = torch.where(running_B, int(Part.GENERATED), EXCLUDED)
+            watcher.see(Positions.padded(part_B[:, None]))
         mask_BL = torch.cat([mask_BL, mask_BL.new_ones(len(mask_BL), 1)], dim=1)
         position_B1 = (batch.length_B + step)[:, None]
         hidden_B1D = _decoder(model, cache, model.step(token_B)[:, None], mask_BL, position_B1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Prompt
+from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part, Prompt
 
 
 def compose(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -29,6 +29,16 @@ def compose(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return groups
 
 
+def shared_prefix(prompts: Sequence[Prompt]) -> int:
+    """How many tokens all prompts begin with: the same ids, none of them audio, and not the whole of any prompt."""
+    first = prompts[0]
+    shared = min(len(p) for p in prompts) - 1
+    for prompt in prompts:
+        same = (prompt.ids_L[:shared] == first.ids_L[:shared]) & (prompt.part_L[:shared] != Part.AUDIO)
+        shared = int(same.argmin()) if not same.all() else shared
+    return shared
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Prompts side by side, ready for the decoder.
@@ -42,6 +52,18 @@ class Batch:
     embedded_BLD: Tensor
     part_BL: Tensor
     length_B: Tensor
+
+    def __len__(self) -> int:
+        return len(self.length_B)
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """The first half of the rows, and the others, with the padding of the whole."""
+        middle = len(self) // 2
+        first, second = slice(middle), slice(middle, None)
+        return (
+            Batch(self.embedded_BLD[first], self.part_BL[first], self.length_B[first]),
+            Batch(self.embedded_BLD[second], self.part_BL[second], self.length_B[second]),
+        )
 
     @property
     def valid_BL(self) -> Tensor:

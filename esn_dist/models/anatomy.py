@@ -90,20 +90,33 @@ def examine(raw: dict[str, Any], where: str, sparse: bool = False) -> Anatomy:
 
 
 def unsupported(text: Any, sparse: bool = False) -> str | None:
-    """Why a decoder with the configuration `text` cannot be studied, where its configuration says so."""
+    """Why a decoder with the configuration `text` cannot be studied, where its configuration says so: every reason."""
+    reasons = (None if sparse else _sparse(text), _windowed(text), _reading_ids(text))
+    return "; and ".join(reason for reason in reasons if reason) or None
+
+
+def _sparse(text: Any) -> str | None:
     shares = [share for share in getattr(text, "activation_sparsity_pattern", None) or () if share]
-    if shares and not sparse:
-        return (
-            f"in {len(shares)} layers {max(shares):.0%} of the gates are set to zero by a top-k before the activation, "
-            "so positive-activation counts mean something else; sparse_gates: true asks for them as they are"
-        )
+    if not shares:
+        return None
+    return (
+        f"in {len(shares)} layers {max(shares):.0%} of the gates are set to zero by a top-k before the activation, "
+        "so positive-activation counts mean something else (sparse_gates: true asks for them as they are)"
+    )
+
+
+def _windowed(text: Any) -> str | None:
     types = set(getattr(text, "layer_types", None) or ())
     window = getattr(text, "sliding_window", None) if getattr(text, "use_sliding_window", True) else None
-    if "sliding_attention" in types or (window and not types):
-        return f"the decoder attends within a sliding window of {window}, which a batch's padding would fill"
-    if getattr(text, "hidden_size_per_layer_input", 0):
-        return "every layer also reads the token ids, which the positions of a clip do not have"
-    return None
+    if "sliding_attention" not in types and (types or not window):
+        return None
+    return f"the decoder attends within a sliding window of {window}, which a batch's padding would fill"
+
+
+def _reading_ids(text: Any) -> str | None:
+    if not getattr(text, "hidden_size_per_layer_input", 0):
+        return None
+    return "every layer also reads the token ids, which the positions of a clip do not have"
 
 
 def model_class(raw: dict[str, Any], where: str) -> Any:

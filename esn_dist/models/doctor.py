@@ -27,14 +27,17 @@ from esn_dist.models.source import package_folder
 from esn_dist.sweep.words import known_models
 
 
-def diagnose(model: str) -> dict[str, Any]:
+def diagnose(model: str, sparse: bool = False) -> dict[str, Any]:
     """Everything that is found of `model`, as JSON-ready facts.
+
+    Args:
+        sparse: whether gates that a top-k sets to zero are asked for, as by `sparse_gates` in a sweep.
 
     Raises:
         UserError: there is no such model, or the folder's files are not as they should be.
     """
     raw, folder = _configuration(model)
-    anatomy = examine(raw, model)
+    anatomy = examine(raw, model, sparse)
     facts = {"model": model, **asdict(anatomy), "neurons": anatomy.neurons, "weights": None, "deep": {}}
     if folder is not None:
         facts["weights"] = _weights(raw, folder, anatomy)

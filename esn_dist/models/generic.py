@@ -21,15 +21,15 @@ import numpy.typing as npt
 import soundfile
 import torch
 from torch import Tensor
-from transformers import AutoProcessor
 
 from esn_dist.errors import UserError
-from esn_dist.models.anatomy import model_class, unsupported
+from esn_dist.models.anatomy import config_of, model_class, unsupported
 from esn_dist.models.audio_lm import AudioLM, ClipTooShort, Prompt
 from esn_dist.models.chat import conversation, marked, special_ids
 from esn_dist.models.checkpoint import read_config
 from esn_dist.models.loading import load_transformers
 from esn_dist.models.placement import Placement
+from esn_dist.models.processor import MISTRAL, load_processor
 from esn_dist.models.source import DEFAULTS
 
 RATE = 16_000
@@ -56,8 +56,6 @@ class GenericAudioLM(AudioLM):
         self._template = lru_cache(maxsize=4_096)(self._probe_ids)
         if hasattr(model, "set_experts_implementation"):
             model.set_experts_implementation("eager")  # others call the activation once for all experts together
-        if reason := unsupported(model.config.get_text_config(), "sparse_gates" in settings):
-            raise UserError(f"{type(model).__name__}: {reason}")
 
     @classmethod
     def load(
@@ -66,19 +64,13 @@ class GenericAudioLM(AudioLM):
         config = read_config(source)
         if config.get("has_lora_adapter"):
             _require_peft(source)
-        model = load_transformers(
-            model_class(config, str(source)), source, dtype, placement, unneeded=("model.visual.",)
-        )
+        model_type = model_class(config, str(source))
+        if reason := unsupported(config_of(model_type, config).get_text_config(), "sparse_gates" in settings):
+            raise UserError(f"{model_type.__name__}: {reason}", where=str(source))
+        model = load_transformers(model_type, source, dtype, placement, unneeded=("model.visual.",))
         if getattr(model, "_hf_peft_config_loaded", False):
             model.enable_adapters()  # made for audio prompts, and every prompt here has audio
-        try:
-            processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
-        except ImportError as error:
-            missing = next((line for line in str(error).splitlines() if line.strip()), "a package is missing")
-            raise UserError(
-                f"the model's processor cannot be built: {missing}", where=str(source),
-                fix="install the package that is named, in the version that fits this torch",
-            ) from None  # fmt: skip
+        processor = load_processor(source)
         lm = cls(model, processor, settings)
         if placement.offload:
             _probe_offloaded(lm, source)
@@ -101,7 +93,7 @@ class GenericAudioLM(AudioLM):
     def official(self, wave_S: npt.NDArray[np.float32], text: str) -> dict[str, Tensor]:
         """The processor's own inputs of one clip and question."""
         messages = conversation(self.system_prompt, text, self.order)
-        if type(self.tokenizer).__name__ == "MistralCommonBackend":  # it makes audio tokens from the clip itself
+        if type(self.tokenizer).__name__ == MISTRAL:  # it makes audio tokens from the clip itself
             for part in messages[-1]["content"]:
                 if part["type"] == "audio":
                     part["base64"] = _as_wav(wave_S)

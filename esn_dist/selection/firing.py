@@ -137,38 +137,61 @@ def identify(
     return Identification(tuple(emotions), pool, None if size == "auto" else size, used, code)
 
 
-def accumulate(chosen: Identification, blocks: Iterable[Block], parts: Sequence[int]) -> Firing:
-    """Sums the counts of the chosen utterances over the given parts, one block of rows at a time.
+class Sums:
+    """The counts of the chosen utterances over the given parts, added up one block of rows at a time.
+
+    Several of them may be filled from one reading of the counts.
 
     Args:
         chosen: which utterance counts towards which emotion.
-        blocks: K[utterance, part, layer, neuron] and T (see `Block`), uint16, together all rows in order.
         parts: positions on the part axis to sum, each once.
-
-    Raises:
-        NothingIdentified: an emotion has no counted position in these parts (answers of one token generate none).
-        ValueError: a chosen row was never written, or the blocks are not exactly the rows.
     """
-    sums: npt.NDArray[np.int64] | None = None
-    positions: npt.NDArray[np.int64] | None = None
-    start = 0
-    for K, T in blocks:
-        codes = chosen.code[start : start + len(K)]
-        if sums is None or positions is None:
-            positions = np.zeros((len(chosen.emotions), *T.shape[2:]), np.int64)
-            sums = np.zeros((len(chosen.emotions), *K.shape[2:]), np.int64)
+
+    def __init__(self, chosen: Identification, parts: Sequence[int]) -> None:
+        self.chosen, self.parts = chosen, list(parts)
+        self._K: npt.NDArray[np.int64] | None = None
+        self._T: npt.NDArray[np.int64] | None = None
+        self._rows = 0
+
+    def add(self, K: npt.NDArray[np.uint16], T: npt.NDArray[np.uint16]) -> None:
+        """Add the next rows (see `Block`). Raises `ValueError` where a chosen one was never written."""
+        codes = self.chosen.code[self._rows : self._rows + len(K)]
+        if self._K is None or self._T is None:
+            self._T = np.zeros((len(self.chosen.emotions), *T.shape[2:]), np.int64)
+            self._K = np.zeros((len(self.chosen.emotions), *K.shape[2:]), np.int64)
         for row in np.flatnonzero(codes >= 0):
             if (T[row] == NOT_WRITTEN).any():
-                raise ValueError(f"the counts of utterance {start + row} were never written")
-            positions[codes[row]] += T[row, list(parts)].sum(axis=0, dtype=np.int64)
-            for part in parts:
-                sums[codes[row]] += K[row, part]
-        start += len(K)
-    if sums is None or positions is None or start != len(chosen.code):
-        raise ValueError(f"blocks hold {start} utterances, not the {len(chosen.code)} that were chosen from")
-    per_emotion = positions.reshape(len(positions), -1).sum(axis=1)
-    _refuse_empty(chosen.emotions, per_emotion.tolist(), "no position in the counted parts", "count more parts")
-    return Firing(chosen.emotions, sums, positions)
+                raise ValueError(f"the counts of utterance {self._rows + row} were never written")
+            self._T[codes[row]] += T[row, self.parts].sum(axis=0, dtype=np.int64)
+            for part in self.parts:
+                self._K[codes[row]] += K[row, part]
+        self._rows += len(K)
+
+    def firing(self) -> Firing:
+        """What was added up.
+
+        Raises:
+            NothingIdentified: an emotion has no counted position in these parts (answers of one token generate none).
+            ValueError: the blocks were not exactly the rows.
+        """
+        if self._K is None or self._T is None or self._rows != len(self.chosen.code):
+            raise ValueError(f"blocks hold {self._rows} utterances, not the {len(self.chosen.code)} chosen from")
+        per_emotion = self._T.reshape(len(self._T), -1).sum(axis=1)
+        lack = "no position in the counted parts"
+        _refuse_empty(self.chosen.emotions, per_emotion.tolist(), lack, "count more parts")
+        return Firing(self.chosen.emotions, self._K, self._T)
+
+
+def accumulate(chosen: Identification, blocks: Iterable[Block], parts: Sequence[int]) -> Firing:
+    """Sums the counts of the chosen utterances over the given parts; `blocks` are together all rows, in order.
+
+    Raises:
+        NothingIdentified, ValueError: as `Sums`.
+    """
+    sums = Sums(chosen, parts)
+    for K, T in blocks:
+        sums.add(K, T)
+    return sums.firing()
 
 
 def pooled(firings: Sequence[Firing]) -> Firing:

@@ -20,7 +20,16 @@ from esn_dist.store.columns import read_columns
 from esn_dist.store.folder import StoreFolder, answers_group, corpus_group, counts_group, masks_group, model_group
 from esn_dist.store.lazy import Positions, lazy_variable, read_rows
 from esn_dist.store.schema import PARTS, SIZE_NOT_WRITTEN, T_NOT_WRITTEN, VERSION, VERSION_ATTRIBUTE, open_array
-from esn_dist.store.tables import SHARD_ROWS, CellTable, LabelTable, MaskTable, SetAsideTable, Table, UtteranceTable
+from esn_dist.store.tables import (
+    SHARD_ROWS,
+    CellMaskTable,
+    CellTable,
+    LabelTable,
+    MaskTable,
+    SetAsideTable,
+    Table,
+    UtteranceTable,
+)
 from esn_dist.store.texts import decode_texts
 
 
@@ -171,6 +180,11 @@ def read_set_aside(folder: StoreFolder, corpus: str) -> SetAsideTable:
 def read_cells(folder: StoreFolder, model: str, corpus: str) -> CellTable:
     """The cells as stored (position = row of the arrays, pad rows included)."""
     return read_columns(_existing(folder, answers_group(model, corpus)), CellTable)
+
+
+def read_cell_masks(folder: StoreFolder, model: str, corpus: str) -> CellMaskTable:
+    """The masks that cells need, as stored (position = row of the arrays, pad rows included)."""
+    return read_columns(_existing(folder, answers_group(model, corpus)), CellMaskTable)
 
 
 def read_masks(folder: StoreFolder, model: str) -> MaskTable:

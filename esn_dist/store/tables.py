@@ -123,6 +123,17 @@ class SetAsideTable(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class CellMaskTable(Table):
+    """What must be known of cells before they can be answered: a part of `CellTable`, for stores of a million cells."""
+
+    dim: ClassVar[str] = "cell"
+    columns: ClassVar[Mapping[str, ColumnType]] = {"id": "text", "intervention": "code", "mask": "text"}
+
+    intervention: tuple[str, ...]
+    mask: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CellTable(Table):
     """Cells of one model on one evaluation corpus; `mask` is the id of a mask of that model.
 

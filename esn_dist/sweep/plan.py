@@ -13,10 +13,11 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.experts import refuse_mix_on_experts
 from esn_dist.sweep.keys import AND, Cell, MaskKey
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import InterventionSpec, StudySpec
-from esn_dist.sweep.words import InterventionType, Selector
+from esn_dist.sweep.words import InterventionType, Selector, known_models
 
 Item = TypeVar("Item")
 ONE_MASK = (InterventionType.DEACTIVATE, InterventionType.STEER, InterventionType.TWO_PASS)
@@ -51,6 +52,8 @@ def plan(sweep: Sweep, found: Mapping[str, Sequence[Cell]] = MappingProxyType({}
     studies = {
         name: tuple(_once((*_cells(sweep, study), *found.get(name, ())))) for name, study in sweep.studies.items()
     }
+    for model in sweep.models:
+        refuse_mix_on_experts(studies, model.name, known_models().get(model.model, {}).get("experts", 0))
     selected = {name: tuple(_once(_masks(sweep, study, studies[name]))) for name, study in sweep.studies.items()}
     order = {at: i for i, at in enumerate(product((m.name for m in sweep.models), (c.name for c in sweep.corpora)))}
     # The baseline leads its group: every effect is a difference from it.

@@ -6,8 +6,9 @@ Knows the sizes of the sets and which candidates were answered correctly, nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
+from typing import ClassVar
 
 from esn_dist.seeds import digest
 from esn_dist.store.tables import SHARD_ROWS
@@ -18,74 +19,83 @@ SHARDS_PER_UNIT = 8  # of 32 utterances each: 256 are enough to fill length-sort
 ANSWERS_PER_BLOCK = 2_000  # answers a unit aims at: seconds of work, so that a kill loses little
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EncodeUnit:
     """Audio features of block number `block` of one of a corpus's two sets ("evaluation", "identification")."""
+
+    step: ClassVar[Step] = Step.ENCODE
 
     model: str
     corpus: str
     pool: str
     block: int
-    step: Step = Step.ENCODE
+    id: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _name(self, self.model, self.corpus, self.pool, f"{self.block:06d}")
 
     @property
     def rows(self) -> range:
         """Rows of the set; the last block's may reach beyond its end."""
         return range(self.block * ENCODE_BLOCK, (self.block + 1) * ENCODE_BLOCK)
 
-    @property
-    def id(self) -> str:
-        return f"encode-{self.model}-{self.corpus}-{self.pool}-{self.block:06d}"
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class IdentifyUnit:
     """Whole K-shards of candidates answered by the unintervened model, with counts."""
+
+    step: ClassVar[Step] = Step.IDENTIFY
 
     model: str
     corpus: str
     shards: tuple[int, ...]
-    step: Step = Step.IDENTIFY
+    id: str = field(init=False, compare=False)
 
-    @property
-    def id(self) -> str:
-        return f"identify-{self.model}-{self.corpus}-{self.shards[0]:05d}-{digest(self.shards)[:8]}"
+    def __post_init__(self) -> None:
+        _name(self, self.model, self.corpus, f"{self.shards[0]:05d}", digest(self.shards)[:8])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SelectUnit:
     """One mask, computed from counts (or drawn, for RND) by the driver."""
 
+    step: ClassVar[Step] = Step.SELECT
+
     model: str
     mask: str
-    step: Step = Step.SELECT
+    id: str = field(init=False, compare=False)
 
-    @property
-    def id(self) -> str:
-        return f"select-{self.model}-{self.mask}"
+    def __post_init__(self) -> None:
+        _name(self, self.model, self.mask)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AnswerUnit:
     """A block of cells × all evaluation utterances of a corpus: rows `start` to `stop` of the cell axis."""
+
+    step: ClassVar[Step] = Step.ANSWER
 
     model: str
     corpus: str
     start: int
     stop: int
     cells: tuple[str, ...]
-    step: Step = Step.ANSWER
+    id: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _name(self, self.model, self.corpus, f"{self.start:06d}", digest(self.cells)[:8])
 
     @property
     def rows(self) -> slice:
         return slice(self.start, self.stop)
 
-    @property
-    def id(self) -> str:
-        return f"answer-{self.model}-{self.corpus}-{self.start:06d}-{digest(self.cells)[:8]}"
-
 
 Unit = EncodeUnit | IdentifyUnit | SelectUnit | AnswerUnit
+
+
+def _name(unit: Unit, *parts: str) -> None:
+    """Set a unit's id, once: it is asked for many times, by everyone who has the unit in hand."""
+    object.__setattr__(unit, "id", "-".join((unit.step, *parts)))
 
 
 def evaluation_blocks(utterances: int) -> range:

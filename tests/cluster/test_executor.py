@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,15 @@ def job(tmp_path: Path) -> Job:
     return Job(folder.root, sweep.cache, sweep.models[0], weights, profile, corpora, 1, 20, "token")
 
 
-def answers_of(job: Job, executor: Executor) -> Any:
+def answer_unit(executor: Executor) -> AnswerUnit:
     ids = read_cells(executor.folder, MODEL, "tones").id
-    executor.run(AnswerUnit(MODEL, "tones", 0, len(ids), tuple(id for id in ids if id)))
+    return AnswerUnit(MODEL, "tones", 0, len(ids), tuple(id for id in ids if id))
+
+
+def answers_of(job: Job, executor: Executor, lost: list[str] | None = None) -> Any:
+    done = executor.run(answer_unit(executor))
+    if lost is not None:
+        lost += done.lost
     return open_answers(executor.folder, MODEL, "tones").load()
 
 
@@ -68,30 +75,30 @@ def gone(job: Job, name: str) -> None:
 
 def test_a_clip_that_vanished_after_the_scan_is_an_outcome_with_its_name_and_the_others_are_answered(job: Job) -> None:
     gone(job, "test-joy-1")
-    executor = Executor(job)
-    answers = answers_of(job, executor)
+    lost: list[str] = []
+    answers = answers_of(job, Executor(job), lost)
     unreadable = answers.outcome.values == Outcome.UNREADABLE
     assert np.array_equal(unreadable.all(axis=0), answers.utterance.values == "test-joy-1")
     assert (answers.outcome.values[~unreadable] < Outcome.UNREADABLE).all()
     assert np.isnan(answers.logprob.values[unreadable]).all()
-    assert any(line.startswith("test-joy-1: missing") for line in executor.lost)
+    assert any(line.startswith("test-joy-1: missing") for line in lost)
 
 
 def test_a_clip_that_was_replaced_after_the_scan_is_not_answered(job: Job) -> None:
     tones = job.root.parent / "tones"
     (tones / "test-joy-0.wav").write_bytes((tones / "test-anger-0.wav").read_bytes())
-    executor = Executor(job)
-    answers = answers_of(job, executor)
+    lost: list[str] = []
+    answers = answers_of(job, Executor(job), lost)
     assert (answers.outcome.sel(utterance="test-joy-0") == Outcome.UNREADABLE).all()
-    assert any("sha256" in line for line in executor.lost)
+    assert any("sha256" in line for line in lost)
 
 
 def test_features_that_were_encoded_once_serve_without_the_file(job: Job) -> None:
     Executor(job).run(EncodeUnit(MODEL, "tones", "evaluation", 0))
     gone(job, "test-joy-1")
-    executor = Executor(job)
-    assert (answers_of(job, executor).outcome != Outcome.UNREADABLE).all()
-    assert not executor.lost
+    lost: list[str] = []
+    assert (answers_of(job, Executor(job), lost).outcome != Outcome.UNREADABLE).all()
+    assert not lost
 
 
 def test_a_candidate_that_vanished_has_no_counts_and_no_answer(job: Job) -> None:
@@ -126,3 +133,30 @@ def test_the_same_unit_gives_the_same_bytes_whatever_ran_before(job: Job) -> Non
     executor = Executor(job)
     executor.run(IdentifyUnit(MODEL, "tones", (1, 2)))
     assert np.array_equal(answers_of(job, executor).logprob.values, first)
+
+
+def test_units_of_two_threads_give_the_bytes_of_one_after_the_other(job: Job) -> None:
+    """A unit is written while the next one is computed; the intervention of one must not reach the other."""
+    alone = answers_of(job, Executor(job)).logprob.values.copy()
+    executor = Executor(job)
+    with ThreadPoolExecutor(2) as threads:
+        units = [answer_unit(executor), IdentifyUnit(MODEL, "tones", (0, 1, 2))] * 3
+        done = list(threads.map(executor.run, units))
+    assert all(d.files for d in done)
+    assert np.array_equal(open_answers(executor.folder, MODEL, "tones").logprob.values, alone)
+    counted = open_counts(executor.folder, MODEL, "tones").K.values.copy()
+    Executor(job).run(IdentifyUnit(MODEL, "tones", (0, 1, 2)))
+    assert np.array_equal(open_counts(executor.folder, MODEL, "tones").K.values, counted)
+
+
+def test_a_batch_that_does_not_fit_is_told_by_the_unit_and_its_answers_are_whole(job: Job) -> None:
+    executor = Executor(job)
+
+    def refuse(module: Any, args: tuple[torch.Tensor, ...]) -> None:
+        if len(args[0]) > 1:
+            raise torch.OutOfMemoryError("no room")
+
+    expected = answers_of(job, executor).answer.values.copy()
+    executor.model.head.register_forward_pre_hook(refuse)
+    assert executor.run(answer_unit(executor)).splits > 0
+    assert np.array_equal(open_answers(executor.folder, MODEL, "tones").answer.values, expected)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from esn_dist.cluster.schedule import ATTEMPTS, Schedule
-from esn_dist.sweep.units import SelectUnit
+from esn_dist.sweep.units import EncodeUnit, SelectUnit
+from esn_dist.sweep.words import Step
 
 
 class Machine(RuleBasedStateMachine):
@@ -96,3 +97,34 @@ def test_units_of_an_earlier_run_are_not_run_again() -> None:
     schedule.add(unit)
     schedule.add(dependent, [unit.id])
     assert schedule.take("w") == dependent
+
+
+def test_early_steps_go_first_and_a_worker_may_ask_for_some() -> None:
+    schedule = Schedule()
+    mask, encode = SelectUnit("m", "a"), EncodeUnit("m", "c", "evaluation", 0)
+    schedule.add(mask)
+    schedule.add(encode)
+    assert schedule.ready(Step.ENCODE, Step.ANSWER) == 1
+    assert schedule.take("w", Step.ANSWER) is None
+    assert schedule.take("w") == encode
+    assert schedule.take("driver", Step.SELECT) == mask
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, unique=True), st.integers(0, 9), st.booleans())
+def test_a_joint_stands_for_all_that_it_joins(numbers: list[int], earlier: int, join_first: bool) -> None:
+    units = [EncodeUnit("m", "c", "evaluation", number) for number in numbers]
+    waits = [SelectUnit("m", name) for name in "ab"]
+    schedule = Schedule([EncodeUnit("m", "c", "evaluation", earlier).id])
+    if join_first:
+        schedule.join("all", [unit.id for unit in units])
+    for unit in units:
+        schedule.add(unit)
+    if not join_first:
+        schedule.join("all", [unit.id for unit in units])
+    for waiting in waits:
+        schedule.add(waiting, ["all"])
+    while taken := schedule.take("w", Step.ENCODE):
+        assert not schedule.ready(Step.SELECT)
+        schedule.finish(taken.id)
+    assert schedule.ready(Step.SELECT) == 2
+    assert schedule.finished[Step.ENCODE] == schedule.known[Step.ENCODE] == len(units)

@@ -16,6 +16,7 @@ from torch.nn.functional import silu
 
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
+from esn_dist.gates.positions import Positions
 
 PARTS = 3
 
@@ -46,7 +47,7 @@ def test_counts_equal_a_naive_hooks(shared: Any, part_BL: npt.NDArray[np.int8]) 
     ids_BL = torch.randint(50, (batch, length), generator=torch.Generator().manual_seed(length))
     counter = Counter(find_gates(shared), batch, PARTS)
     with counter.attached(), torch.no_grad():
-        counter.see(torch.as_tensor(part_BL))
+        counter.see(Positions.padded(torch.as_tensor(part_BL)))
         shared(input_ids=ids_BL)
     K, T = counter.result()
     assert K.dtype == T.dtype == np.uint16
@@ -60,11 +61,11 @@ def test_counts_of_several_calls_add_up(decoder: Any) -> None:
     part_BL = torch.zeros(2, 6, dtype=torch.int8)
     once, twice = (Counter(find_gates(decoder), 2, PARTS) for _ in range(2))
     with torch.no_grad(), once.attached():
-        once.see(part_BL)
+        once.see(Positions.padded(part_BL))
         decoder(input_ids=ids_BL)
     with torch.no_grad(), twice.attached():
         for _ in range(2):
-            twice.see(part_BL)
+            twice.see(Positions.padded(part_BL))
             decoder(input_ids=ids_BL)
     assert np.array_equal(twice.result()[0], 2 * once.result()[0])
     assert np.array_equal(twice.result()[1], 2 * once.result()[1])
@@ -73,7 +74,7 @@ def test_counts_of_several_calls_add_up(decoder: Any) -> None:
 def test_after_the_block_nothing_is_counted_any_more(decoder: Any) -> None:
     counter = Counter(find_gates(decoder), 1, PARTS)
     with counter.attached(), torch.no_grad():
-        counter.see(torch.zeros(1, 2))
+        counter.see(Positions.padded(torch.zeros(1, 2)))
         decoder(input_ids=torch.tensor([[1, 2]]))
     before = counter.result()[0].copy()
     with torch.no_grad():
@@ -86,7 +87,7 @@ def test_a_gate_at_exactly_zero_does_not_count() -> None:
     toy = Toy()
     counter = Counter(find_gates(toy), 1, 1)
     with counter.attached():
-        counter.see(torch.zeros(1, 3))
+        counter.see(Positions.padded(torch.zeros(1, 3)))
         toy(torch.tensor([[[0.0, -1.0], [0.0, 2.0], [-0.0, 3.0]]]))
     assert counter.result()[0].tolist() == [[[[0, 2]]]]
 
@@ -102,7 +103,7 @@ def test_gates_that_were_never_called_are_an_error_not_zeros(decoder: Any) -> No
     counter = Counter(find_gates(decoder), 1, PARTS)
     decoder.layers[1].mlp.forward = lambda x: x
     with counter.attached(), torch.no_grad():
-        counter.see(torch.zeros(1, 2))
+        counter.see(Positions.padded(torch.zeros(1, 2)))
         decoder(input_ids=torch.tensor([[1, 2]]))
     with pytest.raises(RuntimeError, match="never called"):
         counter.result()
@@ -112,7 +113,7 @@ def test_more_positions_than_the_store_holds_are_refused() -> None:
     toy = Toy()
     counter = Counter(find_gates(toy), 1, 1)
     with counter.attached():
-        counter.see(torch.zeros(1, 65_535))
+        counter.see(Positions.padded(torch.zeros(1, 65_535)))
         toy(torch.ones(1, 65_535, 2))
     with pytest.raises(OverflowError, match="65535"):
         counter.result()

@@ -13,6 +13,7 @@ from transformers import Phi3Config, Phi3Model, Qwen3MoeConfig, Qwen3MoeModel
 
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import NoGates, find_gates
+from esn_dist.gates.positions import Positions
 from esn_dist.gates.scale import can_fold, scaled
 
 EXPERTS, WIDTH, IDS = 4, 6, torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
@@ -65,7 +66,7 @@ def test_counts_are_over_routed_positions(experts: Any) -> None:
         layer.mlp.experts.register_forward_pre_hook(lambda module, args: seen.append((args[0], args[1])))
     counter = Counter(find_gates(experts), 2, 2)
     with counter.attached():
-        counter.see(part_BL)
+        counter.see(Positions.padded(part_BL))
         hidden(experts)
     K, _ = counter.result()
     routed = counter.routed()
@@ -112,7 +113,7 @@ def test_experts_that_are_called_all_at_once_are_noticed(experts: Any) -> None:
     """Their rows are sorted by expert, and nothing says where one ends: counts would go to the wrong neurons."""
     experts.set_experts_implementation("batched_mm")
     counter = Counter(find_gates(experts), 2, 1)
-    counter.see(torch.zeros(2, 5))
+    counter.see(Positions.padded(torch.zeros(2, 5)))
     with counter.attached(), pytest.raises(RuntimeError, match="`eager`"):
         hidden(experts)
 
@@ -165,6 +166,6 @@ def test_offloaded_to_memory_all_is_as_with_weights_in_place(build: Any) -> None
 def counted(model: Any) -> Any:
     counter = Counter(find_gates(model), 2, 1)
     with counter.attached():
-        counter.see(torch.zeros(2, 5))
+        counter.see(Positions.padded(torch.zeros(2, 5)))
         hidden(model)
     return counter.result()[0]

@@ -14,6 +14,7 @@ from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
+from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
 from esn_dist.task.answers import Outcome
@@ -44,7 +45,7 @@ class Sweep:
 
     def __init__(self, model: Qwen25Omni) -> None:
         draw = torch.Generator().manual_seed(7)
-        self.model, self.gates = model, find_gates(model.decoder)
+        self.engine, self.gates = engine_of(model), find_gates(model.decoder)
         self.rows = [torch.randn(2 + 3 * (i % 7), SIZE.hidden, generator=draw) for i in range(UTTERANCES)]
         self.orders = [option_order(EMOTIONS, 1, "corpus", f"u{i}") for i in range(UTTERANCES)]
         random = np.random.default_rng(8)
@@ -52,7 +53,7 @@ class Sweep:
 
     def questions(self, rows: range) -> Questions:
         return Questions(
-            self.model, [self.rows[i] for i in rows], [self.orders[i] for i in rows], EMOTIONS, EMOTIONS, 400
+            self.engine, [self.rows[i] for i in rows], [self.orders[i] for i in rows], EMOTIONS, EMOTIONS, 400
         )
 
     def steered(self, rows: range, mask: npt.NDArray[np.bool_]) -> Rows:

@@ -1,4 +1,4 @@
-"""Speech-like noise, tokenizers without a network, and the reference that every adapter is held against."""
+"""The reference that every adapter is held against, and the models of the generic one."""
 
 from __future__ import annotations
 
@@ -7,51 +7,19 @@ from itertools import takewhile
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
+from torch import Tensor
 
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import AudioLM
+from tests.models.asked import Case
+from tests.models.material import byte_tokenizer, redraw, wave
+from tests.models.random_models import BUILDERS, drawn
 
-Wave = npt.NDArray[np.float32]
 Item = tuple[int, str]
 """Samples of a clip, and the question."""
-
-
-def wave(samples: int) -> Wave:
-    """A vowel-like buzz with noise; another one for every length."""
-    rng = np.random.default_rng(samples)
-    t = np.arange(samples) / 16_000
-    buzz = np.sin(2 * np.pi * rng.uniform(90, 300) * t + 3 * np.sin(2 * np.pi * 4 * t))
-    return np.asarray(0.3 * buzz + 0.05 * rng.standard_normal(samples), np.float32)
-
-
-def byte_tokenizer(specials: list[str], template: str, pad_token: str, eos: str, **extra: Any) -> Any:
-    """Byte-level BPE without merges: one token a byte, and the special ones."""
-    names = [*specials, *sorted(pre_tokenizers.ByteLevel.alphabet())]
-    core = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=[]))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    core.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in specials])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token=pad_token, eos_token=eos, padding_side="left", chat_template=template,
-        clean_up_tokenization_spaces=False, **extra,
-    )  # fmt: skip
-
-
-def redraw(model: nn.Module, seed: int, spread: float = 0.2) -> None:
-    """Wider weights: the usual spread of 0.02 gives almost constant logits, under which any comparison succeeds."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.dim() > 1:
-                weight.normal_(0.0, spread, generator=generator)
 
 
 def assert_equals_generate(
@@ -79,7 +47,13 @@ def assert_equals_generate(
 
 @pytest.fixture(scope="session")
 def tools() -> Any:
-    """The functions of this file: tests of one folder cannot import from each other."""
+    """What every adapter's tests use."""
     return SimpleNamespace(
         wave=wave, byte_tokenizer=byte_tokenizer, redraw=redraw, assert_equals_generate=assert_equals_generate
     )
+
+
+@pytest.fixture(scope="module", params=BUILDERS, ids=lambda build: build.__name__)
+def case(request: pytest.FixtureRequest) -> Case:
+    """Every model of the generic adapter."""
+    return Case(*drawn(request.param))

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from transformers import Gemma3nTextConfig, Gemma3nTextModel
 
 from esn_dist.cluster.prepare import prepare_model
 from esn_dist.errors import UserError
-from esn_dist.gates.count import Counter
-from esn_dist.gates.find import NoGates, find_gates
-from esn_dist.models.anatomy import unsupported
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.registry import load, spec_of
 from esn_dist.models.source import adapter_of, dtype_of, local_shapes, package_folder, settings
@@ -99,48 +93,6 @@ def test_a_name_that_is_neither_registered_nor_has_a_source_is_a_mistake(tmp_pat
     path.write_text(path.read_text().replace("[qwen2.5-omni-7]", "[{name: mine, model: any}]"))
     with pytest.raises(UserError, match="needs a `source`"):
         load_sweep(path)
-
-
-def gemma() -> Any:
-    torch.manual_seed(0)
-    config = Gemma3nTextConfig(
-        vocab_size=30, vocab_size_per_layer_input=30, hidden_size=16, hidden_size_per_layer_input=4,
-        intermediate_size=[40, 40], num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
-        num_kv_shared_layers=0, layer_types=["full_attention", "full_attention"], laurel_rank=2,
-        activation_sparsity_pattern=[0.8, 0.8], pad_token_id=0,
-    )  # fmt: skip
-    return Gemma3nTextModel(config).eval()
-
-
-def test_sparse_gates_are_refused_unless_asked_for_and_then_count_the_survivors() -> None:
-    """Gemma-3n: the top-k subtracts a cutoff from u, so few gates of each position stay positive."""
-    model = gemma()
-    with pytest.raises(NoGates, match="80% of the gates"):
-        find_gates(model)
-    gates = find_gates(model, sparse=True)
-    u: list[torch.Tensor] = []
-    handles = [
-        layer.mlp.gate_proj.register_forward_hook(lambda module, args, out: u.append(out[0])) for layer in model.layers
-    ]
-    counter = Counter(gates, 1, 1)
-    with counter.attached(), torch.no_grad():
-        counter.see(torch.zeros(1, 9))
-        model(input_ids=torch.arange(1, 10)[None])
-    for handle in handles:
-        handle.remove()
-    z = float(torch.distributions.Normal(0, 1).icdf(torch.tensor(0.8)))
-    expected = [(one > one.mean(-1, keepdim=True) + z * one.std(-1, keepdim=True, unbiased=False)).sum(0) for one in u]
-    K = counter.result()[0][0, 0]
-    assert K.tolist() == [e.tolist() for e in expected]
-    assert 0 < K.sum() < 0.4 * 2 * 40 * 9
-
-
-def test_a_gemma_3n_is_refused_for_its_next_reason_even_where_its_sparse_gates_are_asked_for() -> None:
-    config = gemma().config
-    assert "sparse_gates: true" in str(unsupported(config))
-    assert "token ids" in str(unsupported(config, sparse=True))
-    config.hidden_size_per_layer_input = 0
-    assert unsupported(config, sparse=True) is None
 
 
 def test_asking_for_sparse_gates_is_kept_in_the_store() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import silu
 from transformers import (
     AudioFlamingo3Config,
     AudioFlamingo3ForConditionalGeneration,
@@ -19,15 +17,13 @@ from transformers import (
 )
 
 from esn_dist.errors import UserError
-from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
-from esn_dist.gates.scale import can_fold, scaled
-from esn_dist.inference.answer import Answers, answer
-from esn_dist.inference.batches import pad
+from esn_dist.gates.scale import can_fold
 from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
 from esn_dist.models.audio_lm import EXCLUDED, ClipTooLong, ClipTooShort, Part
 from esn_dist.models.placement import Placement
 from esn_dist.task.prompt import question
+from tests.models.against_hooks import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
 
 # From 30 ms to 34 s; 480160 samples end in a window of one frame, which adds no token.
 LENGTHS = (480, 16_000, 16_001, 37_920, 480_000, 480_160, 544_000)
@@ -188,64 +184,24 @@ def test_a_bfloat16_model_takes_float32_audio(
 SHORT = [(16_000, TEXT), (37_920, "Why?"), (480_160, question(["sadness", "joy"]))]
 
 
-def test_counts_equal_a_naive_hooks(flamingo: AudioFlamingo3, official: Any, tools: Any) -> None:
-    """The naive hook sees transformers' own forward call of one item; ours counts a batch with cached audio."""
-    counter = Counter(find_gates(flamingo.decoder), len(SHORT), len(Part))
-    with counter.attached():
-        ask(flamingo, tools, SHORT, counter)
-    K, T = counter.result()
-    for index, (samples, text) in enumerate(SHORT):
-        inputs, u = official(samples, text), list[Tensor]()
-        handles = [
-            layer.mlp.gate_proj.register_forward_hook(lambda module, args, out, u=u: u.append(out[0]))
-            for layer in flamingo.model.model.language_model.layers
-        ]
-        with torch.no_grad():
-            flamingo.model(**inputs)
-        for handle in handles:
-            handle.remove()
-        ids_L = inputs["input_ids"][0].numpy()
-        of_part = {Part.AUDIO: ids_L == SPECIALS.index("<sound>"), Part.TEXT: ids_L >= len(SPECIALS)}
-        for part, here_L in of_part.items():
-            assert T[index, part] == here_L.sum()
-            expected_LN = np.stack([(silu(one) > 0).numpy()[here_L].sum(0) for one in u])
-            # A pre-activation within rounding of zero may fall on either side in another batch shape.
-            difference = np.abs(K[index, part].astype(int) - expected_LN)
-            assert difference.max() <= 1 and difference.sum() <= 3
+def test_counts_equal_a_naive_hooks(flamingo: AudioFlamingo3, official: Any) -> None:
+    sound, special = SPECIALS.index("<sound>"), range(len(SPECIALS))
+    assert_counts_equal_hook(flamingo, flamingo.model, official, SHORT, sound, special)
 
 
-def test_deactivation_equals_a_naive_hooks_under_generate(flamingo: AudioFlamingo3, official: Any, tools: Any) -> None:
-    gates = find_gates(flamingo.decoder)
-    member_LN = np.random.default_rng(0).random((len(gates), gates[0].width)) < 0.4
-    handles = [
-        layer.mlp.down_proj.register_forward_pre_hook(lambda module, args, m=m: args[0].masked_fill(torch.tensor(m), 0))
-        for layer, m in zip(flamingo.model.model.language_model.layers, member_LN, strict=True)
-    ]
-    expected = [
-        flamingo.model.generate(**official(*item), max_new_tokens=5, do_sample=False, repetition_penalty=1.0,
-            eos_token_id=list(flamingo.stop_ids), pad_token_id=0)[0, len(official(*item)["input_ids"][0]) :].tolist()
-        for item in SHORT
-    ]  # fmt: skip
-    for handle in handles:
-        handle.remove()
-    expected = [list(takewhile(lambda token: token not in flamingo.stop_ids, said)) for said in expected]
-    for how in ("fold", "gate"):
-        with scaled(gates, member_LN, 0.0, how):
-            assert ask(flamingo, tools, SHORT).tokens == expected
-    assert ask(flamingo, tools, SHORT).tokens != expected, "a deactivation that changes no answer shows nothing"
+def test_deactivation_equals_a_naive_hooks_under_generate(flamingo: AudioFlamingo3, official: Any) -> None:
+    assert_deactivation_equals_hook(flamingo, flamingo.model, official, SHORT)
 
 
-def test_batched_equals_single(flamingo: AudioFlamingo3, tools: Any) -> None:
-    together = ask(flamingo, tools, SHORT)
+def test_batched_equals_single(flamingo: AudioFlamingo3) -> None:
+    together = ask(flamingo, SHORT)
     for index, item in enumerate(SHORT):
-        alone = ask(flamingo, tools, [item])
+        alone = ask(flamingo, [item])
         assert together.tokens[index] == alone.tokens[0]
         np.testing.assert_allclose(together.logprob_BO[index], alone.logprob_BO[0], atol=3e-5)
 
 
-def test_weights_on_disk_give_the_same_bits(
-    flamingo: AudioFlamingo3, tokenizer: Any, tools: Any, tmp_path: Path
-) -> None:
+def test_weights_on_disk_give_the_same_bits(flamingo: AudioFlamingo3, tokenizer: Any, tmp_path: Path) -> None:
     flamingo.model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     extractor().save_pretrained(tmp_path)
@@ -254,11 +210,5 @@ def test_weights_on_disk_give_the_same_bits(
     )
     assert set(offloaded.model.hf_device_map.values()) == {"cpu", "disk"}
     assert not can_fold(find_gates(offloaded.decoder))
-    said, expected = ask(offloaded, tools, SHORT), ask(flamingo, tools, SHORT)
+    said, expected = ask(offloaded, SHORT), ask(flamingo, SHORT)
     assert said.tokens == expected.tokens and np.array_equal(said.logprob_BO, expected.logprob_BO)
-
-
-def ask(lm: AudioFlamingo3, tools: Any, items: list[tuple[int, str]], counter: Counter | None = None) -> Answers:
-    rows = [lm.encode(tools.wave(samples)) for samples, _ in items]
-    batch = pad(lm, [lm.prompt(len(r), text) for r, (_, text) in zip(rows, items, strict=True)], rows)
-    return answer(lm, batch, torch.arange(40).expand(len(items), -1), 5, counter)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,6 +22,8 @@ from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.tiny.architecture import SYSTEM, Size, feature_extractor, thinker_config, tokenizer
 from esn_dist.task.prompt import question
+from tests.models.against_hooks import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
+from tests.models.material import wave
 
 # Seven lengths from 25 ms to 34 s: whole frames and broken ones, whole 2 s chunks and broken ones.
 LENGTHS = (480, 4_000, 16_000, 16_001, 37_920, 64_159, 544_000)
@@ -41,14 +43,6 @@ def processor() -> WithoutTorchvision:
     return WithoutTorchvision(  # type: ignore[no-untyped-call]
         None, None, feature_extractor(), words, chat_template=words.chat_template
     )
-
-
-def wave(samples: int) -> npt.NDArray[np.float32]:
-    """A vowel-like buzz with noise; another one for every length."""
-    rng = np.random.default_rng(samples)
-    t = np.arange(samples) / 16_000
-    buzz = np.sin(2 * np.pi * rng.uniform(90, 300) * t + 3 * np.sin(2 * np.pi * 4 * t))
-    return np.asarray(0.3 * buzz + 0.05 * rng.standard_normal(samples), np.float32)
 
 
 def official(processor: WithoutTorchvision, samples: int, text: str = TEXT) -> dict[str, Tensor]:
@@ -135,11 +129,32 @@ def test_batched_cached_audio_gives_the_logits_and_the_answers_of_generate_on_si
     every_token = torch.arange(omni.thinker.vocab_size).expand(len(items), -1)
     ours = answer(omni, batch, every_token, max_new_tokens=8)
     for index, (samples, text) in enumerate(items):
-        tokens, logits_V = generated(omni, official(processor, samples, text), 8)
+        tokens, logits_V = generated(omni, for_generate(processor, samples, text), 8)
         assert ours.tokens[index] == tokens
         expected = torch.as_tensor(logits_V).log_softmax(-1)
         torch.testing.assert_close(torch.as_tensor(ours.logprob_BO[index]), expected, atol=2e-5, rtol=0)
     assert len({tuple(t) for t in ours.tokens}) > 1, "all answers alike show nothing"
+
+
+SHORT = [(16_000, TEXT), (37_920, "Why?"), (544_000, question(["sadness", "joy"]))]
+
+
+def test_counts_equal_a_naive_hooks(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:
+    special = {i for i, token in omni.tokenizer.added_tokens_decoder.items() if token.special}
+    one = partial(for_generate, processor)
+    assert_counts_equal_hook(omni, omni.thinker, one, SHORT, omni.placeholder, special)
+
+
+def test_deactivation_equals_a_naive_hooks_under_generate(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:
+    assert_deactivation_equals_hook(omni, omni.thinker, partial(for_generate, processor), SHORT)
+
+
+def test_batched_equals_single(omni: Qwen25Omni) -> None:
+    together = ask(omni, SHORT)
+    for index, item in enumerate(SHORT):
+        alone = ask(omni, [item])
+        assert together.tokens[index] == alone.tokens[0]
+        np.testing.assert_allclose(together.logprob_BO[index], alone.logprob_BO[0], atol=3e-5)
 
 
 def test_state_left_by_another_call_changes_nothing(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:
@@ -199,6 +214,11 @@ def test_a_bfloat16_model_takes_float32_audio(checkpoint: Path) -> None:
     assert rows_RD.dtype == torch.bfloat16 and rows_RD.isfinite().all()
 
 
+def for_generate(processor: WithoutTorchvision, samples: int, text: str) -> dict[str, Tensor]:
+    """The processor's inputs without what the model does not take."""
+    return {k: v for k, v in official(processor, samples, text).items() if k != "num_audio_tokens"}
+
+
 def thinker_of(omni: Qwen25Omni) -> Any:
     """transformers' whole model around the adapter's parts."""
     return omni.thinker
@@ -206,7 +226,6 @@ def thinker_of(omni: Qwen25Omni) -> Any:
 
 def generated(omni: Qwen25Omni, inputs: dict[str, Tensor], new: int) -> tuple[list[int], Tensor]:
     """Greedy tokens up to a stop token, and the first position's logits, by transformers' own generate."""
-    inputs = {k: v for k, v in inputs.items() if k != "num_audio_tokens"}
     output = thinker_of(omni).generate(
         **inputs, max_new_tokens=new, do_sample=False, repetition_penalty=1.0, eos_token_id=list(omni.stop_ids),
         pad_token_id=omni.stop_ids[1], output_logits=True, return_dict_in_generate=True,

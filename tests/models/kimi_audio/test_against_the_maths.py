@@ -1,4 +1,4 @@
-"""Each stage equals a slow restatement of its equations in NumPy, float64, written from the description alone."""
+"""Each stage equals a slow restatement of its equations (`maths.py`); what is chunked is cut at every boundary."""
 
 from __future__ import annotations
 
@@ -6,155 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from safetensors.numpy import load_file
-from scipy.special import erf
-from transformers.audio_utils import mel_filter_bank
 
+from esn_dist.gates.count import Counter
+from esn_dist.gates.find import find_gates
+from esn_dist.gates.scale import scaled
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
+from esn_dist.models.audio_lm import Part
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.audio import segments
+from tests.models.kimi_audio.maths import (
+    OFFSET,
+    Array,
+    adapted,
+    continuous,
+    discrete_codes,
+    embedded,
+    greedy,
+    text_logits,
+)
 
-Array = npt.NDArray[np.float64]
-BASE, OFFSET = 256, 677
-BLANK = BASE + 23
 # 0.05 s; 4.5 s, more than one block of look-ahead; 31 s, two segments.
 LENGTHS = (800, 72_000, 496_000)
-
-
-def gelu(x: Array) -> Array:
-    return np.asarray(0.5 * x * (1 + erf(x / np.sqrt(2))))
-
-
-def silu(x: Array) -> Array:
-    return np.asarray(x / (1 + np.exp(-x)))
-
-
-def softmax(x: Array) -> Array:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return np.asarray(e / e.sum(-1, keepdims=True))
-
-
-def layer_norm(x: Array, w: dict[str, Array], name: str, eps: float) -> Array:
-    centred = x - x.mean(-1, keepdims=True)
-    scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps)
-    return np.asarray(scaled * w[f"{name}.weight"] + w[f"{name}.bias"])
-
-
-def log_mel(wave: Array) -> Array:
-    """[M, F]: reflected ends, Hann window of 400, hop 160, slaney filters; no last frame."""
-    padded = np.pad(wave, 200, mode="reflect")
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
-    frames = [padded[i * 160 : i * 160 + 400] * window for i in range(len(wave) // 160)]
-    power = np.abs(np.fft.rfft(frames)) ** 2
-    filters = mel_filter_bank(201, 128, 0.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
-    log = np.log10(np.maximum(power @ filters, 1e-10)).T
-    return np.asarray((np.maximum(log, log.max() - 8) + 4) / 4)
-
-
-def convolve(x_CT: Array, w: dict[str, Array], name: str, before: int, after: int, stride: int) -> Array:
-    padded = np.pad(x_CT, ((0, 0), (before, after)))
-    weight = w[f"{name}.weight"]
-    starts = range(0, padded.shape[1] - 2, stride)
-    return np.stack([np.einsum("oik,ik->o", weight, padded[:, t : t + 3]) + w[f"{name}.bias"] for t in starts], axis=1)
-
-
-def whisper_layer(x_TD: Array, w: dict[str, Array], at: str, heads: int, sees: Array) -> Array:
-    normed = layer_norm(x_TD, w, f"{at}.self_attn_layer_norm", 1e-5)
-    q = normed @ w[f"{at}.self_attn.q_proj.weight"].T + w[f"{at}.self_attn.q_proj.bias"]
-    k = normed @ w[f"{at}.self_attn.k_proj.weight"].T
-    v = normed @ w[f"{at}.self_attn.v_proj.weight"].T + w[f"{at}.self_attn.v_proj.bias"]
-    size = x_TD.shape[1] // heads
-    mixed = np.zeros_like(x_TD)
-    for head in range(heads):
-        mine = slice(head * size, (head + 1) * size)
-        scores = np.where(sees, q[:, mine] @ k[:, mine].T / np.sqrt(size), -np.inf)
-        mixed[:, mine] = softmax(scores) @ v[:, mine]
-    x_TD = x_TD + mixed @ w[f"{at}.self_attn.out_proj.weight"].T + w[f"{at}.self_attn.out_proj.bias"]
-    normed = layer_norm(x_TD, w, f"{at}.final_layer_norm", 1e-5)
-    inner = gelu(normed @ w[f"{at}.fc1.weight"].T + w[f"{at}.fc1.bias"])
-    return np.asarray(x_TD + inner @ w[f"{at}.fc2.weight"].T + w[f"{at}.fc2.bias"])
-
-
-def discrete_codes(wave: Array, w: dict[str, Array]) -> list[int]:
-    """Segment by segment, each at its own length in whole codes."""
-    codes: list[int] = []
-    for start in range(0, len(wave), 480_000):
-        piece = wave[start : start + 480_000]
-        count = -(-len(piece) // 1280)
-        length = count if len(wave) <= 480_000 else 375  # a tail stands beside full segments
-        mel = log_mel(np.pad(piece, (0, length * 1280 - len(piece))))
-        x = gelu(convolve(mel, w, "conv1", 2, 0, 1))
-        x = gelu(convolve(x, w, "conv2", 2, 0, 2)).T
-        x = x + w["embed_positions.weight"][: len(x)]
-        i, j = np.arange(len(x))[:, None], np.arange(len(x))[None]
-        valid = np.arange(0, mel.shape[1], 2) * 160 < len(piece)
-        sees = ((j <= i) | (i // 200 == j // 200)) & valid
-        for layer in range(4):
-            x = whisper_layer(x, w, f"layers.{layer}", 2, sees)
-        for row in x.reshape(-1, 4, x.shape[1]).mean(1)[:count]:
-            codes.append(int(((w["codebook.weight"] - row) ** 2).sum(1).argmin()))
-    return codes
-
-
-def continuous(wave: Array, w: dict[str, Array]) -> Array:
-    """[R, 4·16]: every segment filled to 30 s, attended without a mask, cut to its codes, four frames a row."""
-    rows = []
-    for start in range(0, len(wave), 480_000):
-        piece = wave[start : start + 480_000]
-        count = -(-len(piece) // 1280)
-        x = gelu(convolve(log_mel(np.pad(piece, (0, 480_000 - len(piece)))), w, "model.encoder.conv1", 1, 1, 1))
-        x = gelu(convolve(x, w, "model.encoder.conv2", 1, 1, 2)).T + w["model.encoder.embed_positions.weight"]
-        everything = np.ones((len(x), len(x)), bool)
-        for layer in range(2):
-            x = whisper_layer(x, w, f"model.encoder.layers.{layer}", 2, everything)
-        x = layer_norm(x, w, "model.encoder.layer_norm", 1e-5)
-        rows.append(x[: 4 * count].reshape(count, -1))
-    return np.concatenate(rows)
-
-
-def adapted(features: Array, w: dict[str, Array]) -> Array:
-    at = "model.vq_adaptor.layers"
-    inner = silu(features @ w[f"{at}.0.weight"].T + w[f"{at}.0.bias"]) @ w[f"{at}.3.weight"].T + w[f"{at}.3.bias"]
-    return layer_norm(inner, w, f"{at}.4", 1e-6)
-
-
-def rms(x: Array, weight: Array) -> Array:
-    return np.asarray(x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6) * weight)
-
-
-def rotate(x_LS: Array, theta: float = 1e6) -> Array:
-    half = x_LS.shape[1] // 2
-    angle = np.arange(len(x_LS))[:, None] * theta ** (-np.arange(half) / half)
-    first, second = x_LS[:, :half], x_LS[:, half:]
-    return np.concatenate(
-        [first * np.cos(angle) - second * np.sin(angle), second * np.cos(angle) + first * np.sin(angle)], axis=1
-    )
-
-
-def text_logits(x_LD: Array, w: dict[str, Array]) -> tuple[Array, list[Array]]:
-    """Logits [V] after the last position, and g [L, N] of each layer: 3 layers, 4 heads on 2, theta 1e6."""
-    gates = []
-    future = np.triu(np.full((len(x_LD), len(x_LD)), -np.inf), 1)
-    for layer in range(3):
-        at = f"model.layers.{layer}"
-        normed = rms(x_LD, w[f"{at}.input_layernorm.weight"])
-        q, k, v = (
-            normed @ w[f"{at}.self_attn.{one}_proj.weight"].T + w[f"{at}.self_attn.{one}_proj.bias"] for one in "qkv"
-        )
-        mixed = []
-        for head in range(4):
-            mine, shared = slice(8 * head, 8 * head + 8), slice(8 * (head // 2), 8 * (head // 2) + 8)
-            scores = rotate(q[:, mine]) @ rotate(k[:, shared]).T / np.sqrt(8)
-            mixed.append(softmax(scores + future) @ v[:, shared])
-        x_LD = x_LD + np.concatenate(mixed, 1) @ w[f"{at}.self_attn.o_proj.weight"].T
-        normed = rms(x_LD, w[f"{at}.post_attention_layernorm.weight"])
-        gates.append(silu(normed @ w[f"{at}.mlp.gate_proj.weight"].T))
-        x_LD = x_LD + (gates[-1] * (normed @ w[f"{at}.mlp.up_proj.weight"].T)) @ w[f"{at}.mlp.down_proj.weight"].T
-    return np.asarray(rms(x_LD, w["model.norm.weight"])[-1] @ w["lm_head.weight"].T), gates
 
 
 @pytest.fixture(scope="module")
@@ -186,37 +62,70 @@ def test_continuous_features_and_rows(kimi: KimiAudio, weights: Any, tools: Any,
     np.testing.assert_allclose(kimi.encode(wave), (token + adapted(features, weights["main"])) * np.sqrt(2), atol=5e-4)
 
 
-def test_answers_gates_and_logits_with_two_streams_embedded_and_the_whole_prompt_run_again_for_every_token(
-    kimi: KimiAudio, weights: Any, tools: Any
-) -> None:
+ITEMS = [(16_000, "Which?"), (800, "Listen, and choose: 1 or 2"), (72_000, "Why?")]
+
+
+def prepared(kimi: KimiAudio, tools: Any) -> tuple[list[Any], Any]:
+    """Audio rows of each item, and all of them as one batch."""
+    rows = [kimi.encode(tools.wave(samples)) for samples, _ in ITEMS]
+    return rows, pad(kimi, [kimi.prompt(len(r), text) for r, (_, text) in zip(rows, ITEMS, strict=True)], rows)
+
+
+def restated(rows: list[Any], weights: Any, tools: Any) -> list[tuple[Array, slice, slice]]:
+    return [
+        embedded(r.numpy(), discrete_codes(tools.wave(samples), weights["glm"]), text, weights["main"])
+        for r, (samples, text) in zip(rows, ITEMS, strict=True)
+    ]
+
+
+def test_answers_and_logits(kimi: KimiAudio, weights: Any, tools: Any) -> None:
     w = weights["main"]
-    table = w["model.embed_tokens.weight"]
-    items = [(16_000, "Which?"), (800, "Listen, and choose: 1 or 2"), (72_000, "Why?")]
-    rows = [kimi.encode(tools.wave(samples)) for samples, _ in items]
-    prompts = [kimi.prompt(len(r), text) for r, (_, text) in zip(rows, items, strict=True)]
-    ours = answer(kimi, pad(kimi, prompts, rows), torch.arange(len(table)).expand(3, -1), 6)
-    for index, (samples, text) in enumerate(items):
-        codes = [c + OFFSET for c in discrete_codes(tools.wave(samples), weights["glm"])]
-        written = list(text.encode())
-        audio = [BASE + 27, *[BLANK] * len(written), BASE + 18, *codes, BASE + 20, BASE + 32, BASE + 2, BASE + 28]
-        texts = [BLANK, *written, *[BLANK] * (len(audio) - len(written) - 1)]
-        begin = 2 + len(written)
-        x = table[audio]
-        x[begin : begin + len(codes)] = rows[index].numpy()
-        x = x + table[texts]
-        said: list[int] = []
-        for step in range(6):
-            logits, _ = text_logits(x, w)
-            if step == 0:
-                expected = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
-                np.testing.assert_allclose(ours.logprob_BO[index], expected, atol=2e-4)
-            token = int(logits.argmax())
-            if token == BASE + 24:
-                break
-            said.append(token)
-            x = np.concatenate([x, [table[BLANK] + table[token]]])
-        assert ours.tokens[index] == said
+    rows, batch = prepared(kimi, tools)
+    ours = answer(kimi, batch, torch.arange(len(w["lm_head.weight"])).expand(3, -1), 6)
+    for index, (x_LD, _, _) in enumerate(restated(rows, weights, tools)):
+        logits, _ = text_logits(x_LD, w)
+        expected = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
+        np.testing.assert_allclose(ours.logprob_BO[index], expected, atol=2e-4)
+        assert ours.tokens[index] == greedy(x_LD, w, 6)
     assert len({tuple(t) for t in ours.tokens}) > 1
+
+
+def test_counts(kimi: KimiAudio, weights: Any, tools: Any) -> None:
+    rows, batch = prepared(kimi, tools)
+    counter = Counter(find_gates(kimi.decoder), 3, len(Part))
+    with counter.attached():
+        answer(kimi, batch, torch.zeros(3, 1, dtype=torch.long), 1, counter)
+    K, T = counter.result()
+    for index, (x_LD, audio, words) in enumerate(restated(rows, weights, tools)):
+        _, gates = text_logits(x_LD, weights["main"])
+        for part, here in ((Part.AUDIO, audio), (Part.TEXT, words)):
+            assert T[index, part] == here.stop - here.start
+            expected_LN = np.stack([(g_LN[here] > 0).sum(0) for g_LN in gates])
+            # A pre-activation within rounding of zero may fall on either side.
+            assert np.abs(K[index, part].astype(int) - expected_LN).sum() <= 2
+
+
+@pytest.mark.parametrize("how", ["fold", "gate"])
+def test_deactivation(kimi: KimiAudio, weights: Any, tools: Any, how: Any) -> None:
+    rows, batch = prepared(kimi, tools)
+    member_LN = np.random.default_rng(0).random((3, 64)) < 0.4
+    option = torch.zeros(3, 1, dtype=torch.long)
+    with scaled(find_gates(kimi.decoder), member_LN, 0.0, how):
+        ours = answer(kimi, batch, option, 6).tokens
+    assert ours == [
+        greedy(x_LD, weights["main"], 6, (~member_LN).astype(float)) for x_LD, _, _ in restated(rows, weights, tools)
+    ]
+    assert ours != answer(kimi, batch, option, 6).tokens, "a deactivation that changes no answer shows nothing"
+
+
+def test_batched_equals_single(kimi: KimiAudio, tools: Any) -> None:
+    rows, batch = prepared(kimi, tools)
+    option = torch.arange(300).expand(3, -1)
+    together = answer(kimi, batch, option, 6)
+    for index, (r, (_, text)) in enumerate(zip(rows, ITEMS, strict=True)):
+        alone = answer(kimi, pad(kimi, [kimi.prompt(len(r), text)], [r]), option[:1], 6)
+        assert together.tokens[index] == alone.tokens[0]
+        np.testing.assert_allclose(together.logprob_BO[index], alone.logprob_BO[0], atol=5e-5)
 
 
 @pytest.mark.parametrize(("seconds", "codes", "pieces"), [

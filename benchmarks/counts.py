@@ -1,0 +1,155 @@
+"""What it costs to log positive-activation counts while the identification set is answered.
+
+    python benchmarks/counts.py --size tiny --json FILE    # on a CPU: under a minute
+    python benchmarks/counts.py --size full --json FILE    # on one GPU
+
+Ours against the same pass without counts, and against the usual hook: (g > 0) summed over positions on the device and
+then fetched, layer by layer. That hook is put under our plain engine and under batched `generate`; ours calls no hooks.
+Counting reads every token, so it is held against a pass that does, without counts. Passes take turns. On a GPU its
+busy time is measured too: what the GPU does more, whatever the host does meanwhile. Writing to the store is not here.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Literal
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from esn_dist.gates.find import Gate
+from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
+from speed.subject import Subject, subject_of, thinned
+from speed.ways import Generate, Idle, Ours
+
+BATCH = 32
+EVERY = {"tiny": 1, "full": 4}  # batched generate answers every n-th clip
+PLAIN = {
+    "ours, counted": "ours, every token", "plain engine, usual hook": "plain engine", "batched, usual hook": "batched"
+}  # fmt: skip
+"""What each counting pass is held against: the same work without counts."""
+Pass = Callable[[], object]
+
+
+class Fetched(list[Tensor]):
+    """Counts [batch, neuron] of each call of an activation."""
+
+
+def main(
+    size: Annotated[Literal["tiny", "full"], typer.Option(help="Which model.")] = "tiny",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    utterances: Annotated[int, typer.Option(help="0: 120 at tiny size, 512 at full size.")] = 0,
+    rounds: int = 5,
+    token_budget: Annotated[int, typer.Option(help="Tokens of our batches at full size.")] = 65_536,
+) -> None:
+    """Measure, print a table, write JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        subject = subject_of(size, Path(folder), utterances, token_budget)
+        figures = {"size": size, **measure(subject, EVERY[size], rounds)}
+    show(figures)
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(subject: Subject, every: int, rounds: int) -> dict[str, Any]:
+    """Rates with and without counts, and what counting adds to the time of a pass."""
+    device, ours = subject.lm.device, Ours(subject, subject.clips)
+    slow = Generate(subject, thinned(subject.clips, every), BATCH)
+    plain = Ours(subject, subject.clips, packed=False)
+    passes = passes_of(subject, ours, plain, slow)
+    with at_threads(thread_counts(device)[0]):
+        warm = {name: work() for name, work in passes.items()}
+        times: dict[str, list[float]] = {name: [] for name in passes}
+        for _ in range(rounds):
+            for name, work in passes.items():
+                times[name].append(seconds_of(work))
+    busy = {name: busy_seconds(work) for name, work in passes.items()} if device.type == "cuda" else {}
+    clips = {name: len((slow if name.startswith("batched") else ours).clips) for name in passes}
+    return {
+        **facts(device, subject.lm.dtype), "utterances": clips,
+        "tokens_per_prompt": round(ours.tokens_per_prompt, 1), "new_tokens": subject.new_tokens,
+        "answers_per_second": {name: rounded(clips[name] / median(taken)) for name, taken in times.items()},
+        "added_to_time": {name: rounded(added(times[name], times[plain])) for name, plain in PLAIN.items()},
+        "added_to_gpu_time": {name: rounded(busy[name] / busy[plain] - 1) for name, plain in PLAIN.items() if busy},
+        "gpu_busy_seconds": busy,
+        "hook_calls": {name: len(seen) for name, seen in warm.items() if isinstance(seen, Fetched)},
+    }  # fmt: skip
+
+
+def passes_of(subject: Subject, ours: Ours, plain: Ours, slow: Generate) -> dict[str, Pass]:
+    """Each answers all its clips once, with the gates as they are."""
+
+    def asked() -> object:
+        return plain.questions.ask(subject.new_tokens)
+
+    def generated() -> object:
+        return slow.answer(None, subject.new_tokens)
+
+    return {
+        "ours": lambda: ours.questions.ask(subject.new_tokens),
+        "ours, every token": lambda: ours.questions.ask(subject.new_tokens, mix=Idle()),
+        "ours, counted": lambda: ours.questions.ask(subject.new_tokens, counted=subject.gates),
+        "plain engine": asked,
+        "plain engine, usual hook": under_usual_hook(subject.gates, asked),
+        "batched": generated,
+        "batched, usual hook": under_usual_hook(subject.gates, generated),
+    }
+
+
+def under_usual_hook(gates: Sequence[Gate], work: Pass) -> Pass:
+    """`work` while each layer's counts are summed by a hook and fetched at once."""
+
+    def hooked() -> object:
+        fetched = Fetched()
+
+        def count(module: nn.Module, args: tuple[Tensor, ...], g: Tensor) -> None:
+            fetched.append((g > 0).sum(-2).cpu())
+
+        handles = [gate.activation.register_forward_hook(count) for gate in gates]
+        try:
+            work()
+        finally:
+            for handle in handles:
+                handle.remove()
+        return fetched
+
+    return hooked
+
+
+def added(own: Sequence[float], plain: Sequence[float]) -> float:
+    """The median share by which a pass takes longer than the plain one of its round."""
+    return median(a / b - 1 for a, b in zip(own, plain, strict=True))
+
+
+def busy_seconds(work: Pass) -> float:
+    """The sum of what the GPU's kernels and copies took."""
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        work()
+        torch.cuda.synchronize()
+    events = [event for event in profiler.events() or () if event.device_type.name == "CUDA"]
+    return float(sum(event.time_range.elapsed_us() for event in events)) / 1e6
+
+
+def show(figures: Mapping[str, Any]) -> None:
+    """The table."""
+    table = Table("pass", "answers/s", "added to its time", "added to GPU time")
+    for name, rate in figures["answers_per_second"].items():
+        shares = (figures[key].get(name) for key in ("added_to_time", "added_to_gpu_time"))
+        table.add_row(name, f"{rate:g}", *("" if share is None else f"{share:+.1%}" for share in shares))
+    console = Console()
+    console.print(f"{figures['device']}, {figures['dtype']}, {figures['tokens_per_prompt']} tokens per prompt")
+    console.print(table)
+    for name in (name for name, seen in figures["hook_calls"].items() if not seen):
+        console.print(f"{name}: no activation module was called, so the hook saw nothing and its cost means nothing")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,185 @@
+"""The usual way, batched `generate`, ours, and the rate of matrix products, side by side in one process.
+
+    python benchmarks/engine.py --size tiny --json FILE    # the shipped model, on a CPU: about two minutes
+    python benchmarks/engine.py --size full --json FILE    # Qwen2.5-Omni-7B's sizes, on one GPU: about five minutes
+
+Every way answers the same questions under a mask that deactivates 0.5 % of the neurons, with the same model object.
+What differs is in `speed/ways.py`; what is asked, in `speed/subject.py`. Rates are medians of rounds in which all ways
+and the ceiling take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from speed.ceiling import Ceiling
+from speed.clock import at_threads, facts, forget_peak, peak_gb, rounded, seconds_of, thread_counts
+from speed.processes import rates_of_two
+from speed.subject import Subject, subject_of, thinned
+from speed.ways import Generate, Ours, Way
+
+BATCH = 32
+CELLS = 2  # of ours per round: one mask after the other
+REUSED = (1, 10, 100)  # cells that share one encoding
+# The slow ways answer every n-th clip of the full set, whose average length is the same.
+EVERY = {"tiny": {"usual": 1, "batched": 1}, "full": {"usual": 16, "batched": 4}}
+Recorded = dict[tuple[str, str, int], list[float]]
+"""By way, setting and new tokens."""
+
+
+def main(
+    size: Annotated[Literal["tiny", "full"], typer.Option(help="Which model.")] = "tiny",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    utterances: Annotated[int, typer.Option(help="0: 120 at tiny size, 512 at full size.")] = 0,
+    rounds: int = 3,
+    seconds: Annotated[float, typer.Option(help="Of each measurement of the ceiling.")] = 2.0,
+    token_budget: Annotated[int, typer.Option(help="Tokens of our batches at full size.")] = 65_536,
+) -> None:
+    """Measure, print a table, write JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        subject = subject_of(size, Path(folder), utterances, token_budget)
+        figures = {"size": size, **measure(subject, EVERY[size], rounds, seconds)}
+    show(figures)
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(subject: Subject, every: Mapping[str, int], rounds: int, seconds: float) -> dict[str, Any]:
+    """All figures of `subject`, whose model is loaded here; the ways take turns in `rounds`."""
+    device = subject.lm.device
+    ways: dict[str, Way] = {
+        "usual": Generate(subject, thinned(subject.clips, every["usual"]), 1),
+        "batched": Generate(subject, thinned(subject.clips, every["batched"]), BATCH),
+    }
+    peaks = {name: warmed_up(way, subject) for name, way in ways.items()}
+    ways["ours"] = ours = Ours(subject, subject.clips)  # after the others' peaks: it keeps its batches on the device
+    peaks["ours"] = warmed_up(ours, subject)
+    ceiling = Ceiling(subject.lm, subject.token_budget, seconds)
+    recorded: Recorded = defaultdict(list)
+    limits: dict[str, list[float]] = defaultdict(list)
+    for number in range(rounds):
+        for name, way in ways.items():
+            for new_tokens in (subject.new_tokens, 1):
+                limits["square"].append(ceiling.square())
+                take_turn(recorded, subject, name, way, new_tokens, number)
+        limits["shapes"].append(ceiling.shapes())
+    if device.type == "cpu":
+        for new, rates in rates_of_two(subject, (subject.new_tokens, 1), CELLS * rounds).items():
+            recorded["ours", "2 processes", new] = rates
+    found = {name: median(rates) for name, rates in limits.items()}
+    return {
+        **facts(device, subject.lm.dtype),
+        "utterances": {name: len(way.clips) for name, way in ways.items()},
+        **figures_of(recorded, subject, ours, ceiling, found), "peak_memory_gb": peaks,
+    }  # fmt: skip
+
+
+def take_turn(recorded: Recorded, subject: Subject, name: str, way: Way, new_tokens: int, number: int) -> None:
+    """One round of one way: ours answers several cells, the others one, at each number of threads."""
+    cells = CELLS if name == "ours" else 1
+    masks = [subject.mask(CELLS * number + cell) for cell in range(cells)]
+
+    def work() -> None:
+        for mask in masks:
+            way.answer(mask, new_tokens)
+
+    for threads in thread_counts(subject.lm.device):
+        with at_threads(threads):
+            rate = cells * len(way.clips) / seconds_of(work)
+        recorded[name, f"{threads} thread{'s'[: threads > 1]}", new_tokens].append(rate)
+
+
+def warmed_up(way: Way, subject: Subject) -> float:
+    """The first pass picks kernels and allocates; returns the way's peak of memory in GB."""
+    forget_peak()
+    way.answer(subject.mask(0), subject.new_tokens)
+    return peak_gb(subject.lm.device)
+
+
+def figures_of(
+    recorded: Recorded, subject: Subject, ours: Ours, ceiling: Ceiling, limits: Mapping[str, float]
+) -> dict[str, Any]:
+    """What follows from the recorded rates: each way at its best setting."""
+    whole, settings = best(recorded, subject.new_tokens)
+    first, _ = best(recorded, 1)
+    tokens = ours.tokens_per_prompt
+    flop = ceiling.flop_per_token * tokens
+    once = ours.encode_seconds + ours.compose_seconds
+    return {
+        "tokens_per_prompt": round(tokens, 1),
+        "new_tokens": subject.new_tokens,
+        "answers_per_second": whole,
+        "first_token_per_second": first,
+        "setting": settings,
+        "rates": by_setting(recorded),
+        "ratio_to_usual": rounded(whole["ours"] / whole["usual"]),
+        "ratio_to_batched": rounded(whole["ours"] / whole["batched"]),
+        "matmul_tflops": {name: rounded(rate / 1e12) for name, rate in limits.items()},
+        "square_side": ceiling.side,
+        "tflop_per_answer": rounded(flop / 1e12),
+        "share_of_matmul": rounded(flop * whole["ours"] / limits["square"]),
+        "shares_of_matmul": {
+            against: {
+                "answers": {name: rounded(flop * rate / limit) for name, rate in whole.items()},
+                "first_token": {name: rounded(flop * rate / limit) for name, rate in first.items()},
+            }
+            for against, limit in limits.items()
+        },
+        "encoded_per_second": rounded(len(ours.clips) / ours.encode_seconds),
+        "composed_per_second": rounded(len(ours.clips) / ours.compose_seconds),
+        "answers_per_second_with_encoding": {
+            str(cells): rounded(cells * len(ours.clips) / (once + cells * len(ours.clips) / whole["ours"]))
+            for cells in REUSED
+        },
+    }
+
+
+def best(recorded: Recorded, new_tokens: int) -> tuple[dict[str, float], dict[str, str]]:
+    """Of each way the median rate at its best setting, and that setting."""
+    medians = {(name, how): median(rates) for (name, how, new), rates in recorded.items() if new == new_tokens}
+    settings: dict[str, str] = {}
+    for name, how in medians:
+        settings[name] = max(how, settings.get(name, how), key=lambda setting: medians[name, setting])
+    return {name: rounded(medians[name, how]) for name, how in settings.items()}, settings
+
+
+def by_setting(recorded: Recorded) -> dict[str, dict[str, list[float]]]:
+    """Every measurement: by way, and by setting and new tokens."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(dict)
+    for (name, how, new), rates in recorded.items():
+        found[name][f"{how}, {new} new"] = list(map(rounded, rates))
+    return found
+
+
+def show(figures: Mapping[str, Any]) -> None:
+    """The table."""
+    table = Table("way", "answers/s", "first tokens/s", "share of products", "peak GB", "setting")
+    shares = figures["shares_of_matmul"]["square"]["answers"]
+    for name, rate in figures["answers_per_second"].items():
+        table.add_row(
+            name, f"{rate:g}", f"{figures['first_token_per_second'][name]:g}", f"{shares[name]:.1%}",
+            f"{figures['peak_memory_gb'][name]:g}", figures["setting"][name],
+        )  # fmt: skip
+    console = Console()
+    console.print(f"{figures['device']}, {figures['dtype']}, {figures['tokens_per_prompt']} tokens per prompt")
+    console.print(table)
+    products = figures["matmul_tflops"]
+    console.print(
+        f"ours: {figures['ratio_to_usual']:g} × the usual way, {figures['ratio_to_batched']:g} × batched generate. "
+        f"Matrix products: {products['square']:g} TFLOP/s square, {products['shapes']:g} of the layers' shapes. "
+        f"Encoding, once: {figures['encoded_per_second']:g} clips/s."
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

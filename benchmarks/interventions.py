@@ -1,0 +1,147 @@
+"""What an intervention costs: unsteered against one layer, all layers, several masks per batch, the gate path and Mix.
+
+    python benchmarks/interventions.py --size tiny --json FILE    # on a CPU: about a minute
+    python benchmarks/interventions.py --size full --json FILE    # on one GPU
+
+The form in which steering engines publish theirs. Ours holds one mask at a time, always: 8 or 32 masks per batch are 8
+or 32 cells one after the other, each over 1/8 or 1/32 of the utterances. Every row takes turns with unsteered cells;
+its overhead is the median over such pairs. The gate path is the plain engine's, against its own unsteered cells. Mix reads
+every position of a row, so it is held against an unsteered cell that computes every token too.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from esn_dist.cluster.questions import Questions
+from esn_dist.corpora.synthetic import EMOTIONS
+from esn_dist.gates.mix import Mix
+from esn_dist.gates.scale import How, scaled
+from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
+from speed.subject import Subject, subject_of
+from speed.ways import SCALE, Idle, Mask, Ours
+
+MASKS = (1, 8, 32)  # per batch
+MIX = {"alpha": 1.0, "tau": 0.1}
+"""Gain and temperature; no figure depends on them."""
+MIXED = "mix"
+Work = Callable[[int], object]
+"""Answers every utterance once, under masks drawn from a seed."""
+
+
+def main(
+    size: Annotated[Literal["tiny", "full"], typer.Option(help="Which model.")] = "tiny",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    utterances: Annotated[int, typer.Option(help="0: 128 at tiny size, 1,024 at full size.")] = 0,
+    rounds: int = 3,
+    token_budget: Annotated[int, typer.Option(help="Tokens of our batches at full size.")] = 65_536,
+) -> None:
+    """Measure, print a table, write JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        count = utterances or {"tiny": 128, "full": 1_024}[size]
+        subject = subject_of(size, Path(folder), count, token_budget)
+        figures = {"size": size, **measure(subject, rounds)}
+    show(figures)
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(subject: Subject, rounds: int) -> dict[str, Any]:
+    """Answers per second of every condition and what it loses against the unsteered cell beside it."""
+    device, ours = subject.lm.device, Ours(subject, subject.clips)
+    hooked = Ours(subject, subject.clips, packed=False)
+    conditions = {name: (ours, work) for masks in MASKS for name, work in split(subject, ours, masks).items()}
+    conditions |= {name: (one, work) for one in (ours, hooked) for name, work in single(subject, one).items()}
+    with at_threads(thread_counts(device)[0]):
+        pairs = {
+            name: [paired(one, name, work, seed) for seed in range(rounds)] for name, (one, work) in conditions.items()
+        }
+    count = len(subject.clips)
+    return {
+        **facts(device, subject.lm.dtype),
+        "utterances": count, "tokens_per_prompt": round(ours.tokens_per_prompt, 1), "new_tokens": subject.new_tokens,
+        "unsteered": rounded(count / median(plain for both in pairs.values() for plain, _ in both)),
+        "answers_per_second": {name: rounded(count / median(own for _, own in both)) for name, both in pairs.items()},
+        "overhead": {name: rounded(median(own / plain - 1 for plain, own in both)) for name, both in pairs.items()},
+    }  # fmt: skip
+
+
+def paired(one: Ours, name: str, work: Work, seed: int) -> tuple[float, float]:
+    """Seconds of an unsteered pass of the same engine and of `work`, one after the other."""
+    new, idle = one.subject.new_tokens, Idle() if name == MIXED else None
+    if seed == 0:
+        one.questions.ask(new, mix=idle)
+        work(0)  # picks kernels, allocates
+    return seconds_of(lambda: one.questions.ask(new, mix=idle)), seconds_of(lambda: work(seed))
+
+
+def single(subject: Subject, one: Ours) -> dict[str, Work]:
+    """Conditions with one mask over all utterances: folded in the packed engine, at the gate in the plain one."""
+    how: How = "fold" if one.packed else "gate"
+
+    def steered(one_layer: bool) -> Work:
+        def work(seed: int) -> None:
+            member_LN = only_middle(subject.mask(seed)) if one_layer else subject.mask(seed)
+            one.answer(member_LN, subject.new_tokens, how)
+
+        return work
+
+    def mixed(seed: int) -> None:
+        member_ELN = np.stack([subject.mask(len(EMOTIONS) * seed + e) for e in range(len(EMOTIONS))])
+        one.questions.ask(subject.new_tokens, mix=Mix(subject.gates, member_ELN, **MIX))
+
+    layers = {"one layer": True, "all layers": False}
+    found = {f"{told}, {how}": steered(only) for told, only in layers.items()}
+    again: dict[str, Work] = {"unsteered again": lambda seed: one.questions.ask(subject.new_tokens), MIXED: mixed}
+    return {**found, **(again if one.packed else {})}
+
+
+def split(subject: Subject, ours: Ours, masks: int) -> dict[str, Work]:
+    """One mask after the other, each over its own share of the utterances, whose batches are composed before."""
+    if masks > len(subject.clips):
+        return {}
+    shares = [ours.questions_of(range(at, len(subject.clips), masks)) for at in range(masks)]
+
+    def work(seed: int) -> None:
+        for at, share in enumerate(shares):
+            cell(subject, share, subject.mask(masks * seed + at))
+
+    return {f"{masks} mask{'s'[: masks > 1]} per batch, fold": work}
+
+
+def cell(subject: Subject, questions: Questions, member_LN: Mask) -> None:
+    """All of `questions` under one folded mask."""
+    with scaled(subject.gates, member_LN, SCALE, "fold"):
+        questions.ask(subject.new_tokens)
+
+
+def only_middle(member_LN: Mask) -> Mask:
+    """The mask in the middle layer alone."""
+    kept = np.zeros_like(member_LN)
+    kept[len(kept) // 2] = member_LN[len(kept) // 2]
+    return kept
+
+
+def show(figures: Mapping[str, Any]) -> None:
+    """The table."""
+    table = Table("condition", "answers/s", "overhead")
+    table.add_row("unsteered", f"{figures['unsteered']:g}", "")
+    for name, rate in figures["answers_per_second"].items():
+        table.add_row(name, f"{rate:g}", f"{figures['overhead'][name]:+.1%}")
+    console = Console()
+    console.print(f"{figures['device']}, {figures['dtype']}, {figures['tokens_per_prompt']} tokens per prompt")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

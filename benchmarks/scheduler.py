@@ -1,0 +1,403 @@
+"""The driver without models: units per second, memory, and how much of linear more workers give.
+
+    python benchmarks/scheduler.py --size full --json scheduler.json    # a million units; about two minutes
+    python benchmarks/scheduler.py --size full --ray                    # also real Ray actors whose units do nothing
+    python benchmarks/scheduler.py --size full --workers                # also the paper's sweep on a simulated clock
+
+All is the driver's own (plan, store, stages, schedule, loop, progress, log) but the workers: fake ones that take no
+time, Ray's that do nothing, or simulated ones that take the time of `SECONDS`. The driver runs in a process of its own,
+whose peak of resident memory is what Linux says (VmHWM): interpreter, Ray and all else included.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections import Counter, deque
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import ray
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from esn_dist.cluster.actor import Receipt
+from esn_dist.cluster.desk import Desk
+from esn_dist.cluster.events import Event, Finished, OwnWork, Workers
+from esn_dist.cluster.job import CorpusItems
+from esn_dist.cluster.loop import Loop, Result
+from esn_dist.cluster.pool import IN_FLIGHT, Hands, Pool
+from esn_dist.cluster.prepare import prepare_model, prepare_root
+from esn_dist.cluster.progress import Log, Progress
+from esn_dist.cluster.schedule import Schedule
+from esn_dist.cluster.select import mask_keys
+from esn_dist.cluster.stages import Stages
+from esn_dist.corpora.utterance import Clip, Utterance
+from esn_dist.errors import UserError
+from esn_dist.seeds import digest, generator
+from esn_dist.store.create import add_corpus
+from esn_dist.store.done import done_units
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import read_utterances
+from esn_dist.store.schema import PARTS
+from esn_dist.store.tables import SHARD_ROWS, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.write import write_counts
+from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.keys import MaskKey
+from esn_dist.sweep.plan import Plan, plan
+from esn_dist.sweep.sizes import candidates
+from esn_dist.sweep.spec import Sweep
+from esn_dist.sweep.units import AnswerUnit, IdentifyUnit, SelectUnit, Unit
+
+ACTORS = 1_000
+GAINS = {"tiny": 12, "full": 1_333}  # of each of 750 masks: 10^4 and 10^6 cells, each of which is a unit
+RAY_ACTORS = {"tiny": (2,), "full": (2, 8, 32)}
+WORKERS = {"tiny": (1, 8), "full": (1, 2, 4, 8, 16, 64)}
+PAPER = Path(__file__).parents[1] / "configs" / "paper.yaml"
+RIGHT = 0.6  # of the candidates are answered correctly
+MODEL = "tiny-qwen2.5-omni"  # whose shape the stores have: no array of counts is read here, so its size does not matter
+LAYERS, WIDTH = 4, 256
+
+# What the simulated workers take. An answer: issue 7's compiled rate of one H100. A clip's features: assumed. A pass
+# over counts: 28 x 18,944 gates in 3 parts at the rate of `benchmarks/store.py` on two virtual cores.
+SECONDS = {"answer": 1 / 210, "clip": 1 / 60, "row of a pass": 28 * 18_944 * len(PARTS) * 2 / 400e6, "mask": 0.3}
+SPREAD = 0.1  # of a unit's time, as clips differ in length (standard deviation of its logarithm)
+LATENCY = 0.002  # seconds from a hand that gives to an idle worker that begins (a round trip of Ray's is 1.7 ms)
+
+Size = Literal["tiny", "full"]
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    size: Size = "tiny",
+    out: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    with_ray: Annotated[bool, typer.Option("--ray", help="Also dispatch to real Ray actors.")] = False,
+    workers: Annotated[bool, typer.Option("--workers", help="Also simulate the paper's sweep.")] = False,
+) -> None:
+    """Measure, and print a table."""
+    figures: dict[str, Any] = {"size": size, "cpus": os.cpu_count(), "ray": ray.__version__}
+    with tempfile.TemporaryDirectory() as root:
+        made = _apart(build, Path(root), many(GAINS[size]))
+        figures |= {"prepare_seconds": made["seconds"], "prepare_peak_bytes": made["peak_bytes"]}
+        figures |= _apart(drive, Path(root), 0)
+    if with_ray:
+        with tempfile.TemporaryDirectory() as root:
+            _apart(build, Path(root), many(GAINS["tiny"]))
+            figures["ray_dispatch"] = {n: _apart(drive, Path(root), n) for n in RAY_ACTORS[size]}
+    if workers:
+        with tempfile.TemporaryDirectory() as root:
+            _apart(build, Path(root), paper(size))
+            figures["workers"] = _apart(simulate, Path(root), WORKERS[size])
+    _show(figures)
+    if out:
+        out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def drive(root: Path, ray_actors: int) -> dict[str, Any]:
+    """Run every unit of a made store, with fake actors or so many of Ray's."""
+    if ray_actors:
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
+        pool = Pool(idler, ray_actors)
+    workers: Workers = pool if ray_actors else FakeWorkers(ACTORS)
+    imports, started = peak_bytes(), time.monotonic()
+    run = MadeRun(root, load(root).models[0].name)
+    ready = time.monotonic()
+    result = run.go(workers, Desk(lambda unit: None))
+    seconds = time.monotonic() - ready
+    if ray_actors:
+        pool.stop()
+        ray.shutdown()
+    assert not result.left
+    return {
+        "units": result.finished, "actors": ray_actors or ACTORS, "units_per_second": result.finished / seconds,
+        "stages_seconds": ready - started, "driver_peak_bytes": peak_bytes(), "imports_bytes": imports,
+    }  # fmt: skip
+
+
+def simulate(root: Path, sizes: tuple[int, ...]) -> dict[int, dict[str, float]]:
+    """The paper's sweep, model after model, on each number of workers: hours, and what became of the workers' time."""
+    sweep, found = load(root), dict[int, dict[str, float]]()
+    for size in sizes:
+        spent = dict.fromkeys(("seconds", "busy", "tail", "units"), 0.0)
+        for model in sweep.models:
+            run, clock = MadeRun(root, model.name), Clock()
+            workers = SimulatedWorkers(size, clock, run.corpora)
+            assert not run.go(workers, SimulatedDesk(clock, run.masks, workers.rows)).left
+            spent["seconds"] += clock.now
+            spent["busy"] += sum(workers.busy)
+            spent["tail"] += sum(clock.now - free for free in workers.free)
+            spent["units"] += len(run.schedule.done)
+        whole = size * spent["seconds"]
+        found[size] = {
+            "hours": spent["seconds"] / 3600, "units": int(spent["units"]), "share_of_linear": spent["busy"] / whole,
+            "idle_at_the_end": spent["tail"] / whole, "idle_before": (whole - spent["busy"] - spent["tail"]) / whole,
+        }  # fmt: skip
+    return found
+
+
+class MadeRun:
+    """One model's run on a made store, as the driver sets it up."""
+
+    def __init__(self, root: Path, model: str) -> None:
+        sweep, folder = load(root), StoreFolder(root)
+        self.corpora, self.log = items(sweep, folder), Log(folder)
+        self.masks = mask_keys(folder, model)
+        self.schedule = Schedule(done_units(folder))
+        wanted, masks = _wanted(plan(sweep), model)
+        caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
+        self.stages = Stages(model, self.corpora, self.masks, wanted, masks, caps, folder, self.schedule)
+
+    def go(self, workers: Workers, own: OwnWork) -> Result:
+        result = Result()
+        with Path(os.devnull).open("w") as nowhere, Progress(Console(file=nowhere, force_terminal=True)) as progress:
+            Loop(self.schedule, self.stages, progress, self.log, result).run(workers, own)
+        return result
+
+
+class FakeWorkers:
+    """Actors that finish whatever they are given at once, one unit a look."""
+
+    def __init__(self, size: int) -> None:
+        self._hands = Hands()
+        for actor in range(size):
+            self._hands.add(actor)
+        self._calls: deque[tuple[int, str]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._hands)
+
+    def hungry(self, ahead: bool) -> int | None:
+        return self._hands.emptiest(IN_FLIGHT if ahead else 1)
+
+    def give(self, actor: int, unit: Unit) -> None:
+        self._hands.change(actor, +1)
+        self._calls.append((actor, unit.id))
+
+    def events(self, timeout: float) -> list[Event]:
+        if not self._calls:
+            time.sleep(timeout)
+            return []
+        return [self._finished(*self._calls.popleft())]
+
+    def _finished(self, actor: int, unit: str) -> Event:
+        self._hands.change(actor, -1)
+        return Finished(Receipt(unit, 0.0, ()))
+
+
+class Clock:
+    """Simulated seconds."""
+
+    now = 0.0
+
+
+class SimulatedWorkers(FakeWorkers):
+    """Actors that take the time of `SECONDS`.
+
+    Attributes:
+        rows: candidates answered, by corpus. busy, free: seconds that each actor worked, and when it will have ended.
+    """
+
+    def __init__(self, size: int, clock: Clock, corpora: dict[str, CorpusItems]) -> None:
+        super().__init__(size)
+        self.clock, self.corpora, self.rows = clock, corpora, Counter[str]()
+        self.busy, self.free = [0.0] * size, [0.0] * size
+        self._ends: list[tuple[float, int, str]] = []
+
+    def give(self, actor: int, unit: Unit) -> None:
+        self._hands.change(actor, +1)
+        seconds = self._seconds(unit)
+        self.free[actor] = max(self.free[actor], self.clock.now + LATENCY) + seconds
+        self.busy[actor] += seconds
+        heapq.heappush(self._ends, (self.free[actor], actor, unit.id))
+
+    def events(self, timeout: float) -> list[Event]:
+        if not self._ends or self._ends[0][0] > self.clock.now + timeout:
+            self.clock.now += timeout
+            return []
+        end, actor, unit = heapq.heappop(self._ends)
+        self.clock.now = max(self.clock.now, end)
+        return [self._finished(actor, unit)]
+
+    def _seconds(self, unit: Unit) -> float:
+        spread = float(np.exp(SPREAD * generator("spread", unit.id).normal()))
+        if isinstance(unit, AnswerUnit):
+            return spread * SECONDS["answer"] * len(unit.cells) * len(self.corpora[unit.corpus].evaluation)
+        if isinstance(unit, IdentifyUnit):
+            self.rows[unit.corpus] += SHARD_ROWS * len(unit.shards)
+            return spread * SECONDS["answer"] * SHARD_ROWS * len(unit.shards)
+        return spread * SECONDS["clip"] * SHARD_ROWS
+
+
+class SimulatedDesk:
+    """The driver's own selections: a pass over the counts wherever a mask rests on others than the one before."""
+
+    def __init__(self, clock: Clock, masks: dict[str, MaskKey], rows: Counter[str]) -> None:
+        self.clock, self.masks, self.rows = clock, masks, rows
+        self._read: tuple[object, ...] | None = None
+        self._ends: deque[tuple[float, str]] = deque()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._ends)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._ends) < 16
+
+    def give(self, unit: SelectUnit) -> None:
+        mask = self.masks[unit.mask]
+        seconds = SECONDS["mask"]
+        if mask.sources and (mask.corpus, mask.parts) != self._read:
+            self._read = (mask.corpus, mask.parts)
+            seconds += SECONDS["row of a pass"] * sum(self.rows[source] for source in mask.sources)
+        begin = max(self.clock.now, self._ends[-1][0] if self._ends else 0.0)
+        self._ends.append((begin + seconds, unit.id))
+
+    def results(self) -> list[tuple[str, UserError | None]]:
+        ended: list[tuple[str, UserError | None]] = []
+        while self._ends and self._ends[0][0] <= self.clock.now:
+            ended.append((self._ends.popleft()[1], None))
+        return ended
+
+
+def idler() -> Any:
+    """A new Ray actor whose units do nothing. (A class of this script itself would be unknown where it runs.)"""
+
+    class Idler:
+        def pid(self) -> int:
+            return os.getpid()
+
+        def run(self, unit: Unit) -> Receipt:
+            return Receipt(unit.id, 0.0, ())
+
+    remote: Any = ray.remote(num_cpus=0)(Idler)
+    return remote.remote()
+
+
+def many(gains: int) -> dict[str, Any]:
+    """A sweep of 750 masks, so many gains each, on 2,000 utterances: every cell is a unit of its own."""
+    emotions = ["anger", "joy", "neutral", "sadness", "surprise"]
+    corpus = {"name": "speech", "type": "synthetic", "condition": "studio", "emotions": emotions}
+    sets = {"evaluation": {"per_emotion": 400}, "identification": {"candidates": 2_000, "cap": 1_000}}
+    steer = {"type": "steer", "alpha": [(n + 1) / 1_000 for n in range(gains)]}
+    fractions = [str((n + 1) / 1_000) for n in range(50)]
+    study = {"selectors": ["RND", "MAD", "ConAct"], "fractions": fractions, "seeds": 5, "interventions": [steer]}
+    return {"name": "many", "seed": 1, "models": [MODEL], "corpora": [corpus | sets], "studies": {"all": study}}
+
+
+def paper(size: Size) -> dict[str, Any]:
+    """`configs/paper.yaml`, or its first two studies on one corpus, with models that need no download."""
+    written: dict[str, Any] = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
+    written["models"] = [{"name": name, "model": MODEL} for name in written["models"]]
+    if size == "tiny":
+        studies = {name: written["studies"][name] for name in ("table1", "table2")}
+        written |= {"models": written["models"][:1], "corpora": written["corpora"][1:2], "studies": studies}
+    return written
+
+
+def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
+    """Make a store as the driver would, with utterances that are names only and every candidate answered."""
+    started = time.monotonic()
+    (root / "sweep.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
+    sweep, folder = load(root), StoreFolder(root)
+    prepare_root(sweep, folder)
+    for spec in sweep.corpora:
+        each = (candidates(spec, None)[0] or 0) // len(spec.emotions)
+        sets = (_utterances(spec, spec.evaluation.per_emotion), in_whole_shards(_utterances(spec, each), spec.emotions))
+        add_corpus(folder, spec.name, spec.emotions, *sets, SetAsideTable.empty(), {})
+    corpora, planned = items(sweep, folder), plan(sweep)
+    for model in sweep.models:
+        prepare_model(model, planned, corpora, folder, "cpu")
+    prepared = {"seconds": time.monotonic() - started, "peak_bytes": peak_bytes()}
+    for model in sweep.models:
+        for corpus in corpora.values():
+            _answer_candidates(folder, model.name, corpus)
+    return prepared
+
+
+def load(root: Path) -> Sweep:
+    return Sweep.model_validate(yaml.safe_load((root / "sweep.yaml").read_text(encoding="utf-8")))
+
+
+def items(sweep: Sweep, folder: StoreFolder) -> dict[str, CorpusItems]:
+    """What the driver knows of the corpora; nobody will open the clips."""
+
+    def clip(table: UtteranceTable, row: int) -> Clip:
+        return Clip(Utterance(table.id[row], "", table.label[row], "", Path(table.path[row])), table.samples[row], "")
+
+    found = {}
+    for spec in sweep.corpora:
+        evaluation, pool = (read_utterances(folder, spec.name, name) for name in ("evaluation", "identification"))
+        asked = tuple(clip(evaluation, row) for row in range(len(evaluation)))
+        looked_at = tuple(clip(pool, row) if id else None for row, id in enumerate(pool.id))
+        found[spec.name] = CorpusItems(spec.name, spec.emotions, spec.options, asked, looked_at)
+    return found
+
+
+def peak_bytes() -> int:
+    """Highest resident memory of this process so far. (`ru_maxrss` would begin with that of the parent.)"""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def _apart(function: Any, *arguments: Any) -> Any:
+    """What `function` returns in a fresh process, so that its memory is its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(function, *arguments).result()
+
+
+def _wanted(planned: Plan, model: str) -> tuple[frozenset[str], tuple[MaskKey, ...]]:
+    """What a model's stages need of the plan, which the driver lets go before they are made."""
+    return frozenset(cell.id for cell in planned.cells if cell.model == model), planned.masks_of(model)
+
+
+def _utterances(spec: CorpusSpec, each: int) -> UtteranceTable:
+    numbers = tuple(range(1, len(spec.emotions) + 1))
+    names = [(f"{emotion}-{n}", emotion) for n in range(each) for emotion in spec.emotions]
+    rows = [(name, "", emotion, numbers, "", f"{name}.wav", 80_000, digest(name)) for name, emotion in names]
+    return UtteranceTable.from_rows(rows)
+
+
+def _answer_candidates(folder: StoreFolder, model: str, corpus: CorpusItems) -> None:
+    """Answers of all candidates, of which stages look at those that were asked; the counts are zeros."""
+    block, draw = 64 * SHARD_ROWS, generator("right", model, corpus.name)
+    for start in range(0, len(corpus.identification), block):
+        rows = slice(start, min(start + block, len(corpus.identification)))
+        labels = [corpus.emotions.index(clip.utterance.emotion) for clip in corpus.identification[rows] if clip]
+        count, right = len(labels), draw.random(len(labels)) < RIGHT
+        write_counts(
+            folder, model, corpus.name, rows,
+            K=np.zeros((count, len(PARTS), LAYERS, WIDTH), np.uint16), T=np.ones((count, len(PARTS)), np.uint16),
+            answer=np.where(right, labels, (np.array(labels) + 1) % len(corpus.emotions)).astype(np.int8),
+            outcome=np.ones(count, np.uint8), logprob=np.zeros((count, len(corpus.emotions)), np.float32),
+            text=["1"] * count,
+        )  # fmt: skip
+
+
+def _show(figures: dict[str, Any]) -> None:
+    console, table = Console(), Table("workers", "units", "units/s", "driver's peak", title="The driver's loop")
+    dispatched = [("fake", figures), *(("of Ray", found) for found in figures.get("ray_dispatch", {}).values())]
+    for kind, found in dispatched:
+        peak = f"{found['driver_peak_bytes'] / 2**20:,.0f} MiB"
+        table.add_row(f"{found['actors']} {kind}", f"{found['units']:,}", f"{found['units_per_second']:,.0f}", peak)
+    console.print(table)
+    if "workers" in figures:
+        columns = ("workers", "hours", "of linear", "idle before", "idle at the end")
+        simulated = Table(*columns, title="The paper's sweep, simulated")
+        for size, found in figures["workers"].items():
+            shares = (found[name] for name in ("share_of_linear", "idle_before", "idle_at_the_end"))
+            simulated.add_row(str(size), f"{found['hours']:.2f}", *(f"{share:.1%}" for share in shares))
+        console.print(simulated)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,150 @@
+"""What is measured: one model, clips on disk, and the question put to each; at tiny and at full size.
+
+`tiny` is the shipped model on synthetic speech: it answers, and stops. `full` has the sizes of Qwen2.5-Omni-7B and
+random weights, which never stop: its stop token is no word of the vocabulary, so every way makes the same two tokens.
+Knows nothing of how a question is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from transformers import Qwen2_5OmniThinkerConfig, Qwen2_5OmniThinkerForConditionalGeneration
+
+from esn_dist.corpora.synthetic import EMOTIONS, materialise
+from esn_dist.gates.find import Gate, find_gates
+from esn_dist.inference.selfcheck import clip
+from esn_dist.models.chat import chat_prompt, conversation
+from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.registry import load
+from esn_dist.models.tiny.architecture import SYSTEM, Size, feature_extractor, thinker_config, tokenizer
+from esn_dist.sweep.spec import ModelSpec
+from esn_dist.task.prompt import option_order, question
+
+TOKENS = 217  # of the average prompt at full size: about a clip of six seconds
+ROWS_PER_SECOND = 25
+SHARE = 0.005  # of the gates that a mask holds, as in the paper
+STOP_TOKENS = 20  # at most, of an answer that ends by itself: what a sweep allows
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and its clips.
+
+    Attributes:
+        load: makes the model; can be sent to another process.
+        new_tokens: of an answer, at most.
+        token_budget: padded tokens of our batches.
+    """
+
+    load: Callable[[], Qwen25Omni]
+    clips: tuple[Path, ...]
+    new_tokens: int
+    token_budget: int
+
+    @cached_property
+    def lm(self) -> Qwen25Omni:
+        return self.load()
+
+    @cached_property
+    def gates(self) -> tuple[Gate, ...]:
+        return find_gates(self.lm.decoder)
+
+    def mask(self, seed: int) -> npt.NDArray[np.bool_]:
+        """A random mask [layer, neuron]."""
+        shape = len(self.gates), self.gates[0].width
+        return np.random.default_rng(seed).random(shape) < SHARE
+
+
+def order_of(path: Path) -> tuple[str, ...]:
+    """The emotions as the clip's question shows them."""
+    return option_order(EMOTIONS, 0, "speed", path.stem)
+
+
+def thinned(clips: Sequence[Path], every: int) -> tuple[Path, ...]:
+    """Every n-th clip by size, so that the average length stays; in the order of `clips`."""
+    kept = set(sorted(clips, key=lambda path: (path.stat().st_size, path))[every // 2 :: every])
+    return tuple(path for path in clips if path in kept)
+
+
+def subject_of(size: str, folder: Path, utterances: int, token_budget: int) -> Subject:
+    """The subject of a size, with speech in `folder`; of 0 utterances, the usual number.
+
+    Args:
+        token_budget: at full size.
+    """
+    if size == "tiny":
+        return tiny(folder, utterances or 120)
+    return full(folder, utterances or 512, token_budget)
+
+
+def tiny(folder: Path, utterances: int, dtype: str = "float32", device: str = "cpu") -> Subject:
+    """The shipped model on speech that is made in `folder`."""
+    corpus = materialise(folder, "room", {"development": ceil(utterances / len(EMOTIONS))}, seed=1, workers=2)
+    paths = sorted(corpus.rglob("*.wav"))
+    shuffled = np.random.default_rng(0).permutation(len(paths))[:utterances]  # a folder is sorted by emotion
+    return Subject(partial(shipped, dtype, device), tuple(paths[i] for i in shuffled), STOP_TOKENS, 4_096)
+
+
+def shipped(dtype: str, device: str) -> Qwen25Omni:
+    """The tiny model of the package."""
+    spec = ModelSpec.model_validate({"name": "tiny-qwen2.5-omni", "dtype": dtype})
+    made = load(spec, "cuda" if device == "cuda" else "cpu")
+    assert isinstance(made, Qwen25Omni)
+    return made
+
+
+def full(folder: Path, utterances: int, token_budget: int) -> Subject:
+    """Qwen2.5-Omni-7B's sizes in bfloat16 on the GPU."""
+    return forced(partial(drawn, full_config(), "cuda", torch.bfloat16), folder, utterances, token_budget)
+
+
+def forced(load: Callable[[], Qwen25Omni], folder: Path, utterances: int, token_budget: int) -> Subject:
+    """A model that never stops: the first answer token, and one in the stop token's place."""
+    return Subject(load, buzzes(folder, utterances), 2, token_budget)
+
+
+def full_config() -> Any:
+    """The published sizes, with the tiny tokenizer's special tokens: to speed it is all one which ids they have."""
+    own = thinker_config(Size(), tokenizer())
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
+    text = {"rope_parameters": rope, "tie_word_embeddings": False, "pad_token_id": 0, "eos_token_id": None}
+    names = ("audio_token_index", "image_token_index", "video_token_index", "audio_start_token_id")
+    ids = {name: own.to_dict()[name] for name in (*names, "audio_end_token_id", "user_token_id")}
+    config: Any = Qwen2_5OmniThinkerConfig(text_config=text, tie_word_embeddings=False, **ids)
+    config.vision_start_token_id = own.vision_start_token_id
+    return config
+
+
+def drawn(config: Any, device: str, dtype: torch.dtype) -> Qwen25Omni:
+    """A model of random weights (spread 0.02, norms one: transformers' own initialisation), made where it will run."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        thinker: Any = Qwen2_5OmniThinkerForConditionalGeneration._from_config(config, dtype=dtype)
+    del thinker.model.visual
+    made = Qwen25Omni(thinker.eval(), tokenizer(), feature_extractor())
+    made.stop_ids = (config.text_config.vocab_size,)
+    return made
+
+
+def buzzes(folder: Path, utterances: int) -> tuple[Path, ...]:
+    """Speech-like clips with which a prompt has `TOKENS` tokens on average, as wav files; half to one and a half."""
+    words = tokenizer()
+    turns = conversation(SYSTEM, question(EMOTIONS), "audio, text")
+    text = len(chat_prompt(words, turns, words.vocab["<|AUDIO|>"], rows=0))
+    mean = (TOKENS - text) / ROWS_PER_SECOND
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds = np.random.default_rng(0).permutation(np.linspace(0.5 * mean, 1.5 * mean, utterances))
+    paths = tuple(folder / f"{number:05}.wav" for number in range(utterances))
+    for path, length in zip(paths, seconds, strict=True):
+        soundfile.write(path, clip(length), 16_000)
+    return paths

@@ -1,0 +1,166 @@
+"""Three ways to answer the same questions under the same mask: one by one, in padded batches, and ours.
+
+The first two are transformers' own `generate` of the whole class, with a hook on every gate, from the file to the
+answer: decoding, log-mel and the audio encoder are inside. They are spared the official processor, which pads every
+clip to 300 s. Ours is the public path of a sweep: audio encoded once, the mask folded, `Questions` asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from esn_dist.cluster.questions import Questions, Rows
+from esn_dist.corpora.audio import decode
+from esn_dist.corpora.synthetic import EMOTIONS
+from esn_dist.gates.find import Gate
+from esn_dist.gates.positions import Positions
+from esn_dist.gates.scale import How, scaled
+from esn_dist.inference.packed.engine import engine_of
+from esn_dist.models.qwen2_5_omni import Qwen25Omni, audio_rows
+from esn_dist.task.prompt import question
+from speed.clock import at_threads, seconds_of, thread_counts
+from speed.subject import Subject, order_of
+
+Mask = npt.NDArray[np.bool_]
+SCALE = 0.0  # of masked gates: deactivation
+
+
+class Way(Protocol):
+    """Whoever answers all `clips` under a mask."""
+
+    clips: Sequence[Path]
+
+    def answer(self, member_LN: Mask | None, new_tokens: int) -> object:
+        """Every question once, with the masked gates at `SCALE`; None leaves the gates alone."""
+
+
+class Generate:
+    """`generate` in batches of `size`; of 1, the usual way."""
+
+    def __init__(self, subject: Subject, clips: Sequence[Path], size: int) -> None:
+        self.subject, self.clips, self.size = subject, clips, size
+
+    def answer(self, member_LN: Mask | None, new_tokens: int) -> list[str]:
+        """The texts."""
+        return [self.subject.lm.text(row) for row in self.generate(member_LN, new_tokens)[0]]
+
+    def generate(self, member_LN: Mask | None, new_tokens: int, logits: bool = False) -> tuple[list[Any], list[Tensor]]:
+        """New tokens of each clip, and its logits [V] at the first of them where asked for."""
+        lm, tokens, first = self.subject.lm, list[Any](), list[Tensor]()
+        with hooked(self.subject.gates, member_LN):
+            for start in range(0, len(self.clips), self.size):  # as they come: such studies do not sort
+                inputs = inputs_of(lm, self.clips[start : start + self.size])
+                output: Any = lm.thinker.generate(
+                    **inputs, max_new_tokens=new_tokens, do_sample=False, eos_token_id=list(lm.stop_ids),
+                    pad_token_id=lm.tokenizer.pad_token_id, output_logits=logits, return_dict_in_generate=True,
+                )  # fmt: skip
+                tokens += output.sequences[:, inputs["input_ids"].shape[1] :].tolist()
+                first += output.logits[0].float().unbind() if logits else []
+        return tokens, first
+
+
+def inputs_of(lm: Qwen25Omni, paths: Sequence[Path]) -> dict[str, Tensor]:
+    """What the official processor makes of the clips and their questions, padded left, on the model's device."""
+    mels = [lm.mel(decode(path)) for path in paths]
+    prompts = [
+        lm.prompt(audio_rows(mel.shape[1]), question(order_of(path))) for mel, path in zip(mels, paths, strict=True)
+    ]
+    ids = [torch.from_numpy(prompt.ids_L) for prompt in prompts]
+    empty = lm.tokenizer.pad_token_id
+    inputs = {
+        "input_ids": pad_sequence(ids, batch_first=True, padding_value=empty, padding_side="left"),
+        "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True, padding_side="left"),
+        "input_features": pad_sequence([mel.T for mel in mels], batch_first=True).transpose(1, 2).to(lm.dtype),
+        "feature_attention_mask": pad_sequence([torch.ones(mel.shape[1]).long() for mel in mels], batch_first=True),
+    }
+    return {name: value.to(lm.device) for name, value in inputs.items()}
+
+
+@contextmanager
+def hooked(gates: Sequence[Gate], member_LN: Mask | None) -> Iterator[None]:
+    """A forward hook on every activation that multiplies by the layer's scale, as such studies do it."""
+    if member_LN is None:
+        yield
+        return
+    handles = []
+    for gate, member_N in zip(gates, member_LN, strict=True):
+        s_N = torch.where(torch.from_numpy(member_N), SCALE, 1.0).to(gate.down)
+        handles.append(gate.activation.register_forward_hook(lambda module, args, g, s_N=s_N: g * s_N))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Ours:
+    """What an actor does.
+
+    Args:
+        packed: whether in the packed engine; else in the plain one, which calls every module and its hooks.
+
+    Attributes:
+        encode_seconds: of all clips, once for a whole sweep.
+        compose_seconds: of all batches, once for all cells of a corpus.
+    """
+
+    def __init__(self, subject: Subject, clips: Sequence[Path], packed: bool = True) -> None:
+        self.subject, self.clips, self.packed = subject, clips, packed
+        self.engine = engine_of(subject.lm, packed=packed, kernels=subject.lm.device.type == "cuda")
+        subject.lm.encode(decode(clips[0]))
+        with at_threads(thread_counts(subject.lm.device)[0]):  # an actor's, on a CPU: one
+            self.encode_seconds = seconds_of(self._encode)
+            self.compose_seconds = seconds_of(self._compose)
+
+    def answer(self, member_LN: Mask | None, new_tokens: int, how: How = "fold") -> Rows:
+        """The rows of one cell."""
+        if member_LN is None:
+            return self.questions.ask(new_tokens)
+        with scaled(self.subject.gates, member_LN, SCALE, how):
+            return self.questions.ask(new_tokens)
+
+    def _encode(self) -> None:
+        self._rows = [self.subject.lm.encode(decode(path)).cpu() for path in self.clips]
+
+    def _compose(self) -> None:
+        self.questions = self.questions_of(range(len(self.clips)))
+
+    def questions_of(self, which: Sequence[int]) -> Questions:
+        """The questions put to some of the clips, in batches under the subject's token budget."""
+        rows, orders = [self._rows[i] for i in which], [order_of(self.clips[i]) for i in which]
+        return Questions(self.engine, rows, orders, EMOTIONS, EMOTIONS, self.subject.token_budget)
+
+    @property
+    def tokens_per_prompt(self) -> float:
+        """On average, the audio's included."""
+        lm = self.subject.lm
+        prompts = [lm.prompt(len(r), question(order_of(path))) for r, path in zip(self._rows, self.clips, strict=True)]
+        return float(np.mean([len(prompt) for prompt in prompts]))
+
+
+class Idle:
+    """Watches and does nothing: under it an engine shares no prefix and runs its last layer whole, as under Mix."""
+
+    def see(self, positions: Positions) -> None:
+        """Nothing to keep."""
+
+    def attached(self) -> AbstractContextManager[None]:
+        """Nothing to hook."""
+        return nullcontext()
+
+    def act(self, layer: int, gate_up_TM: Tensor, gated: Callable[[Tensor], Tensor]) -> Tensor:
+        """The gates as they are."""
+        return gated(gate_up_TM)
+
+    def rows(self, start: int, stop: int) -> Idle:
+        """Of any rows."""
+        return self

@@ -1,0 +1,300 @@
+"""The store at the paper's full width: counts written and read by a selector, answers written, a million marks scanned.
+
+    python benchmarks/store.py --size full --json store.json    # 5 GB of disk for a while; about five minutes
+
+Counts are drawn as real ones look (a gate's own probability, four factors of the utterance, the emotion's effect), and
+go through the writer, the reader and the selectors of the package. What is scaled to the paper's sweep says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import typer
+import zarr
+from rich.console import Console
+from rich.table import Table
+
+from esn_dist.cluster.schedule import Schedule
+from esn_dist.seeds import digest, generator
+from esn_dist.selection.firing import accumulate, identify
+from esn_dist.selection.masks import top
+from esn_dist.selection.pools import correctly_answered
+from esn_dist.selection.selectors import SELECTORS
+from esn_dist.store.create import add_answers, add_corpus, add_counts, add_model, create_root
+from esn_dist.store.disk import files_under, sweep_partials
+from esn_dist.store.done import done_units, publish, unmark
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.lock import Lease, Lock
+from esn_dist.store.read import count_blocks
+from esn_dist.store.schema import PARTS
+from esn_dist.store.tables import SHARD_ROWS, CellTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.write import write_answers, write_counts
+from esn_dist.sweep.load import load_sweep
+from esn_dist.sweep.plan import plan
+from esn_dist.sweep.sizes import candidates
+from esn_dist.sweep.units import AnswerUnit, cells_per_block
+from esn_dist.sweep.words import PAPER_SELECTORS, Selector
+
+PAPER = Path(__file__).parents[1] / "configs" / "paper.yaml"
+EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
+MODEL, CORPUS = "model", "speech"
+FACTORS = 4
+TOKENS = {"audio": (150, 60), "text": (60, 1), "generated": (1, 0)}  # mean and deviation of an utterance's positions
+
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What is measured."""
+
+    layers: int
+    width: int
+    shards: int  # of counts of each emotion
+    evaluation: int  # utterances of each emotion
+    blocks: int  # of answers
+    marks: int
+
+
+SIZES = {"tiny": Sizes(4, 256, 1, 8, 2, 2_000), "full": Sizes(28, 18_944, 2, 200, 100, 1_000_000)}
+
+
+@app.command()
+def main(
+    size: Literal["tiny", "full"] = "tiny",
+    out: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    place: Annotated[Path | None, typer.Option("--folder", help="Where the store is made and removed again.")] = None,
+) -> None:
+    """Measure, and print a table."""
+    sizes = SIZES[size]
+    figures: dict[str, Any] = {
+        "size": size, "cpus": os.cpu_count(), "python": sys.version.split()[0], "zarr": zarr.__version__,
+        "numpy": np.__version__, "layers": sizes.layers, "width": sizes.width,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=place) as root:
+        folder = StoreFolder(Path(root))
+        create(folder, sizes)
+        with Lock(folder.lock) as lease:
+            figures |= {"counts": counts(folder, sizes, lease), "answers": answers(folder, sizes, lease)}
+        figures["scaled_to_the_paper"] = scaled(figures)
+    with tempfile.TemporaryDirectory(dir=place) as root:
+        figures["resume"] = resume(StoreFolder(Path(root)), sizes.marks)
+    show(figures)
+    if out:
+        out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def counts(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
+    """Write all shards as an actor does, then make one pass over them as a selector does."""
+    shape = (len(PARTS), sizes.layers, sizes.width)
+    gates, rows = Gates(sizes.layers, sizes.width), len(EMOTIONS) * sizes.shards * SHARD_ROWS
+    raw, written, wrote, published = 2 * rows * int(np.prod(shape)), list[str](), Stopwatch(), Stopwatch()
+    for shard in range(rows // SHARD_ROWS):
+        code = shard // sizes.shards
+        K, T = gates.draw(shard, code)
+        with wrote:
+            files = write_counts(
+                folder, MODEL, CORPUS, slice(shard * SHARD_ROWS, (shard + 1) * SHARD_ROWS), K=K, T=T,
+                answer=np.full(SHARD_ROWS, code, np.int8), outcome=np.ones(SHARD_ROWS, np.uint8),
+                logprob=generator("logprob", shard).normal(size=(SHARD_ROWS, len(EMOTIONS))).astype(np.float32),
+                text=[str(code)] * SHARD_ROWS,
+            )  # fmt: skip
+        with published:
+            publish(folder, f"identify-{shard}", files, lease)
+        written += files
+    stored = sum((folder.data / file).stat().st_size for file in written)
+    cold, warm = Stopwatch(), Stopwatch()
+    forget(folder.data)
+    with cold:
+        one_pass(folder)
+    with warm:
+        firing = one_pass(folder)
+    found: dict[str, Any] = {
+        "utterances": rows, "raw_bytes": raw, "stored_bytes": stored, "bytes_per_utterance": stored / rows,
+        "write_bytes_per_second": raw / wrote.seconds,
+        "publish_seconds_per_shard": published.seconds * SHARD_ROWS / rows,
+        "pass_bytes_per_second": raw / cold.seconds, "pass_bytes_per_second_warm": raw / warm.seconds,
+        "pass_seconds_per_utterance": cold.seconds / rows,
+    }  # fmt: skip
+    for selector in PAPER_SELECTORS:
+        if selector is not Selector.RND:
+            with (scoring := Stopwatch()):
+                top(SELECTORS[selector](firing), max(1, sizes.layers * sizes.width // 200))
+            found[f"seconds_of_{selector}"] = scoring.seconds
+    return found
+
+
+def one_pass(folder: StoreFolder) -> Any:
+    """Every count once, through the reader, into the sums that all selectors start from."""
+    candidates = correctly_answered(folder, MODEL, CORPUS)
+    chosen = identify(candidates.label, candidates.right, EMOTIONS)
+    blocks = ((block.K, block.positions) for block in count_blocks(folder, MODEL, CORPUS))
+    return accumulate(chosen, blocks, range(len(PARTS)))
+
+
+def answers(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
+    """Write blocks of answers as an actor does."""
+    utterances = len(EMOTIONS) * sizes.evaluation
+    block, draw = cells_per_block(utterances), generator("answers")
+    written, wrote, published = list[str](), Stopwatch(), Stopwatch()
+    for number in range(sizes.blocks):
+        answer = draw.integers(0, len(EMOTIONS), (block, utterances)).astype(np.int8)
+        logprob = draw.normal(-3, 2, (block, utterances, len(EMOTIONS))).astype(np.float32)
+        text = [[str(code + 1) for code in row] for row in answer]
+        with wrote:
+            files = write_answers(
+                folder, MODEL, CORPUS, slice(number * block, (number + 1) * block),
+                answer=answer, outcome=np.ones_like(answer, np.uint8), logprob=logprob, text=text,
+            )  # fmt: skip
+        with published:
+            publish(folder, f"answer-{number}", files, lease)
+        written += files
+    total = block * utterances * sizes.blocks
+    stored = sum((folder.data / file).stat().st_size for file in written)
+    return {
+        "answers": total, "block": [block, utterances], "bytes_per_answer": stored / total,
+        "answers_per_second": total / wrote.seconds, "publish_seconds_per_block": published.seconds / sizes.blocks,
+    }  # fmt: skip
+
+
+def scaled(figures: dict[str, Any]) -> dict[str, Any]:
+    """The paper's three models on its three corpora by multiplication: nothing of this was written or read.
+
+    Candidates are all that `configs/paper.yaml` may ask; identification stops earlier where models answer well.
+    """
+    sweep, counts = load_sweep(PAPER), figures["counts"]
+    rows = {spec.name: candidates(spec, None)[0] or 0 for spec in sweep.corpora}
+    asked = {spec.name: spec.evaluation.per_emotion * len(spec.emotions) for spec in sweep.corpora}
+    answers = sum(asked[cell.corpus] for cell in plan(sweep).cells)
+    utterances = sum(rows.values()) * len(sweep.models)
+    raw = counts["raw_bytes"] / counts["utterances"]
+    return {
+        "utterances_with_counts": utterances, "answers": answers,
+        "counts_bytes": utterances * counts["bytes_per_utterance"],
+        "answers_bytes": answers * figures["answers"]["bytes_per_answer"],
+        "counts_write_hours": utterances * raw / counts["write_bytes_per_second"] / 3600,
+        "answers_write_hours": answers / figures["answers"]["answers_per_second"] / 3600,
+        "pass_seconds": {name: count * counts["pass_seconds_per_utterance"] for name, count in rows.items()},
+    }  # fmt: skip
+
+
+def resume(folder: StoreFolder, marks: int) -> dict[str, Any]:
+    """What a driver does first on a store whose units are all done: sweep, scan, and build the schedule."""
+    folder.prepare()
+    units = [AnswerUnit(MODEL, CORPUS, n, n + 1, (digest("cell", n)[:16],)) for n in range(marks)]
+    for number in range(256):
+        (folder.done / f"{number:02x}").mkdir()
+    for unit in units:  # as `publish` leaves them, but not synced one by one: that would take minutes
+        place = folder.done / hashlib.sha256(unit.id.encode()).hexdigest()[:2] / f"{unit.id}.json"
+        place.write_bytes(b'{"files": {}, "unit": "' + unit.id.encode() + b'"}')
+    swept, scanned, built = Stopwatch(), Stopwatch(), Stopwatch()
+    with swept:
+        sweep_partials(folder.done)
+    with scanned:
+        done = done_units(folder)
+    with built:
+        schedule = Schedule(done)
+        for unit in units:
+            schedule.add(unit)
+    unmark(folder, units[0].id)
+    assert schedule.over and len(done) == marks and len(done_units(folder)) == marks - 1
+    return {
+        "marks": marks, "sweep_seconds": swept.seconds, "scan_seconds": scanned.seconds,
+        "schedule_seconds": built.seconds, "seconds": swept.seconds + scanned.seconds + built.seconds,
+    }  # fmt: skip
+
+
+class Gates:
+    """Gates whose counts look like real ones: K ~ Binomial(T, p), logit p = own + utterance's factors + emotion's."""
+
+    def __init__(self, layers: int, width: int) -> None:
+        draw = generator("gates", layers, width)
+        own = draw.beta(0.6, 1.2, (layers, width)).clip(1e-4, 1 - 1e-4)
+        self._own_LN = np.log(own / (1 - own))
+        self._loading_FLN = draw.normal(0, 0.3, (FACTORS, layers, width))
+        self._effect_ELN = draw.normal(0, 0.2, (len(EMOTIONS), layers, width))
+
+    def draw(self, shard: int, code: int) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+        """K[utterance, part, layer, neuron] and T[utterance, part] of one shard of one emotion."""
+        draw = generator("shard", shard)
+        T = np.stack([draw.normal(*TOKENS[part], SHARD_ROWS).clip(1, 900) for part in PARTS], 1).astype(np.uint16)
+        K = np.empty((*T.shape, *self._own_LN.shape), np.uint16)
+        for row, part in np.ndindex(T.shape):
+            shift_LN = np.tensordot(draw.normal(size=FACTORS), self._loading_FLN, 1) + self._effect_ELN[code]
+            K[row, part] = draw.binomial(T[row, part], 1 / (1 + np.exp(-self._own_LN - shift_LN)))
+        return K, T
+
+
+class Stopwatch:
+    """Seconds inside its `with` blocks, summed."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Stopwatch:
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds += time.monotonic() - self._started
+
+
+def create(folder: StoreFolder, sizes: Sizes) -> None:
+    """An empty store of one model and one corpus."""
+    create_root(folder, {})
+    pool = in_whole_shards(utterances(sizes.shards * SHARD_ROWS), EMOTIONS)
+    add_corpus(folder, CORPUS, EMOTIONS, utterances(sizes.evaluation), pool, SetAsideTable.empty(), {})
+    add_model(folder, MODEL, sizes.layers, sizes.width, {})
+    add_counts(folder, MODEL, CORPUS)
+    block, nan = cells_per_block(len(EMOTIONS) * sizes.evaluation), float("nan")
+    cells = [(f"c{n}", "steer", "", "", "", nan, -1, "", 0.1 * n, nan) for n in range(block * sizes.blocks)]
+    add_answers(folder, MODEL, CORPUS, CellTable.from_rows(cells), block)
+
+
+def utterances(each: int) -> UtteranceTable:
+    """So many of each emotion, which are names only."""
+    numbers, names = tuple(range(1, 6)), [(f"{emotion}-{n}", emotion) for emotion in EMOTIONS for n in range(each)]
+    return UtteranceTable.from_rows([(name, "", emotion, numbers, "", name, 1, "") for name, emotion in names])
+
+
+def forget(root: Path) -> None:
+    """Have the system drop what it keeps of these files in memory, so that they are read from the disk."""
+    for path in files_under(root):
+        with opened(path) as descriptor:
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Tables for a person."""
+    console = Console()
+    for title in ("counts", "answers", "scaled_to_the_paper", "resume"):
+        table = Table("what", "measured" if title != "scaled_to_the_paper" else "scaled, not run", title=title)
+        for name, value in figures[title].items():
+            table.add_row(name.replace("_", " "), f"{value:,.4g}" if isinstance(value, float) else str(value))
+        console.print(table)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,79 @@
+"""The engine profile of a new store: all that may change an answer's bits, decided once from the model and the machine.
+
+A GPU is asked through Ray, since the driver may run on a machine without one. Knows nothing of the plan.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from math import log2
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import ray
+
+from esn_dist.cluster.job import EngineProfile
+from esn_dist.models.source import Shape
+from esn_dist.sweep.spec import ModelSpec
+
+CPU_BUDGET = 4_096  # tokens of a batch
+LEAST, MOST = 2_048, 65_536  # on a GPU; beyond, nothing is gained
+FREE = 0.9  # share of a GPU's memory that weights and batches may fill
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU of the cluster.
+
+    Attributes:
+        memory: bytes.
+        compiler: whether kernels can be built there.
+    """
+
+    name: str
+    memory: int
+    compiler: bool
+
+
+def new_profile(
+    spec: ModelSpec, device: Literal["cpu", "cuda"], dtype: str, shape: Shape, checkpoint: Path
+) -> EngineProfile:
+    """The profile of `spec`, whose gates have `shape`, on `device`."""
+    # Offloaded weights are placeholders: nothing can be folded into them, and the packed engine could not read them.
+    scaling: Literal["fold", "gate"] = "gate" if spec.offload else "fold"
+    engine: Literal["packed", "padded"] = "padded" if spec.offload else "packed"
+    if device == "cpu":
+        return EngineProfile(device, dtype, scaling, CPU_BUDGET, engine=engine)
+    gpu = look_at_gpu()
+    weights = sum(path.stat().st_size for path in checkpoint.rglob("*.safetensors"))
+    budget = token_budget(gpu.memory, 0 if spec.offload else weights // spec.gpus, shape)
+    kernels = gpu.compiler and engine == "packed"
+    return EngineProfile(device, dtype, scaling, budget, engine=engine, kernels=kernels)
+
+
+def token_budget(memory: int, weights: int, shape: Shape) -> int:
+    """Tokens of a batch, a power of two: as many as `memory` bytes hold beside `weights`.
+
+    A token needs, in 16 bits, about four times a layer's width while it passes a layer (u, up, h and the stream), and
+    in three batches under way its keys and values, which a quarter of each layer's width holds with room to spare.
+    """
+    width = shape.width // max(1, shape.experts)
+    token = 2 * (4 * width + 3 * shape.layers * width // 8)
+    tokens = max(LEAST, (FREE * memory - weights) / token)
+    return int(min(MOST, 2 ** int(log2(tokens))))
+
+
+def look_at_gpu() -> Gpu:
+    """The GPU that Ray gives to whoever asks first."""
+    task = ray.remote(num_gpus=1, num_cpus=0, max_retries=1)(_here)
+    return cast(Gpu, ray.get(cast(Any, task).remote()))
+
+
+def _here() -> Gpu:
+    import torch
+
+    found = torch.cuda.get_device_properties(0)
+    compiler = bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
+    return Gpu(found.name, found.total_memory, compiler)

@@ -1,0 +1,126 @@
+"""What an engine is asked and gives; and the plain engine, which runs any decoder.
+
+An engine answers batch after batch, in order, each under one state of the gates. A batch that does not fit into memory
+is answered in halves, which the plan fixes (first half of the rows, then the others) and `splits` counts: they round
+otherwise than the whole.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from esn_dist.gates.positions import Positions
+from esn_dist.inference.answer import Answers, answer
+from esn_dist.inference.batches import Batch, pad
+from esn_dist.models.audio_lm import AudioLM, Prompt
+
+
+class Watcher(Protocol):
+    """Whoever must know what each forward call is fed, and sees its gates: a counter, or Mix."""
+
+    def see(self, positions: Positions) -> None:
+        """The positions of the coming call."""
+
+    def attached(self) -> AbstractContextManager[Any]:
+        """Sees the gates through hooks for the length of the block."""
+
+    def act(self, layer: int, gate_up_TM: Tensor, gated: Callable[[Tensor], Tensor]) -> Tensor:
+        """Sees the gates of a layer that calls no modules; returns what its down projection reads."""
+
+    def rows(self, start: int, stop: int) -> Watcher:
+        """Whoever watches these rows of the batch in its place."""
+
+
+class Rows(Protocol):
+    """A batch of any engine: as many rows as its length."""
+
+    def __len__(self) -> int: ...
+
+    def halves(self) -> tuple[Self, Self]:
+        """The first half of the rows, and the others."""
+
+
+B = TypeVar("B", bound=Rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[B]):
+    """One batch to be answered: its options, and who watches it."""
+
+    batch: B
+    options_BO: Tensor
+    watcher: Watcher | None = None
+
+    def halves(self) -> tuple[Asked[B], Asked[B]]:
+        """The same, asked of each half of the rows."""
+        first, second = self.batch.halves()
+        return self._part(first, 0), self._part(second, len(first))
+
+    def _part(self, batch: B, start: int) -> Asked[B]:
+        stop = start + len(batch)
+        return Asked(batch, self.options_BO[start:stop], self.watcher and self.watcher.rows(start, stop))
+
+
+class Engine(ABC, Generic[B]):
+    """A loaded model that answers batches.
+
+    Attributes:
+        splits: batches that did not fit into memory and were answered in halves.
+    """
+
+    def __init__(self, model: AudioLM) -> None:
+        self.model = model
+        self.splits = 0
+
+    @abstractmethod
+    def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> B:
+        """`prompts` with their audio rows [R, D], side by side on the model's device."""
+
+    @abstractmethod
+    def answers(self, asked: Iterable[Asked[B]], new: int, prefix: int = 0) -> Iterator[Answers]:
+        """The greedy answers of each batch, in order, of at most `new` tokens.
+
+        Args:
+            prefix: tokens that every prompt begins with; an engine may compute them once where nobody watches.
+        """
+
+    def in_halves(self, one: Asked[B], answered: Callable[[Asked[B]], Answers]) -> Answers:
+        """The answers of a batch that did not fit into memory, by halves, each of which may be halved again.
+
+        Raises:
+            torch.OutOfMemoryError: a single prompt does not fit.
+        """
+        if len(one.batch) == 1:
+            raise torch.OutOfMemoryError("a single prompt does not fit into the memory that the weights leave")
+        self.splits += 1
+        torch.cuda.empty_cache()
+        return Answers.joined([self._half(half, answered) for half in one.halves()])
+
+    def _half(self, half: Asked[B], answered: Callable[[Asked[B]], Answers]) -> Answers:
+        try:
+            return answered(half)
+        except torch.OutOfMemoryError:
+            pass  # outside the handler, so that the failed half's tensors are gone with its traceback
+        return self.in_halves(half, answered)
+
+
+class PaddedEngine(Engine[Batch]):
+    """Any decoder, through its own forward call and hooks on its gates."""
+
+    def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> Batch:
+        return pad(self.model, prompts, rows)
+
+    def answers(self, asked: Iterable[Asked[Batch]], new: int, prefix: int = 0) -> Iterator[Answers]:
+        return (self._half(one, partial(self._answered, new)) for one in asked)
+
+    def _answered(self, new: int, one: Asked[Batch]) -> Answers:
+        with one.watcher.attached() if one.watcher else nullcontext():
+            return answer(self.model, one.batch, one.options_BO, new, one.watcher)

@@ -1,0 +1,157 @@
+"""Answers of many batches in a row: the device is never waited for while there is work to hand it.
+
+A batch goes through three hands: its prompts are read, its first answer token is fed back, what it said is fetched.
+Batches lag behind each other by one step, so whatever the host must wait for was asked for a batch ago. Answers of two
+tokens (a number, then the stop token) need no more; longer ones go on alone. Memory that runs out splits a batch in
+halves, which round otherwise than the whole: `splits` says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from esn_dist.gates.positions import Positions
+from esn_dist.inference.answer import Answers
+from esn_dist.inference.engine import Asked, Engine, PaddedEngine
+from esn_dist.inference.packed.batch import PackedBatch, pack
+from esn_dist.inference.packed.cache import Cache, Geometry
+from esn_dist.inference.packed.layers import Qwen2Layers
+from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part, Prompt
+
+
+def engine_of(model: AudioLM, *, packed: bool = True, kernels: bool = False) -> Engine[Any]:
+    """The packed engine where it is wanted and the decoder has its form, else the plain one."""
+    return PackedEngine(model, kernels) if packed and Qwen2Layers.fits(model.decoder) else PaddedEngine(model)
+
+
+class PackedEngine(Engine[PackedBatch]):
+    """A model whose decoder `Qwen2Layers.fits`.
+
+    Args:
+        kernels: whether element-wise steps are CUDA kernels of their own.
+    """
+
+    def __init__(self, model: AudioLM, kernels: bool) -> None:
+        super().__init__(model)
+        self.layers = Qwen2Layers(model.decoder, kernels)
+        self.stops = torch.tensor(model.stop_ids, device=model.device)
+
+    def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> PackedBatch:
+        return pack(self.model, prompts, rows)
+
+    @torch.inference_mode()
+    def answers(self, asked: Iterable[Asked[PackedBatch]], new: int, prefix: int = 0) -> Iterator[Answers]:
+        if self.layers.hooked:
+            raise RuntimeError("gates are hooked, and this engine calls no modules: fold the mask, or use PaddedEngine")
+        shared: Cache | None = None
+        read: deque[_Going] = deque()
+        stepped: deque[_Going] = deque()
+        for one in asked:
+            if prefix and not one.watcher and shared is None:
+                shared = self._prefix(one.batch, prefix)
+            read.append(_Going(self, one, new, shared))
+            if len(read) > len(self.layers.devices):
+                stepped.append(read.popleft().stepped())
+            if len(stepped) > 1:
+                yield self._said(stepped.popleft())
+        stepped.extend(going.stepped() for going in read)
+        yield from map(self._said, stepped)
+
+    def _said(self, going: _Going) -> Answers:
+        if going.fits:
+            return going.said()
+        return self.in_halves(going.one, partial(self._answered, going.new, going.shared))
+
+    def _answered(self, new: int, shared: Cache | None, one: Asked[PackedBatch]) -> Answers:
+        going = _Going(self, one, new, shared).stepped()
+        if not going.fits:
+            raise torch.OutOfMemoryError
+        return going.said()
+
+    def _prefix(self, batch: PackedBatch, length: int) -> Cache:
+        """Keys and values of the first `length` tokens, which are the same in every row."""
+        first = PackedBatch(batch.embedded_TD[:length], batch.part_T[:length], (length,))
+        x_TD, geometry = first.after(0, 0)
+        cache = self.layers.cache(1, geometry.slots)
+        self.layers.run(x_TD, geometry, cache, geometry.last_B)
+        return cache
+
+
+class _Going:
+    """A batch under way. `fits`: whether there was memory for it so far; where not, it holds none, and says nothing."""
+
+    def __init__(self, engine: PackedEngine, one: Asked[PackedBatch], new: int, shared: Cache | None) -> None:
+        self.engine, self.one, self.new, self.shared = engine, one, new, shared
+        self.fits = self._unless_out_of_memory(self._read)
+
+    def stepped(self) -> _Going:
+        """Feeds the first token back, whether or not anybody still speaks: to ask would be to wait; then sends home."""
+        self.fits = self.fits and self._unless_out_of_memory(self._step_and_send)
+        return self
+
+    def said(self) -> Answers:
+        """What every row said; waits for it, and goes on with rows that still speak."""
+        if self.arrived:
+            self.arrived.synchronize()
+        flags, logprob_BO = self.home
+        if bool(flags[0].any()) and len(self.tokens) < self.new:
+            while len(self.tokens) < self.new and bool(self.running_B.any()):
+                self._step()
+            flags = torch.stack([self.running_B, self.finite_B, *self.tokens]).cpu()
+        tokens = [[t for t in row if t != EXCLUDED] for row in flags[2:].T.tolist()]
+        return Answers(tokens, logprob_BO.numpy(), flags[1].bool().numpy())
+
+    def _unless_out_of_memory(self, do: Callable[[], None]) -> bool:
+        try:
+            do()
+        except torch.OutOfMemoryError:
+            self.cache = Cache([])
+            return False
+        return True
+
+    def _read(self) -> None:
+        prefix = 0 if self.shared is None else self.shared.layers[0].shape[2]
+        x_TD, self.geometry = self.one.batch.after(prefix, self.new - 1)
+        self.cache = self.engine.layers.cache(len(self.one.batch), self.geometry.slots)
+        if self.shared is not None:
+            self.cache.begin_with(self.shared)
+        if self.one.watcher:
+            self.one.watcher.see(self.one.batch.positions)
+        logits_BV = self._logits(x_TD, self.geometry)
+        options_BO = self.one.options_BO.to(logits_BV.device, non_blocking=True)
+        self.logprob_BO = logits_BV.log_softmax(-1).gather(1, options_BO)
+        self.token_B, self.finite_B = logits_BV.argmax(-1), logits_BV.isfinite().all(-1)
+        self.running_B = self.finite_B & ~torch.isin(self.token_B, self.engine.stops)
+        self.tokens = [self.token_B.where(self.running_B, EXCLUDED)]
+
+    def _step_and_send(self) -> None:
+        if self.new > 1:
+            self._step()
+        flags = torch.stack([self.running_B, self.finite_B, *self.tokens])
+        self.home = [x.to("cpu", non_blocking=True) for x in (flags, self.logprob_BO)]
+        self.arrived = torch.cuda.Event() if flags.is_cuda else None
+        if self.arrived:
+            self.arrived.record(torch.cuda.current_stream(flags.device))
+
+    def _step(self) -> None:
+        step = len(self.tokens) - 1
+        if self.one.watcher:
+            part_B = torch.where(self.running_B, int(Part.GENERATED), EXCLUDED)
+            self.one.watcher.see(Positions.padded(part_B[:, None]))
+        logits_BV = self._logits(self.engine.model.step(self.token_B), self.geometry.next(step))
+        self.token_B = logits_BV.argmax(-1)
+        self.finite_B &= logits_BV.isfinite().all(-1) | ~self.running_B
+        self.running_B = self.running_B & self.finite_B & ~torch.isin(self.token_B, self.engine.stops)
+        self.tokens.append(self.token_B.where(self.running_B, EXCLUDED))
+
+    def _logits(self, x_TD: Tensor, geometry: Geometry) -> Tensor:
+        """Float32, at each row's last token."""
+        hidden_BD = self.engine.layers.run(x_TD, geometry, self.cache, geometry.last_B, self.one.watcher)
+        logits_BV: Tensor = self.engine.model.head(hidden_BD).float()
+        return logits_BV.to(self.engine.stops.device)

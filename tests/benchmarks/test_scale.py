@@ -1,0 +1,38 @@
+"""The benchmarks of driver and store run at tiny size, and their JSON holds what is promised."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def figures(tmp_path: Path, script: str, *options: str) -> dict[str, Any]:
+    out = tmp_path / "figures.json"
+    command = [sys.executable, str(BENCHMARKS / script), "--size", "tiny", "--json", str(out), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(out.read_text(encoding="utf-8")))
+
+
+def test_the_driver_feeds_a_thousand_actors_and_more_workers_are_no_slower(tmp_path: Path) -> None:
+    found = figures(tmp_path, "scheduler.py", "--workers")
+    assert found["units"] > 9_000 and found["actors"] == 1_000
+    assert found["units_per_second"] > 500  # a tenth of what it is; the driver that it was before gave 185
+    assert found["imports_bytes"] < found["driver_peak_bytes"] < 2**30
+    one, eight = (found["workers"][size] for size in ("1", "8"))
+    assert one["units"] == eight["units"]
+    assert one["share_of_linear"] > 0.99 and eight["hours"] < one["hours"] / 4
+
+
+def test_the_store_is_measured_and_what_is_scaled_is_named_so(tmp_path: Path) -> None:
+    found = figures(tmp_path, "store.py")
+    assert found["counts"]["stored_bytes"] < found["counts"]["raw_bytes"]
+    assert {"write_bytes_per_second", "pass_bytes_per_second", "bytes_per_utterance"} <= found["counts"].keys()
+    assert {"answers_per_second", "bytes_per_answer"} <= found["answers"].keys()
+    assert {"utterances_with_counts", "counts_bytes", "answers_bytes"} <= found["scaled_to_the_paper"].keys()
+    assert found["resume"]["marks"] == 2_000 and found["resume"]["seconds"] < 10

@@ -1,0 +1,119 @@
+"""The ways are asked the same, do what their names say, and their ceiling counts the right work."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from agreement import agreement, options_of
+from counts import Fetched, under_usual_hook
+from esn_dist.corpora.audio import decode
+from esn_dist.gates.count import Counter
+from esn_dist.gates.positions import Positions
+from esn_dist.models.audio_lm import Part
+from esn_dist.task.prompt import question
+from interventions import only_middle, split
+from speed.ceiling import Ceiling
+from speed.subject import TOKENS, Subject, full_config, order_of, thinned
+from speed.ways import Generate, Mask, Ours
+
+
+def test_the_usual_way_and_ours_give_the_same_answers(spoken: Subject) -> None:
+    for row in agreement(spoken).values():
+        assert row["answered"] == row["utterances"] == 12
+        assert row["answers_equal"] == row["texts_equal"] == 1
+        assert row["largest_logprob_difference"] < 1e-4
+
+
+def test_a_mask_on_one_side_only_is_seen(spoken: Subject) -> None:
+    """What the comparison is worth."""
+    usual, ours = Generate(spoken, spoken.clips, 1), Ours(spoken, spoken.clips)
+    everything = np.ones((len(spoken.gates), spoken.gates[0].width), bool)
+    logprob_nE = usual_logprob(spoken, usual, everything)
+    assert np.abs(logprob_nE - ours.answer(None, 1).logprob).max() > 0.1
+    np.testing.assert_allclose(logprob_nE, ours.answer(everything, 1).logprob, atol=1e-4)
+    np.testing.assert_allclose(usual_logprob(spoken, usual, None), ours.answer(None, 1).logprob, atol=1e-4)
+
+
+def test_padded_batches_are_answered_as_single_clips(spoken: Subject) -> None:
+    single, batched = (Generate(spoken, spoken.clips, size).answer(None, 20) for size in (1, 5))
+    assert single == batched
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_random_weights_make_exactly_two_tokens_in_every_way(endless: Subject, size: int) -> None:
+    tokens, _ = Generate(endless, endless.clips, size).generate(endless.mask(0), endless.new_tokens)
+    assert [len(row) for row in tokens] == [2] * 6
+    counted = Ours(endless, endless.clips).questions.ask(endless.new_tokens, counted=endless.gates)
+    assert counted.T is not None
+    assert counted.T[:, Part.GENERATED].tolist() == [1] * 6, "the last token is never fed to the decoder"
+
+
+def test_prompts_of_the_forced_subject_have_the_promised_length(endless: Subject) -> None:
+    assert Ours(endless, endless.clips).tokens_per_prompt == pytest.approx(TOKENS, rel=0.02)
+
+
+def test_the_full_model_has_the_published_sizes() -> None:
+    text, audio = full_config().text_config, full_config().audio_config
+    assert (text.hidden_size, text.intermediate_size, text.num_hidden_layers, text.vocab_size) == (
+        3584,
+        18944,
+        28,
+        152064,
+    )
+    assert (text.num_attention_heads, text.num_key_value_heads) == (28, 4)
+    assert (audio.d_model, audio.encoder_layers, audio.output_dim) == (1280, 32, 3584)
+
+
+def test_a_thinned_set_has_the_same_average_length(endless: Subject) -> None:
+    whole, third = (np.mean([p.stat().st_size for p in clips]) for clips in (endless.clips, thinned(endless.clips, 3)))
+    assert third == pytest.approx(whole, rel=0.01)
+
+
+def test_work_per_token_is_what_torch_counts(spoken: Subject) -> None:
+    tokens = 64
+    embedded_1LD = torch.randn(1, tokens, spoken.lm.thinker.config.text_config.hidden_size)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        spoken.lm.decoder(inputs_embeds=embedded_1LD, use_cache=False)
+    products = counter.get_flop_counts()["Global"]
+    linear = sum(flop for operation, flop in products.items() if "mm" in str(operation) and "bmm" not in str(operation))
+    assert Ceiling(spoken.lm, tokens, 0.001).flop_per_token * tokens == pytest.approx(linear, rel=0.02)
+
+
+def test_masks_of_a_batch_share_out_every_utterance_once(spoken: Subject) -> None:
+    ours = Ours(spoken, spoken.clips)
+    asked = [ours.questions_of(range(at, 12, 5)) for at in range(5)]
+    assert sorted(w for share in asked for w in share.orders) == sorted(ours.questions.orders)
+    assert split(spoken, ours, 13) == {}, "an utterance has no thirteenth part here"
+
+
+def test_one_layer_means_one_layer(spoken: Subject) -> None:
+    mask = spoken.mask(1) | True
+    assert only_middle(mask).any(axis=1).tolist() == [False, False, True, False]
+
+
+def test_the_usual_hook_counts_what_ours_counts(spoken: Subject) -> None:
+    """Of one clip, which has no padding, and over the markers too, which the usual hook does not leave out."""
+    lm, path = spoken.lm, spoken.clips[0]
+    rows_RD = lm.encode(decode(path))
+    prompt = lm.prompt(len(rows_RD), question(order_of(path)))
+
+    def decoded() -> object:
+        return lm.decoder(inputs_embeds=lm.embed(prompt, rows_RD)[None], use_cache=False)
+
+    counter = Counter(spoken.gates, 1, len(Part))
+    with torch.inference_mode(), counter.attached():
+        counter.see(Positions.padded(torch.zeros(1, len(prompt), dtype=torch.int8)))
+        fetched = under_usual_hook(spoken.gates, decoded)()
+    K_LN = counter.result()[0][0, 0]
+    assert isinstance(fetched, Fetched)
+    assert torch.cat(list(fetched)).tolist() == K_LN.tolist()
+
+
+def usual_logprob(subject: Subject, usual: Generate, member_LN: Mask | None) -> npt.NDArray[np.float32]:
+    """Of each clip's options, by emotion."""
+    _, first = usual.generate(member_LN, 1, logits=True)
+    return np.stack([options_of(subject, *both) for both in zip(first, subject.clips, strict=True)])

@@ -1,0 +1,246 @@
+"""The packed engine gives the answers, counts and interventions of the plain one, which knows no packing.
+
+The paper's three models as real classes at a thousandth of their size, with random weights in float32, written and
+loaded as their published folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import Qwen2Config, Qwen2Model, Qwen3Config, Qwen3Model
+
+from esn_dist.gates.count import Counter
+from esn_dist.gates.find import find_gates
+from esn_dist.gates.mix import Mix
+from esn_dist.gates.scale import scaled
+from esn_dist.inference.answer import Answers
+from esn_dist.inference.batches import shared_prefix
+from esn_dist.inference.engine import Asked, Engine, PaddedEngine, Watcher
+from esn_dist.inference.packed.engine import PackedEngine, engine_of
+from esn_dist.inference.packed.layers import Qwen2Layers
+from esn_dist.models.audio_lm import AudioLM, Part, Prompt
+from esn_dist.models.registry import load
+from esn_dist.sweep.spec import ModelSpec
+from full_size import write_flamingo, write_kimi, write_omni
+
+WRITERS = {"qwen2.5-omni-7b": write_omni, "audio-flamingo-3": write_flamingo, "kimi-audio-7b": write_kimi}
+LENGTHS = ((3, 40, 7), (1,), (60, 61, 2, 30))  # audio rows of each prompt, batch by batch
+NEW = 6
+CLOSE = 2e-5
+
+
+class Case:
+    """One model, both engines, and some batches of prompts."""
+
+    def __init__(self, model: AudioLM) -> None:
+        self.model, self.gates = model, find_gates(model.decoder)
+        with torch.no_grad():  # spread enough for answers to differ
+            for weight in (w for part in (model.decoder, model.head) for w in part.parameters() if w.dim() > 1):
+                weight.mul_(10)
+        self.plain, self.packed = PaddedEngine(model), PackedEngine(model, kernels=False)
+        draw = torch.Generator().manual_seed(1)
+        width = self.gates[0].weight_DN.shape[0]
+        self.rows = [[torch.randn(n, width, generator=draw) for n in batch] for batch in LENGTHS]
+        self.prompts = [[model.prompt(n, f"Which one, {n % 3}?") for n in batch] for batch in LENGTHS]
+        self.prefix = shared_prefix(list(chain.from_iterable(self.prompts)))
+        random = np.random.default_rng(2)
+        self.member_ELN = random.random((3, len(self.gates), self.gates[0].width)) < 0.2
+
+    def ask(
+        self, engine: Engine[Any], prefix: int = 0, new: int = NEW, watchers: Sequence[Watcher | None] = (None,) * 3
+    ) -> list[Answers]:
+        batches = [engine.batch(p, r) for p, r in zip(self.prompts, self.rows, strict=True)]
+        asked = [Asked(b, self.options(len(b)), w) for b, w in zip(batches, watchers, strict=True)]
+        return list(engine.answers(asked, new, prefix))
+
+    def options(self, rows: int) -> Tensor:
+        return torch.arange(50).expand(rows, -1)
+
+    def counters(self) -> list[Counter]:
+        return [Counter(self.gates, len(batch), len(Part)) for batch in LENGTHS]
+
+
+@pytest.fixture(scope="module", params=WRITERS)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    folder: Path = tmp_path_factory.mktemp(request.param)
+    WRITERS[request.param](folder, small=True)
+    spec = {"name": request.param, "source": str(folder), "dtype": "float32"}
+    return Case(load(ModelSpec.model_validate(spec), "cpu"))
+
+
+def assert_same(ours: Sequence[Answers], theirs: Sequence[Answers]) -> None:
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine.tokens == other.tokens
+        assert np.array_equal(mine.finite_B, other.finite_B)
+        np.testing.assert_allclose(mine.logprob_BO, other.logprob_BO, atol=CLOSE)
+
+
+@pytest.mark.parametrize("new", [1, 2, NEW])
+def test_packed_answers_are_those_of_the_plain_engine(case: Case, new: int) -> None:
+    plain = case.ask(case.plain, new=new)
+    assert_same(case.ask(case.packed, new=new), plain)
+    assert_same(case.ask(case.packed, case.prefix, new), plain)
+    assert case.prefix > 3, "no prefix was shared"
+    assert len({tuple(t) for said in plain for t in said.tokens}) > 3, "all answers are alike"
+
+
+def test_an_answer_does_not_depend_on_the_batches_before_and_behind_it(case: Case) -> None:
+    together = case.ask(case.packed, case.prefix)
+    for index in range(3):
+        batch = case.packed.batch(case.prompts[index], case.rows[index])
+        (alone,) = case.packed.answers([Asked(batch, case.options(len(batch)))], NEW, case.prefix)
+        assert alone.tokens == together[index].tokens
+        assert np.array_equal(alone.logprob_BO, together[index].logprob_BO)
+
+
+def test_a_folded_mask_acts_in_both(case: Case) -> None:
+    before = case.ask(case.packed, case.prefix)
+    with scaled(case.gates, case.member_ELN[0], 0.0, "fold"):
+        packed, plain = case.ask(case.packed, case.prefix), case.ask(case.plain)
+    assert_same(packed, plain)
+    assert np.abs(packed[0].logprob_BO - before[0].logprob_BO).max() > 100 * CLOSE, "the mask did nothing"
+    assert_same(case.ask(case.packed, case.prefix), before)
+
+
+def test_counts_are_those_of_hooks(case: Case) -> None:
+    ours, theirs = case.counters(), case.counters()
+    assert_same(case.ask(case.packed, watchers=ours), case.ask(case.plain, watchers=theirs))
+    for mine, other in zip(ours, theirs, strict=True):
+        (K, T), (expected_K, expected_T) = mine.result(), other.result()
+        assert np.array_equal(T, expected_T)
+        # A pre-activation within rounding of zero may fall on either side.
+        assert (expected_K != K).mean() < 1e-3 and np.abs(K.astype(int) - expected_K).max() <= 1
+        assert T[:, Part.GENERATED].max() > 0, "no generated position was counted"
+
+
+def test_whoever_watches_sees_the_shared_prefix_too(case: Case) -> None:
+    ours, theirs = case.counters(), case.counters()
+    case.ask(case.packed, case.prefix, watchers=ours)
+    case.ask(case.packed, 0, watchers=theirs)
+    assert all(np.array_equal(a.result()[0], b.result()[0]) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_mix_is_that_of_hooks(case: Case) -> None:
+    mixes = [Mix(case.gates, case.member_ELN, 0.8, 0.05) for _ in range(6)]
+    packed = case.ask(case.packed, watchers=mixes[:3])
+    assert_same(packed, case.ask(case.plain, watchers=mixes[3:]))
+    assert np.abs(packed[0].logprob_BO - case.ask(case.packed)[0].logprob_BO).max() > 10 * CLOSE, "Mix did nothing"
+
+
+def test_rows_stop_at_their_stop_token_while_others_go_on(case: Case) -> None:
+    said = case.ask(case.plain)
+    kept = case.model.stop_ids
+    case.model.stop_ids = (said[0].tokens[1][2],)
+    try:
+        plain, packed = case.ask(PaddedEngine(case.model)), case.ask(PackedEngine(case.model, False), case.prefix)
+    finally:
+        case.model.stop_ids = kept
+    assert_same(packed, plain)
+    assert len({len(tokens) for one in packed for tokens in one.tokens}) > 1
+
+
+def test_a_row_with_a_non_finite_logit_is_flagged_alone(case: Case) -> None:
+    batch = case.packed.batch(case.prompts[0], case.rows[0])
+    (expected,) = case.packed.answers([Asked(batch, case.options(3))], NEW)
+    batch.embedded_TD[batch.lengths[0] + 5] = torch.inf
+    (said,) = case.packed.answers([Asked(batch, case.options(3))], NEW)
+    assert said.finite_B.tolist() == [True, False, True] and said.tokens[1] == []
+    assert [said.tokens[i] for i in (0, 2)] == [expected.tokens[i] for i in (0, 2)]
+
+
+@pytest.mark.parametrize("engine", ["packed", "plain"])
+@pytest.mark.parametrize("room", [1, 2])
+def test_a_batch_that_does_not_fit_is_answered_in_halves(case: Case, engine: str, room: int) -> None:
+    one: Engine[Any] = PackedEngine(case.model, False) if engine == "packed" else PaddedEngine(case.model)
+    counters, expected_counters = case.counters(), case.counters()
+    prefix = case.prefix if engine == "packed" else 0
+    expected = case.ask(one, prefix)
+    case.ask(one, watchers=expected_counters)
+    with memory_for(case.model, room):
+        said, counted = case.ask(one, prefix), case.ask(one, watchers=counters)
+    assert_same(said, expected)
+    assert_same(counted, expected)
+    assert one.splits == {1: 2 * 5, 2: 2 * 2}[room]
+    for mine, other in zip(counters, expected_counters, strict=True):
+        assert np.abs(mine.result()[0].astype(int) - other.result()[0]).max() <= 1
+
+
+def test_a_single_prompt_that_does_not_fit_fails_and_says_so(case: Case) -> None:
+    with memory_for(case.model, 0), pytest.raises(torch.OutOfMemoryError, match="single prompt"):
+        case.ask(PackedEngine(case.model, False))
+
+
+class memory_for:
+    """Memory for answers of so many rows at once: the vocabulary projection of more fails as a full GPU does."""
+
+    def __init__(self, model: AudioLM, rows: int) -> None:
+        self.head, self.rows = model.head, rows
+
+    def __enter__(self) -> None:
+        def refuse(module: Any, args: tuple[Tensor, ...]) -> None:
+            if len(args[0]) > self.rows:
+                raise torch.OutOfMemoryError("no room")
+
+        self.handle = self.head.register_forward_pre_hook(refuse)
+
+    def __exit__(self, *_: object) -> None:
+        self.handle.remove()
+
+
+def test_a_hooked_gate_is_refused_for_no_module_is_called(case: Case) -> None:
+    with scaled(case.gates, case.member_ELN[0], 0.5, "gate"), pytest.raises(RuntimeError, match="hooked"):
+        case.ask(case.packed)
+
+
+def test_weights_are_held_once(case: Case) -> None:
+    layers: Any = case.model.decoder.layers
+    layer, fused = layers[0], case.packed.layers.layers[0]
+    start = fused.gate_up_MD.untyped_storage().data_ptr()
+    assert layer.mlp.gate_proj.weight.untyped_storage().data_ptr() == start
+    assert layer.mlp.up_proj.weight.untyped_storage().data_ptr() == start
+    assert layer.self_attn.v_proj.weight.untyped_storage().data_ptr() == fused.qkv_XD.untyped_storage().data_ptr()
+    assert layer.mlp.down_proj.weight.data_ptr() == fused.down_DN.data_ptr()
+
+
+def test_only_decoders_of_qwen2_s_form_are_packed() -> None:
+    size: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "vocab_size": 50}
+    size |= {"num_attention_heads": 2, "num_key_value_heads": 1}
+    assert Qwen2Layers.fits(Qwen2Model(Qwen2Config(**size)))
+    assert not Qwen2Layers.fits(Qwen3Model(Qwen3Config(**size, head_dim=8)))
+    sliding = Qwen2Config(**size, use_sliding_window=True, sliding_window=4, max_window_layers=0)
+    assert not Qwen2Layers.fits(Qwen2Model(sliding))
+    assert not Qwen2Layers.fits(Qwen2Model(Qwen2Config(**size, hidden_act="gelu")))
+    with torch.device("meta"):
+        assert not Qwen2Layers.fits(Qwen2Model(Qwen2Config(**size)))
+
+
+def test_the_plain_engine_is_there_for_all_others_and_on_request(case: Case) -> None:
+    assert isinstance(engine_of(case.model), PackedEngine)
+    assert isinstance(engine_of(case.model, packed=False), PaddedEngine)
+
+
+def prompt(ids: Sequence[int], audio: int) -> Prompt:
+    part_L: npt.NDArray[np.int8] = np.full(len(ids), int(Part.TEXT), np.int8)
+    part_L[audio : audio + 1] = Part.AUDIO
+    return Prompt(np.array(ids, np.int64), part_L)
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6), min_size=1, max_size=4), st.integers(0, 6))
+def test_the_shared_prefix_is_shared_and_holds_no_audio_and_no_whole_prompt(ids: list[list[int]], audio: int) -> None:
+    prompts = [prompt(i, audio) for i in ids]
+    shared = shared_prefix(prompts)
+    assert len({tuple(i[:shared]) for i in ids}) == 1
+    assert all(shared < len(i) for i in ids) and shared <= audio
+    longer = shared + 1
+    assert longer > audio or any(longer >= len(i) for i in ids) or len({tuple(i[:longer]) for i in ids}) > 1
