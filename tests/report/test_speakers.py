@@ -66,8 +66,9 @@ def test_a_promise_that_was_kept_is_no_note(tmp_path: Path) -> None:
 
 
 def test_speakers_that_nobody_wanted_apart_are_counted_and_no_note(tmp_path: Path) -> None:
-    found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Ann", "Di"], asked=False), "c")
-    assert found.shared == ("i0",) and unpromised([found]) == []
+    found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Ann", ""], asked=False), "c")
+    assert found.shared == ("i1",) and found.unknown_identification == ("i0",)
+    assert unpromised([found]) == []
     assert "1 of 2 identification utterances are theirs" in speaker_line(found)
 
 

@@ -59,6 +59,7 @@ function agnosticTable(t) {
   const gains = element("tr", {}, element("th", { colspan: 2 }), ...t.gains.map((gain) => element("th", { colspan: gain.heads.length, class: "span" }, `α = ${gain.alpha}`)), element("th", {}));
   const shown = (cell) => (Array.isArray(cell) ? estimate(...cell, plain) : cell ?? DASH);
   const made = table(["Masks", "Unmasked", ...t.gains.flatMap((gain) => gain.heads), "Invalid ≤"], t.lines.map((line) => [line.masks, ...line.cells.map(shown), percent(line.invalid)]));
+  made.querySelector("table").className = "dense";
   made.querySelector("thead").prepend(gains);
   const place = (line) => `${line.corpus}, ${line.model}`;
   [...made.querySelectorAll("tbody tr")].forEach((row, at) => {
@@ -96,7 +97,7 @@ function identified(row) {
 }
 
 function inconsistencyList(entries) {
-  return table(["Where", "Severity", "What"], entries.map((entry) => [entry.where, entry.severity, entry.explanation]), 3);
+  return element("ul", {}, ...entries.map((entry) => element("li", {}, element("b", {}, `${entry.where} (${entry.severity}): `), entry.explanation)));
 }
 
 function masks() {
