@@ -25,6 +25,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import write_mask_file
 from esn_dist.store.read import Description, describe, open_answers, open_counts, open_masks, read_model, read_texts
 from esn_dist.store.schema import PARTS
+from esn_dist.sweep.keys import AND
 
 NEURONS = ("emotion", "layer", "neuron")
 
@@ -123,7 +124,7 @@ class OpenSweep:
         """A selector's masks computed from the counts: member[emotion, layer, neuron].
 
         Args:
-            selector: LAP, LAPE, MAD or ConAct.
+            selector: LAP, LAPE, LAPE-filtered, MAD or ConAct.
             fraction: r as a decimal that is written, such as "0.005".
             parts, size, cap, all_items: as in `probability`; the defaults give the masks of a sweep with defaults.
         """
@@ -137,8 +138,12 @@ class OpenSweep:
         return _named(chosen, _scores(selector, chosen.firing()), "score").assign_attrs(selector=selector)
 
     def identification(self, model: str | None = None, corpus: str | None = None, **options: Any) -> Pool:
-        """The identification pool that `probability` and `mask` use, e.g. for `analysis.stability.mask_stability`."""
-        return pool(self.folder, self._model(model), self._corpus(corpus), **options)
+        """The identification pool that `probability` and `mask` use, e.g. for `analysis.stability.mask_stability`.
+
+        Corpora that are joined, such as `iemocap+meld`, give as many utterances each as all of them have.
+        """
+        joined = AND.join(self._corpus(name) for name in corpus.split(AND)) if corpus else self._corpus(corpus)
+        return pool(self.folder, self._model(model), joined, **options)
 
     def effects(
         self,

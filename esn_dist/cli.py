@@ -163,6 +163,8 @@ def _conclude(console: Console, store: Path, result: Any, sweep: Path) -> None:
 
     rows, baselines = _effects(store)
     console.print(summary(rows, baselines))
+    for line in _speakers(store):
+        console.print(line, markup=False)
     console.print(f"everything is in {store}; more: esn-dist report {store}", markup=False)
 
 
@@ -211,7 +213,8 @@ def report(
     from esn_dist.store.read import describe
 
     corpora = describe(StoreFolder(folder)).corpora
-    text = markdown(rows, baselines, {name: facts["set_aside"] for name, facts in corpora.items()})
+    set_aside = {name: facts["set_aside"] for name, facts in corpora.items()}
+    text = markdown(rows, baselines, set_aside, _speakers(folder))
     sys.stdout.write(text)
 
 
@@ -252,6 +255,17 @@ def _write_report(folder: Path, out: Path, settings: dict[str, int]) -> None:
     typer.echo(f"{len(written)} files in {out}; open {out / 'report.html'}")
     if lacking := missing(written):
         typer.echo(lacking, err=True)
+
+
+def _speakers(folder: Path) -> list[str]:
+    """For which utterances the speakers that should be apart are not known to be."""
+    from esn_dist.report.speakers import unpromised
+    from esn_dist.store.folder import StoreFolder
+    from esn_dist.store.read import describe
+    from esn_dist.store.speakers import read_speakers
+
+    store = StoreFolder(folder)
+    return unpromised(read_speakers(store, corpus) for corpus in describe(store).corpora)
 
 
 def _effects(folder: Path, **reading: Any) -> tuple[list[Any], list[Any]]:

@@ -59,6 +59,18 @@ def test_a_mask_with_other_parameters_is_another(small_store: Path) -> None:
     assert scores.where(usual).min() >= scores.where(~usual & np.isfinite(scores)).max("neuron").min()
 
 
+def test_several_corpora_are_identified_over_at_once(small_store: Path) -> None:
+    sweep = esn_dist.open(small_store)
+    both = sweep.probability(corpus="studio+room", size=20)
+    assert both.attrs["corpus"] == "studio+room" and both.attrs["identified"] == 40
+    alone = [sweep.identification(corpus=name, size=20).firing() for name in ("studio", "room")]
+    K, T = (sum(getattr(firing, name) for firing in alone) for name in ("K", "T"))
+    assert (sweep.identification(corpus="studio+room", size=20).firing().K == K).all()
+    np.testing.assert_allclose(both.values, K / np.asarray(T).reshape(3, 1, 1))
+    with pytest.raises(UserError, match="Did you mean 'room'"):
+        sweep.mask("MAD", "0.1", corpus="studio+rom")
+
+
 def test_effects_are_those_of_the_report(small_store: Path) -> None:
     sweep = esn_dist.open(small_store)
     found = sweep.effects(corpus="studio", draws=200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -41,6 +42,16 @@ def test_the_plan_command_says_every_line_of_the_page() -> None:
 def test_files_that_the_page_names_are_what_a_report_writes(small_store: Path) -> None:
     found: Findings = collect(StoreFolder(small_store))
     written = [name for name, _ in figures(found)]
+    for axis, values, ending in (
+        ("fraction", [0.1, 0.2, 0.3], "2ac-tiny-studio-ConAct-0-maps"),
+        ("identification_size", [10, 20, 30], "2d-tiny-studio-ConAct-0-accuracies"),
+    ):
+        frame = found.frames["tiny", "studio"]
+        own = (frame["selector"] == "ConAct") & (frame["intervention"] != "two-pass")
+        said = {axis: values, "intervention": ["deactivate"] * 3, "alpha": [-1.0] * 3}
+        frame = frame.isel(condition=own.values).assign_coords({n: ("condition", v) for n, v in said.items()})
+        varied = replace(found, frames={("tiny", "studio"): frame})
+        assert f"figure{ending}" in [name for name, _ in figures(varied)]
     for number, ending in (("1", ""), ("3", "-maps"), ("3", "-curves"), ("4", ""), ("5", "")):
         assert any(name.startswith(f"figure{number}-") and name.endswith(ending) for name in written)
     assert "figure4-studio-0.1" in written and any("figure3-tiny-studio-ConAct-" in name for name in written)

@@ -12,12 +12,14 @@ import numpy as np
 from esn_dist.analysis.movement import destinations
 from esn_dist.analysis.significance import GAP, Verdict
 from esn_dist.analysis.trials import emotions_of
+from esn_dist.report.agnostic import agnostic_section
 from esn_dist.report.findings import Findings
 from esn_dist.report.flat import Row
 from esn_dist.report.markdown import DASH, number, pipe_table
 from esn_dist.report.pairs import pair_section
 from esn_dist.report.published import Comparison, inconsistencies
 from esn_dist.report.searches import search_section
+from esn_dist.report.speakers import speaker_line
 from esn_dist.report.tables import condition_title, identification_title
 
 LEVEL = 0.05
@@ -25,9 +27,21 @@ LEVEL = 0.05
 
 def appendix(findings: Findings, rows: dict[str, list[Row]]) -> str:
     """All further sections. `rows` are those of `flat.flat`."""
-    parts = [*_tests(findings), *_published(findings), *pair_section(findings.pairs)]
+    parts = [
+        *agnostic_section(findings.agnostic),
+        *_tests(findings),
+        *_published(findings),
+        *pair_section(findings.pairs),
+    ]
     parts += [*search_section(findings.searches), *_overlap(findings), *_stability(rows["stability"])]
-    parts += [*_moves(findings), *_positions(findings), *_pools(findings), *_failures(findings), *_origin(findings)]
+    parts += [
+        *_moves(findings),
+        *_positions(findings),
+        *_pools(findings),
+        *_speakers(findings),
+        *_failures(findings),
+        *_origin(findings),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -198,6 +212,11 @@ def _pools(findings: Findings) -> Iterator[str]:
     yield "Utterances that the unintervened model answered correctly, and how many of each emotion were used."
     rows = [[r.model, r.corpus, r.emotion, str(r.correct), str(r.used)] for r in findings.pools]
     yield pipe_table(["Model", "Corpus", "Emotion", "Correct", "Used"], rows, texts=3)
+
+
+def _speakers(findings: Findings) -> Iterator[str]:
+    yield "## Speakers"
+    yield "\n".join(f"- {plain(speaker_line(found))}" for found in findings.speakers)
 
 
 def _failures(findings: Findings) -> Iterator[str]:

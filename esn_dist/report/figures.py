@@ -15,6 +15,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from esn_dist.analysis.bootstrap import Floats
+from esn_dist.analysis.summary import ALL
 from esn_dist.report.along import Axis, axes, conditions, curve, describe
 from esn_dist.report.findings import Findings
 from esn_dist.report.tables import AGNOSTIC
@@ -60,24 +62,51 @@ def heat_maps(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
 
 def curves(frame: xr.Dataset, axis: Axis) -> Figure:
     """Self, cross and gap along an axis, with 95 % bootstrap intervals as bands."""
+    figure, plot = _axes_of_curves(frame, axis)
+    for name, label in CURVES.items():
+        _line(plot, *curve(frame, axis, name), label)
+    plot.axhline(0, color="grey", linewidth=0.6)
+    plot.set_ylabel("Δ accuracy (points)")
+    plot.legend(fontsize=7)
+    return figure
+
+
+def accuracies(frame: xr.Dataset, axis: Axis, unmasked: float) -> Figure:
+    """Figure 2d: accuracy (%) on the masks' own emotions and on the others, and that of the unmasked model.
+
+    Both are means over emotions, so each is the unmasked model's mean accuracy plus the effect (exactly so where no
+    answer is missing). The bands are those of the effects.
+    """
+    figure, plot = _axes_of_curves(frame, axis)
+    for name in ("self_effect", "cross_effect"):
+        values, bounds = curve(frame, axis, name)
+        _line(plot, values, bounds + unmasked, CURVES[name])
+    plot.axhline(unmasked, color="grey", linestyle="--", linewidth=1, label="unmasked")
+    plot.set_ylabel("accuracy (%)")
+    plot.legend(fontsize=7)
+    return figure
+
+
+def _axes_of_curves(frame: xr.Dataset, axis: Axis) -> tuple[Figure, Axes]:
+    """An empty figure with a tick at every value of the axis."""
     figure = Figure(figsize=(4.2, 3.0), layout="constrained")
     plot = figure.subplots()
-    for name, label in CURVES.items():
-        values, bounds = curve(frame, axis, name)
-        if np.isfinite(bounds).any():
-            plot.plot(values, bounds[:, 0], marker="o", markersize=3, label=label)
-            plot.fill_between(values, bounds[:, 1], bounds[:, 2], alpha=0.2)
-    plot.axhline(0, color="grey", linewidth=0.6)
+    values, _ = curve(frame, axis, "self_effect")
     if axis.name != "alpha" and axis.values[-1] / axis.values[0] > 5:
         plot.set_xscale("log")
     percent = axis.name == "fraction"
     plot.set_xticks(values, [f"{100 * v:g} %" if percent else f"{v:g}" for v in values])
     plot.set_xticks([], minor=True)
     plot.set_xlabel(AXIS_LABELS[axis.name])
-    plot.set_ylabel("Δ accuracy (points)")
-    plot.legend(fontsize=7)
     plot.set_title(f"{frame.attrs['model']} on {frame.attrs['corpus']}\n{axis.title}", fontsize=7)
-    return figure
+    return figure, plot
+
+
+def _line(plot: Axes, values: Sequence[float], bounds: Floats, label: str) -> None:
+    """Points with their band; nothing where the readout is undefined."""
+    if np.isfinite(bounds).any():
+        plot.plot(values, bounds[:, 0], marker="o", markersize=3, label=label)
+        plot.fill_between(values, bounds[:, 1], bounds[:, 2], alpha=0.2)
 
 
 def _figure_1(findings: Findings) -> Iterator[tuple[str, Figure]]:
@@ -94,18 +123,25 @@ def _figure_1(findings: Findings) -> Iterator[tuple[str, Figure]]:
 
 
 def _figures_2_and_3(findings: Findings) -> Iterator[tuple[str, Figure]]:
+    unmasked = {(row.model, row.corpus): row.accuracy for row in findings.baselines if row.emotion == ALL}
     for (model, corpus), frame in findings.frames.items():
         # Deactivation and one gain are two heat maps of Figure 1, not yet a row of their own.
         shown = (axis for axis in axes(frame) if axis.name != "alpha" or sum(value > 0 for value in axis.values) > 1)
         for number, axis in enumerate(shown):
             name = f"figure{NUMBERS[axis.name]}-{model}-{corpus}-{axis.fixed['selector']}-{number}"
             if axis.fixed["source_corpus"] and axis.fixed["intervention"] not in AGNOSTIC:
-                panels = [
-                    Panel(f"{AXIS_LABELS[axis.name]} = {value:g}", _matrix(frame, at))
-                    for value, at in zip(axis.values, axis.positions, strict=True)
-                ]
-                yield f"{name}-maps", heat_maps([panels], f"{model} on {corpus}: {axis.title}")
+                yield f"{name}-maps", heat_maps([_panels(frame, axis)], f"{model} on {corpus}: {axis.title}")
             yield f"{name}-curves", curves(frame, axis)
+            level = unmasked[model, corpus]
+            if axis.name == "identification_size" and level is not None:
+                yield f"{name}-accuracies", accuracies(frame, axis, level)
+
+
+def _panels(frame: xr.Dataset, axis: Axis) -> list[Panel]:
+    """A heat map per value; deactivation, which is Figure 1's, would wash out the colours of the gains."""
+    shown = [pair for pair in zip(axis.values, axis.positions, strict=True) if axis.name != "alpha" or pair[0] != -1]
+    titles = {"fraction": "r = {0:g} %", "alpha": "α = {1:g}", "identification_size": "{1:g} utterances"}
+    return [Panel(titles[axis.name].format(100 * value, value), _matrix(frame, at)) for value, at in shown]
 
 
 def _figure_4(findings: Findings) -> Iterator[tuple[str, Figure]]:

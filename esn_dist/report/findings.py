@@ -24,13 +24,17 @@ from esn_dist.analysis.summary import BaselineRow, EffectRow, baselines, summari
 from esn_dist.analysis.trials import Condition, read_trials
 from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.errors import UserError
+from esn_dist.report.agnostic import AgnosticTable, agnostic_tables
 from esn_dist.report.pairs import PairMatrix, pair_matrices
 from esn_dist.report.published import Comparison, Pool, comparisons
 from esn_dist.report.searches import Search, searches
+from esn_dist.report.speakers import unpromised
+from esn_dist.report.tables import identification_title
 from esn_dist.selection.firing import NothingIdentified
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import Description, describe, open_answers, open_masks, read_set_aside
+from esn_dist.store.speakers import Speakers, read_speakers
 from esn_dist.store.state import read_state
 from esn_dist.sweep.keys import AND
 
@@ -67,7 +71,9 @@ class Findings:
         answers, frames, positions: per model and corpus: the finished cells; their effects; option-position counts.
         moves: per model and corpus: where answers go, by condition.
         layers, related: per model: neurons per layer of every mask, and pairs of masks that differ in one thing.
+        agnostic: the paper's Table 2.
         pairs: interaction of two emotions' masks; searches: what adaptive studies found.
+        speakers: of each corpus: whether those of evaluation and identification are apart.
         unfinished: per model and corpus: cells left out.
         failures: unit → reason; provenance: one mapping per run.
     """
@@ -80,6 +86,7 @@ class Findings:
     baselines: list[BaselineRow]
     verdicts: list[Verdict]
     comparisons: list[Comparison]
+    agnostic: list[AgnosticTable]
     answers: dict[Place, xr.Dataset]
     frames: dict[Place, xr.Dataset]
     positions: dict[Place, xr.Dataset]
@@ -91,6 +98,7 @@ class Findings:
     pools: list[Pool]
     stability: list[xr.Dataset]
     set_aside: list[SetAsideRow]
+    speakers: list[Speakers]
     unfinished: dict[Place, int]
     failures: dict[str, str]
     provenance: list[dict[str, Any]]
@@ -114,6 +122,7 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
     masks = {model: open_masks(folder, model) for model in description.models}
     pools = list(_pools(folder, description, masks))
     pairs, without_singles = pair_matrices(answers, **reading)
+    speakers = [read_speakers(folder, corpus) for corpus in description.corpora]
     provenance = _provenance(folder)
     return Findings(
         title=str(description.attributes.get("sweep", folder.root.name)),
@@ -124,21 +133,23 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
         baselines=base,
         verdicts=significance(datasets, seed=settings.seed, invalid_is_wrong=settings.invalid_is_wrong),
         comparisons=comparisons(rows, base, registered, emotions, pools),
+        agnostic=agnostic_tables(rows, base, registered, emotions),
         answers=answers,
         frames={place: effects(dataset, **reading) for place, dataset in answers.items()},
         positions={place: position_bias(dataset) for place, dataset in answers.items()},
         moves={place: _moves(dataset) for place, dataset in answers.items()},
         pairs=pairs,
-        searches=searches(answers, [str(run.get("sweep", "")) for run in provenance]),
+        searches=searches(answers, [str(run.get("sweep", "")) for run in provenance], rows),
         layers={model: layer_distribution(of_model) for model, of_model in masks.items()},
         related={model: list(related(overlap(of_model))) for model, of_model in masks.items()},
         pools=pools,
         stability=list(stabilities(folder, description, masks, settings)),
         set_aside=list(_set_aside(folder, description)),
+        speakers=speakers,
         unfinished=unfinished,
         failures=_failures(folder),
         provenance=provenance,
-        notes=[*_notes(masks, rows), *without_singles],
+        notes=[*_notes(masks, rows), *without_singles, *unpromised(speakers)],
     )
 
 
@@ -230,11 +241,16 @@ def _notes(masks: Mapping[str, xr.Dataset], rows: list[EffectRow]) -> Iterator[s
         for row in range(of_model.sizes["mask"]):
             mask = of_model.isel(mask=row)
             size, budget, used, asked = (int(mask[n]) for n in ("size", "budget", "identified", "identification_size"))
-            whose = f"{model}, {mask['selector'].item()}, masks from {mask['source_corpus'].item()}"
-            if size < budget:
-                smaller.setdefault(f"{whose}: fewer neurons are eligible than the budget of {budget}", []).append(
-                    f"{mask['source_emotion'].item()} {size}"
-                )
+            emotion, corpus = str(mask["source_emotion"].item()), str(mask["source_corpus"].item())
+            whose = f"{model}, {mask['selector'].item()}" + (f", masks from {corpus}" if corpus else "")
+            if AND in emotion:
+                # Overlaps make a union smaller, not a lack of neurons; its parts say for themselves where they lack.
+                whole = f"{whose}: unions of {emotion.count(AND) + 1} masks have, of {budget} neurons without overlap"
+                smaller.setdefault(whole, []).append(str(size))
+            elif size < budget:
+                what = f"{whose}{identification_title(asked, str(mask['parts'].item()))}"
+                lack = f"{what}: fewer neurons are eligible than the budget of {budget}"
+                smaller.setdefault(lack, []).append(f"{emotion} {size}")
             if used < asked:
                 fewer[f"{whose}: {asked} utterances per emotion were asked for"] = used
         yield from (f"{what}: {', '.join(found)}" for what, found in smaller.items())

@@ -15,10 +15,12 @@ import xarray as xr
 from esn_dist.analysis.movement import destinations
 from esn_dist.analysis.significance import Verdict
 from esn_dist.analysis.trials import Condition
+from esn_dist.report.agnostic import agnostic_rows
 from esn_dist.report.along import conditions
 from esn_dist.report.findings import Findings
 from esn_dist.report.pairs import pair_rows
 from esn_dist.report.searches import search_rows
+from esn_dist.report.speakers import speaker_rows
 
 Row = dict[str, Any]
 CONDITION = tuple(field.name for field in fields(Condition))
@@ -34,6 +36,7 @@ def flat(findings: Findings) -> dict[str, list[Row]]:
             {**asdict(c), "is_change": c.is_change, "difference": c.difference, "flags": " ".join(c.flags)}
             for c in findings.comparisons
         ],
+        "table2": list(agnostic_rows(findings.agnostic)),
         "interactions": list(pair_rows(findings.pairs)),
         "searches": list(search_rows(findings.searches)),
         "heatmaps": list(_heat_maps(findings)),
@@ -46,6 +49,7 @@ def flat(findings: Findings) -> dict[str, list[Row]]:
         "stability": [row for dataset in findings.stability for row in _stability(dataset)],
         "pools": [row._asdict() for row in findings.pools],
         "set_aside": [row._asdict() for row in findings.set_aside],
+        "speakers": list(speaker_rows(findings.speakers)),
         "failures": [{"unit": unit, "reason": reason} for unit, reason in findings.failures.items()],
     }
 

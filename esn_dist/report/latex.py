@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import ALL, BaselineRow
+from esn_dist.report.agnostic import AgnosticTable
 from esn_dist.report.findings import Findings
 from esn_dist.report.published import Comparison, Pool
 from esn_dist.report.tables import EffectTable, Half, effect_tables, identification_title
@@ -20,6 +21,7 @@ ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", '"': "''",
     "α": r"$\alpha$", "τ": r"$\tau$", "Δ": r"$\Delta$", "−": r"$-$", "–": "--", "×": r"$\times$",
+    "†": r"$^\dagger$",
 }  # fmt: skip
 PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage[utf8]{inputenc}
@@ -37,6 +39,7 @@ def document(findings: Findings) -> str:
 def tables(findings: Findings) -> str:
     """All tables; they need the packages booktabs and graphicx."""
     parts = [effects(group) for group in _beside([p for t in effect_tables(findings.rows) for p in _split(t)])]
+    parts += [agnostic(table) for table in findings.agnostic]
     parts += [accuracies(findings.baselines), pools(findings.pools)]
     if findings.comparisons:
         parts.append(published(findings.comparisons))
@@ -57,6 +60,8 @@ def effects(group: Sequence[EffectTable]) -> str:
             name = "" if number else escape(table.model)
             values = [_value(value) for half in table.halves for value in half.effects[readout]]
             lines.append(" & ".join([name, escape(readout), *values]) + r" \\")
+        invalid = [_percent(row.invalid_rate) for half in table.halves for row in half.columns]
+        lines.append(" & ".join(["", r"Invalid answers (\%)", *invalid]) + r" \\")
     corpus = "all corpora (macro mean)" if group[0].corpus == ALL else group[0].corpus
     masks = f", masks from {group[0].transfer_from}" if group[0].transfer_from else ""
     masks += identification_title(group[0].identification_size, group[0].parts)
@@ -67,15 +72,41 @@ def effects(group: Sequence[EffectTable]) -> str:
     return _table(caption, "ll" + "r" * sum(len(half.columns) for half in halves), lines)
 
 
+def agnostic(table: AgnosticTable) -> str:
+    """Table 2: corpora, in them models, in them whose masks; the interventions side by side, gain after gain."""
+    rules, spans, column = [], [], 5
+    for alpha, heads in table.gains.items():
+        spans.append(f"\\multicolumn{{{len(heads)}}}{{c}}{{{escape(f'α = {alpha:g}')}}}")
+        rules.append(f"\\cmidrule(lr){{{column}-{column + len(heads) - 1}}}")
+        column += len(heads)
+    heads = ["Dataset", "Model", "Masks", "Unmasked", *(name for names in table.gains.values() for name in names)]
+    lines = [" & ".join(["", "", "", "", *spans]) + r" \\", "".join(rules), " & ".join(map(escape, heads)) + r" \\"]
+    before = ("", "")
+    for line in table.lines:
+        corpus, model = (
+            "" if old == new else escape(new) for old, new in zip(before, (line.corpus, line.model), strict=True)
+        )
+        lines += [r"\midrule"] * (line.corpus != before[0])
+        values = [line.unmasked, *(line.values.get(column) for column in table.columns)]
+        lines.append(" & ".join([corpus, model, escape(line.masks), *map(_accuracy, values)]) + r" \\")
+        before = line.corpus, line.model
+    caption = (
+        f"{table.title}. Columns RND: plain steering of random masks; lines RND: random masks in 2-Pass, Mix, Union."
+    )
+    return _table(caption, "lll" + "r" * (1 + len(table.columns)), lines)
+
+
 def accuracies(baselines: Sequence[BaselineRow]) -> str:
     """Accuracy of the unintervened models."""
     emotions = list(dict.fromkeys(row.emotion for row in baselines))
     found = {(row.model, row.corpus, row.emotion): row.accuracy for row in baselines}
-    lines = [" & ".join(["LALM", "Corpus", *map(escape, emotions)]) + r" \\", r"\midrule"]
+    invalid = {(row.model, row.corpus): row.invalid_rate for row in baselines if row.emotion == ALL}
+    lines = [" & ".join(["LALM", "Corpus", *map(escape, emotions), "invalid"]) + r" \\", r"\midrule"]
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in baselines):
         values = [_number(found.get((model, corpus, emotion)), sign=False) for emotion in emotions]
-        lines.append(" & ".join([escape(model), escape(corpus), *values]) + r" \\")
-    return _table("Accuracy of the unintervened models (%).", "ll" + "r" * len(emotions), lines)
+        share = _percent(invalid.get((model, corpus)))
+        lines.append(" & ".join([escape(model), escape(corpus), *values, share]) + r" \\")
+    return _table("Accuracy of the unintervened models (%).", "ll" + "r" * (len(emotions) + 1), lines)
 
 
 def pools(rows: Sequence[Pool]) -> str:
@@ -160,6 +191,16 @@ def _rules(halves: Sequence[Half]) -> str:
 def _value(value: Estimate, *, sign: bool = True) -> str:
     low, high = (_number(bound, sign=sign) for bound in (value.low, value.high))
     return _number(value.point, sign=sign) + (f" {{\\tiny [{low}, {high}]}}" if value.low is not None else "")
+
+
+def _accuracy(value: Estimate | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return escape(value or "–")
+    return _value(value, sign=False)
+
+
+def _percent(share: float | None) -> str:
+    return DASH if share is None else f"${100 * share:.1f}$"
 
 
 def _number(value: float | None, *, sign: bool = True) -> str:

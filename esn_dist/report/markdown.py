@@ -9,7 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
-from esn_dist.report.tables import EffectTable, effect_tables, identification_title
+from esn_dist.report.tables import (
+    EffectTable,
+    effect_tables,
+    identification_of,
+    identification_title,
+    intervention_title,
+)
 
 DASH = "–"
 
@@ -80,6 +86,7 @@ def _effects(table: EffectTable) -> str:
         for column, row in enumerate(half.columns, start=1):
             if row.seeds_sd is not None:
                 lines[0][column] += f" ± {row.seeds_sd:.1f}"
+        lines.append(["Invalid answers", *(_share(row.invalid_rate) for row in half.columns)])
         parts += [f"### {half.title}", pipe_table(["Acc. Δ", *half.selectors], lines)]
     return "\n\n".join(parts)
 
@@ -99,6 +106,8 @@ def _baselines(baselines: Sequence[BaselineRow]) -> list[str]:
         accuracy = DASH if row.accuracy is None else f"{row.accuracy:.1f}"
         if row.low is not None and row.high is not None:
             accuracy += f" [{row.low:.1f}, {row.high:.1f}]"
+        if row.emotion == ALL:
+            accuracy += f", {_share(row.invalid_rate)} invalid"
         by_model.setdefault(row.model, {}).setdefault(row.corpus, {})[row.emotion] = accuracy
     tables = []
     for model, corpora in by_model.items():
@@ -116,21 +125,20 @@ def _losses(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> str:
         for row in baselines
         if row.emotion == ALL
     ]
-    for table in effect_tables(row for row in rows if row.corpus != ALL):
-        masks = f", masks from {table.transfer_from}" if table.transfer_from else ""
-        identified = identification_title(table.identification_size, table.parts)
-        lines += [
-            [
-                row.model,
-                row.corpus,
-                f"{half.title}, {row.selector}, r = {100 * row.fraction:g} %{masks}{identified}",
-                _share(row.invalid_rate),
-                *_counts(row),
-            ]
-            for half in table.halves
-            for row in half.columns
-        ]
+    lines += [
+        [row.model, row.corpus, _cells(row), _share(row.invalid_rate), *_counts(row)]
+        for row in rows
+        if row.corpus != ALL
+    ]
     return pipe_table(head, lines, texts=3)
+
+
+def _cells(row: EffectRow) -> str:
+    """`Deactivation, ConAct, r = 10 %, masks from room`."""
+    _, transfer, size, parts = identification_of(row)
+    masks = f", masks from {transfer}" if row.source_corpus and transfer else ""
+    title = intervention_title(row.intervention, row.alpha, row.tau)
+    return f"{title}, {row.selector}, r = {100 * row.fraction:g} %{masks}{identification_title(size, parts)}"
 
 
 def _counts(row: EffectRow | BaselineRow) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.significance import ENTRY, GAP
 from esn_dist.analysis.summary import ALL
 from esn_dist.analysis.trials import emotions_of
@@ -19,6 +20,7 @@ from esn_dist.report.along import axes, conditions, curve, describe
 from esn_dist.report.findings import READING, Findings
 from esn_dist.report.flat import Row
 from esn_dist.report.published import inconsistencies
+from esn_dist.report.speakers import speaker_line
 from esn_dist.report.tables import ALL_PARTS, condition_title, effect_tables, identification_title
 from esn_dist.store.read import read_texts
 from esn_dist.sweep.words import InterventionType, Selector
@@ -37,10 +39,11 @@ def payload(findings: Findings, rows: dict[str, list[Row]]) -> dict[str, Any]:
     return {
         "title": findings.title,
         "settings": {name: getattr(findings.settings, name) for name in READING},
-        "models": {m: {k: str(v) for k, v in facts.items()} for m, facts in findings.description.models.items()},
-        "corpora": {c: {k: str(v) for k, v in facts.items()} for c, facts in findings.description.corpora.items()},
+        "models": {m: {k: _plain(v) for k, v in facts.items()} for m, facts in findings.description.models.items()},
+        "corpora": {c: {k: _plain(v) for k, v in facts.items()} for c, facts in findings.description.corpora.items()},
         "all_parts": ALL_PARTS,
         "tables": list(_tables(findings)),
+        "agnostic": list(_agnostic(findings)),
         "gaps": [
             {**row, "title": condition_title(v.condition)}
             for v, row in zip(findings.verdicts, rows["tests"], strict=True)
@@ -55,9 +58,19 @@ def payload(findings: Findings, rows: dict[str, list[Row]]) -> dict[str, Any]:
         "positions": [row for row in rows["option_positions"] if row["intervention"] == "baseline"],
         "unfinished": [{"model": m, "corpus": c, "cells": n} for (m, c), n in findings.unfinished.items()],
         "notes": findings.notes,
+        "speakers": [speaker_line(found) for found in findings.speakers],
         "runs": runs,
         "utterances": list(_utterances(findings)),
     }
+
+
+def _plain(value: object) -> str:
+    """An attribute as a reader writes it: `anger, joy`, or `cap 30, splits train`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(of)}" for name, of in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _tables(findings: Findings) -> Iterator[Row]:
@@ -77,6 +90,26 @@ def _tables(findings: Findings) -> Iterator[Row]:
                 "invalid": [row.invalid_rate for row in half.columns],
                 "missing": [row.missing for row in half.columns],
             }
+
+
+def _agnostic(findings: Findings) -> Iterator[Row]:
+    """Table 2: of each line the accuracies by column, [point, low, high] or as printed."""
+    for table in findings.agnostic:
+        lines = []
+        for line in table.lines:
+            values = [line.unmasked, *(line.values.get(column) for column in table.columns)]
+            cells = [list(value) if isinstance(value, Estimate) else value for value in values]
+            lines.append(
+                {
+                    "corpus": line.corpus,
+                    "model": line.model,
+                    "masks": line.masks,
+                    "cells": cells,
+                    "invalid": line.invalid,
+                }
+            )
+        gains = [{"alpha": alpha, "heads": heads} for alpha, heads in table.gains.items()]
+        yield {"title": table.title, "gains": gains, "lines": lines}
 
 
 def _maps(findings: Findings) -> Iterator[Row]:
@@ -135,7 +168,7 @@ def _layers(findings: Findings) -> Iterator[Row]:
         for key in dict.fromkeys(keys):
             own = neurons.isel(mask=[at for at, other in enumerate(keys) if other == key])
             emotions = [
-                _named(str(e)) or f"seed {seed}"
+                ", ".join(filter(None, (_named(str(e)), f"seed {seed}" if seed >= 0 else "")))
                 for e, seed in zip(own["source_emotion"].values, own["mask_seed"].values, strict=True)
             ]
             yield {

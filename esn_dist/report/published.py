@@ -109,8 +109,7 @@ def comparisons(
         emotions: emotions of each corpus of the sweep; a corpus counts as the paper's where name and emotions agree.
         pools: for Table 4.
     """
-    paper = {name: set(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
-    known = {name for name, words in emotions.items() if set(words) == paper.get(name)}
+    known = paper_corpora(emotions)
     found = [c for row in rows for c in _of_effects(row, registered.get(row.model, row.model), known, set(emotions))]
     for row in baselines:
         if row.emotion == ALL and row.corpus in known:
@@ -121,6 +120,25 @@ def comparisons(
         if pool.corpus in known:
             found += _of_pool(pool, registered.get(pool.model, pool.model))
     return sorted(found, key=lambda c: (c.table, c.model, c.corpus))
+
+
+def paper_corpora(emotions: Mapping[str, Sequence[str]]) -> set[str]:
+    """Which of these corpora are the paper's: the same name and the same emotions."""
+    paper = {name: set(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
+    return {name for name, words in emotions.items() if set(words) == paper.get(name)}
+
+
+def table_2(model: str, corpus: str) -> dict[tuple[InterventionType, float, float], str]:
+    """Table 2's line of one model and corpus as printed, a dagger at flagged numbers; empty where it has none.
+
+    Keys are intervention, gain and temperature; `baseline` is the unmasked model, `steer` the column RND.
+    """
+    types = {word: type for type, word in TABLE_2.items()} | {"none": InterventionType.BASELINE}
+    line = {}
+    for entry in _entries(2, {"model": model, "corpus": corpus, "metric": "accuracy"}):
+        key = types[entry["intervention"]], float(entry["alpha"] or 0), float(entry["tau"] or 0)
+        line[key] = entry["printed"] + (" †" if _flags(2, entry) else "")
+    return line
 
 
 def _of_effects(row: EffectRow, model: str, known: set[str], corpora: set[str]) -> Iterator[Comparison]:
@@ -204,11 +222,15 @@ def _comparison(
     measured: tuple[float | None, float | None, float | None],
     setting: str = "",
 ) -> Comparison:
-    flags = tuple(found["id"] for found in inconsistencies() if any(_names(c, table, entry) for c in found["cells"]))
+    flags = _flags(table, entry)
     head = (table, entry["model"], entry["corpus"], entry["intervention"], selector, entry["metric"])
     return Comparison(
         *head, *measured, published=entry["value"], printed=entry["printed"], flags=flags, setting=setting
     )
+
+
+def _flags(table: int, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(found["id"] for found in inconsistencies() if any(_names(c, table, entry) for c in found["cells"]))
 
 
 def _names(cell: Mapping[str, Any], table: int, entry: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ Knows no stores: texts and finished answers in, rows out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,46 +15,66 @@ import xarray as xr
 import yaml
 from pydantic import ValidationError
 
+from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.smallest import Smallest, smallest_fractions
+from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition, read_trials
-from esn_dist.report.markdown import DASH, number, pipe_table
+from esn_dist.report.markdown import DASH, interval, number, pipe_table
 from esn_dist.report.tables import condition_title
 from esn_dist.sweep.keys import AND, Cell
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
 
+UNKNOWN = Estimate(None, None, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One search of one study on one corpus; `found.condition` has the largest fraction."""
+    """One search of one study on one corpus.
+
+    Attributes:
+        share: of the largest fraction's gap that was looked for.
+        found: its condition has the largest fraction.
+        whole: the largest fraction's gap with its interval; a share of what may be 0 means nothing.
+    """
 
     study: str
     model: str
     corpus: str
     share: float
     found: Smallest
+    whole: Estimate
 
     @property
     def outcome(self) -> str:
         """`r = 0.05 %`, or why there is none."""
         if self.found.fraction is not None:
-            return f"r = {_percent(self.found.fraction)}"
+            return f"r = {_percent(self.found.fraction)}" + (", but the largest r may have no effect" * self.doubtful)
         if self.found.awaited is not None:
             return f"not finished: r = {_percent(self.found.awaited)} has not run"
         return "the largest r has no effect"
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the interval of the largest fraction's gap holds 0."""
+        return self.whole.low is not None and self.whole.high is not None and self.whole.low <= 0 <= self.whole.high
 
-def searches(answers: Mapping[tuple[str, str], xr.Dataset], texts: Iterable[str]) -> list[Search]:
+
+def searches(
+    answers: Mapping[tuple[str, str], xr.Dataset], texts: Iterable[str], rows: Iterable[EffectRow]
+) -> list[Search]:
     """Every search of every study with `reach`.
 
     Args:
         answers: finished cells by model and corpus.
         texts: the YAML of the store's runs, oldest first; of studies of one name the last counts.
+        rows: effects of the same answers, for the interval of the largest fraction's gap.
     """
+    gaps = {(row.model, row.corpus, _condition_of(row)): Estimate(row.gap, row.gap_low, row.gap_high) for row in rows}
     studies = {title: (study, cells) for text in texts for title, study, cells in _adaptive(text)}
     return [
-        Search(title, model, corpus, study.reach, found)
+        Search(title, model, corpus, study.reach, found, gaps.get((model, corpus, found.condition), UNKNOWN))
         for title, (study, cells) in studies.items()
         for (model, corpus), dataset in answers.items()
         if study.reach is not None
@@ -69,7 +89,9 @@ def search_rows(found: Iterable[Search]) -> Iterator[dict[str, Any]]:
         for fraction, gap in search.found.gaps.items():
             condition = asdict(replace(search.found.condition, fraction=float(fraction)))
             head = {"study": search.study, "model": search.model, "corpus": search.corpus, **condition}
-            yield {**head, "share": search.share, "gap": gap if gap == gap else None, "outcome": search.outcome}
+            low, high = (search.whole.low, search.whole.high) if fraction == max(search.found.gaps) else (None, None)
+            said = {"gap": gap if gap == gap else None, "gap_low": low, "gap_high": high}
+            yield {**head, "share": search.share, **said, "outcome": search.outcome}
 
 
 def search_section(found: list[Search]) -> Iterator[str]:
@@ -79,14 +101,20 @@ def search_section(found: list[Search]) -> Iterator[str]:
     yield "## The smallest fraction that reaches a share of the effect"
     yield (
         "By bisection over the fractions of a study: the smallest r whose self–cross gap is at least this share of the "
-        "largest one's. Beside it every fraction that was tried, with its gap in points."
+        "largest one's. Beside it every fraction that was tried, with its gap in points, and the interval of the "
+        "largest one's: a share of a gap whose interval holds 0 says nothing."
     )
-    lines = [
-        [s.study, s.model, s.corpus, condition_title(s.found.condition), f"{100 * s.share:g} %", s.outcome, tried(s)]
-        for s in found
-    ]
-    heads = ["Study", "Model", "Corpus", "Largest", "Share", "Smallest", "Tried: gap"]
+    lines = [[s.study, s.model, s.corpus, condition_title(s.found.condition), _gap(s), *_answer(s)] for s in found]
+    heads = ["Study", "Model", "Corpus", "Largest", "Its gap", "Share", "Smallest", "Tried: gap"]
     yield pipe_table(heads, lines, texts=len(heads))
+
+
+def _gap(search: Search) -> str:
+    return f"{number(search.whole.point)} {interval(search.whole)}".rstrip()
+
+
+def _answer(search: Search) -> list[str]:
+    return [f"{100 * search.share:g} %", search.outcome, tried(search)]
 
 
 def tried(search: Search) -> str:
@@ -103,6 +131,11 @@ def _adaptive(text: str) -> Iterator[tuple[str, StudySpec, tuple[Cell, ...]]]:
     adaptive = {title: study for title, study in sweep.studies.items() if study.reach is not None}
     planned = plan(sweep.model_copy(update={"studies": adaptive}))
     yield from ((title, study, planned.studies[title]) for title, study in adaptive.items())
+
+
+def _condition_of(row: EffectRow) -> Condition:
+    """The condition that a row is the effect of."""
+    return Condition(**{field.name: getattr(row, field.name) for field in fields(Condition)})
 
 
 def _condition(cell: Cell) -> Condition:

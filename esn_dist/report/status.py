@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from esn_dist.report.speakers import unpromised
+from esn_dist.store.speakers import Speakers
+
 
 def status_text(state: dict[str, Any]) -> str:
     """The state of `store.state.read_state` for a person."""
@@ -18,6 +21,7 @@ def status_text(state: dict[str, Any]) -> str:
             lines.append(f"  about {facts['eta_seconds']:.0f} s left")
         lines += [f"  failed: {unit}: {reason}" for unit, reason in facts["failed"].items()]
     lines += [f"could not be read: {clip}" for clip in state["lost"]]
+    lines += unpromised(Speakers(**facts) for facts in state["speakers"])
     if not state["models"]:
         lines.append("preparing: no unit has been planned yet")
     return "\n".join(lines)

@@ -26,7 +26,8 @@ TITLES: dict[str, str] = {
 }
 AGNOSTIC = (InterventionType.TWO_PASS, InterventionType.MIX, InterventionType.UNION)
 MEAN = "Mean Change"
-Key = tuple[str, str, float, str, int, str]
+Identified = tuple[float, str, int, str]  # fraction, another source corpus, size, parts
+Key = tuple[str, str, *Identified]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class EffectTable:
 def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
     """Tables in the order of the rows; columns in the order of their selectors.
 
-    RND rests on no counts: at its fraction it stands beside own masks, however these were identified.
+    RND rests on no counts: it stands beside all masks of its fraction, wherever and however these were identified, of
+    another corpus and of files too. The budget is what is equal, as in the paper; a mask may fall short of its budget.
     """
     rows = list(rows)
     keys = dict.fromkeys(_key(row) for row in rows if row.selector != Selector.RND)
@@ -106,16 +108,21 @@ def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
     return [EffectTable(*key, _halves(rows, key)) for key in dict.fromkeys((*keys, *alone))]
 
 
-def _key(row: EffectRow) -> Key:
+def identification_of(row: EffectRow) -> Identified:
+    """How the masks of a row were found, as in `EffectTable`: fraction, another source corpus, size, parts."""
     transfer = row.source_corpus if row.source_corpus != row.corpus else ""
     parts = row.parts if row.parts != ALL_PARTS else ""
-    return (row.model, row.corpus, row.fraction, transfer, max(row.identification_size, 0), parts)
+    return row.fraction, transfer, max(row.identification_size, 0), parts
+
+
+def _key(row: EffectRow) -> Key:
+    return (row.model, row.corpus, *identification_of(row))
 
 
 def _beside(row: EffectRow, key: Key) -> bool:
     """Whether a row stands in the table `key`."""
     own = _key(row)
-    return own == key or (row.selector == Selector.RND and own[:4] == key[:4])
+    return own == key or (row.selector == Selector.RND and own[:3] == key[:3])
 
 
 def _halves(rows: Sequence[EffectRow], key: Key) -> tuple[Half, ...]:

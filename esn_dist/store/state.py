@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from esn_dist.store.done import done_units
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import running_driver
+from esn_dist.store.speakers import read_speakers
 
 
 def read_state(folder: StoreFolder) -> dict[str, Any]:
     """Driver (or None where none runs), units done by step, per model what is known, running, failed, and the ETA.
 
     Units that the last driver had in hand are shown as running only while a driver runs. `lost` are the clips that
-    could not be read when their turn came, with reasons.
+    could not be read when their turn came, with reasons. `speakers`: by corpus, whether those of evaluation and
+    identification are apart.
     """
     if not folder.root.is_dir() or not folder.done.is_dir():
         folder.require()
@@ -31,7 +34,14 @@ def read_state(folder: StoreFolder) -> dict[str, Any]:
         "done": dict(sorted(done.items())),
         "models": models,
         "lost": _lost(folder),
+        "speakers": [asdict(read_speakers(folder, corpus)) for corpus in _corpora(folder)],
     }
+
+
+def _corpora(folder: StoreFolder) -> list[str]:
+    """Corpora that are in place; none before the first is scanned."""
+    parent = folder.data / "corpora"
+    return sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
 
 
 def _lost(folder: StoreFolder) -> list[str]:

@@ -12,8 +12,9 @@ import xarray as xr
 
 from esn_dist.analysis.locality import overlap, related
 from esn_dist.analysis.significance import CELL, ENTRY, GAP, significance
-from esn_dist.analysis.summary import summarise
+from esn_dist.analysis.summary import baselines, summarise
 from esn_dist.report.findings import Findings, Settings, finished, stabilities
+from esn_dist.report.markdown import markdown
 from esn_dist.report.pairs import pair_matrices, pair_rows, pair_section
 from esn_dist.report.searches import search_rows, search_section, searches
 from esn_dist.report.tables import effect_tables, json_rows
@@ -91,6 +92,27 @@ NAMES = (
 )  # fmt: skip
 
 
+def test_rnd_stands_beside_masks_of_another_corpus_and_of_a_file(answers: xr.Dataset) -> None:
+    """The control has the same budget: RND of another fraction is none."""
+    elsewhere = changed(conact(answers), "elsewhere", source_corpus="room")
+    shared = changed(conact(answers), "file", selector="file", source_corpus="file:0123456789ab")
+    other = changed(conact(answers), "other", source_corpus="room", fraction=0.2)
+    tables = effect_tables(summarise([joined(answers, elsewhere, shared, other)], draws=20))
+    found = {(t.transfer_from, t.fraction): t.halves[0].selectors for t in tables}
+    assert found["room", 0.1] == ("RND", "ConAct") and found["file:0123456789ab", 0.1] == ("RND", "file")
+    assert found["room", 0.2] == ("ConAct",)
+    own, *_ = (t.halves[0].columns[0] for t in tables if t.transfer_from == "")
+    beside, *_ = (t.halves[0].columns[0] for t in tables if t.transfer_from == "room")
+    assert own == beside and own.selector == "RND"
+
+
+def test_losses_of_rnd_are_told_once_whatever_it_stands_beside(answers: xr.Dataset) -> None:
+    elsewhere = changed(conact(answers), "elsewhere", source_corpus="room")
+    text = markdown(summarise([joined(answers, elsewhere)], draws=20), baselines([answers], draws=20), {})
+    lines = [line for line in text.splitlines() if "| Deactivation, RND, r = 10 % |" in line]
+    assert len(lines) == 1 and "Deactivation, ConAct, r = 10 %, masks from room |" in text
+
+
 def test_rnd_stands_beside_masks_of_a_size_that_was_asked_for(answers: xr.Dataset) -> None:
     own = changed(conact(answers), "sized", identification_size=30)
     random = answers.isel(cell=np.isin(answers.intervention, ["baseline"]) | (answers.selector == "RND").values)
@@ -125,24 +147,24 @@ def test_the_interaction_matrix_is_in_the_report_and_needs_the_single_emotions(a
 
 def test_an_adaptive_study_s_outcome_is_read_from_the_yaml_of_its_run(answers: xr.Dataset) -> None:
     place = ("tiny", "studio")
-    (begun,) = searches({place: answers}, ["name: small", SWEEP])
+    (begun,) = searches({place: answers}, ["name: small", SWEEP], [])
     assert begun.outcome == "not finished: r = 2.5 % has not run"
     weak = changed(conact(answers), "2.5", fraction=0.025)
     for name in ("answer", "outcome"):  # the smallest mask does nothing: its cells are the baseline
         weak[name] = weak[name].copy(
             data=np.repeat(answers[name].sel(cell=["base"]).values, weak.sizes["cell"], axis=0)
         )
-    (half,) = searches({place: joined(answers, weak)}, [SWEEP])
+    (half,) = searches({place: joined(answers, weak)}, [SWEEP], [])
     assert half.outcome == "not finished: r = 5 % has not run"
-    (over,) = searches({place: joined(answers, changed(conact(answers), "5", fraction=0.05), weak)}, [SWEEP])
+    (over,) = searches({place: joined(answers, changed(conact(answers), "5", fraction=0.05), weak)}, [SWEEP], [])
     assert over.outcome == "r = 5 %" and float(next(iter(over.found.gaps.values()))) == 0
     assert [row["fraction"] for row in search_rows([over])] == [0.025, 0.05, 0.1]
     assert "| smallest | tiny | studio |" in "\n".join(search_section([over]))
 
 
 def test_a_search_that_another_yaml_took_out_or_that_is_unreadable_is_not_shown(answers: xr.Dataset) -> None:
-    assert searches({("tiny", "studio"): answers}, ["{", "name: small"]) == []
-    assert searches({("other", "studio"): answers}, [SWEEP]) == []
+    assert searches({("tiny", "studio"): answers}, ["{", "name: small"], []) == []
+    assert searches({("other", "studio"): answers}, [SWEEP], []) == []
     assert list(search_section([])) == list(pair_section([])) == []
 
 

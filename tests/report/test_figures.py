@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from esn_dist.report.along import axes, curve
-from esn_dist.report.figures import curves, figures
+from esn_dist.report.figures import accuracies, curves, figures
 from esn_dist.report.findings import Findings
 
 
@@ -50,7 +50,7 @@ def test_there_is_one_figure_1_per_intervention_and_gain(drawn: dict[str, Figure
 
 def test_figure_3_has_a_heat_map_per_gain_and_curves(drawn: dict[str, Figure]) -> None:
     name = next(name for name in drawn if name.startswith("figure3-tiny-studio-ConAct") and name.endswith("maps"))
-    assert [axis.get_title() for axis in drawn[name].axes][:3] == [f"gain α = {alpha}" for alpha in ("-1", "0.3", "1")]
+    assert [axis.get_title() for axis in drawn[name].axes if axis.get_title()] == ["α = 0.3", "α = 1"]
     assert name.replace("maps", "curves") in drawn
 
 
@@ -87,6 +87,34 @@ def test_fractions_and_identification_sizes_are_axes_in_order(
     assert (axis.name, axis.values, axis.positions) == (name, tuple(sorted(values)), tuple(np.argsort(values)))
     drawn = curves(frame, axis).axes[0].get_lines()[0].get_ydata()
     np.testing.assert_array_equal(drawn, frame["self_effect"].sel(bound="point").values[np.argsort(values)])
+
+
+def test_figure_2d_has_accuracies_around_the_unmasked_one(findings: Findings) -> None:
+    same = {"intervention": ("condition", ["deactivate"] * 3), "alpha": ("condition", [-1.0] * 3)}
+    frame = _conact(findings).assign_coords({**same, "identification_size": ("condition", [10, 50, 200])})
+    (axis,) = axes(frame)
+    plot = accuracies(frame, axis, 70.0).axes[0]
+    lines = {line.get_label(): np.asarray(line.get_ydata(), float) for line in plot.get_lines()}
+    np.testing.assert_allclose(lines["self"], 70 + frame["self_effect"].sel(bound="point"))
+    np.testing.assert_allclose(lines["cross"], 70 + frame["cross_effect"].sel(bound="point"))
+    assert set(lines["unmasked"]) == {70.0} and plot.get_ylabel() == "accuracy (%)"
+
+
+def test_self_accuracy_is_the_unmasked_one_plus_the_effect_on_a_balanced_set(findings: Findings) -> None:
+    """Counted from the answers themselves: the identity that Figure 2d rests on."""
+    answers = findings.answers["tiny", "studio"]
+    own = (answers.selector == "ConAct") & (answers.intervention == "deactivate")
+    codes = np.array([list(answers.emotion.values).index(label) for label in answers.label.values])
+    usable = answers.utterance.values != "e00"  # unreadable everywhere
+    cells = answers.isel(cell=own.values)
+    counted = [
+        float((cell.answer.values[0] == codes)[(answers.label == cell.source_emotion.item()).values & usable].mean())
+        for _, cell in cells.groupby("cell")
+    ]
+    row = next(r for r in findings.rows if (r.corpus, r.selector, r.intervention) == ("studio", "ConAct", "deactivate"))
+    base = next(r.accuracy for r in findings.baselines if (r.corpus, r.emotion) == ("studio", "all"))
+    assert base is not None and row.self_effect is not None
+    assert 100 * np.mean(counted) == pytest.approx(base + row.self_effect)
 
 
 def test_conditions_that_differ_in_two_things_are_no_axis(findings: Findings) -> None:

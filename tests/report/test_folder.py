@@ -19,7 +19,7 @@ from esn_dist.report.latex import document, escape
 
 SUBJECTS = {
     "effects", "baselines", "tests", "heatmaps", "moves", "option_positions", "layers", "overlap", "stability", "pools",
-    "set_aside", "failures",
+    "set_aside", "failures", "speakers", "table2",
 }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_markdown_has_every_section_and_no_markup_from_outside(written: Path) ->
     for section in (
         "Tests of the self–cross gap", "McNemar tests against the baseline", "Beside the published numbers",
         "Overlap of masks", "Stability of masks", "Where answers move to", "Option-position bias",
-        "Identification pools", "Failures", "Origin",
+        "Identification pools", "Speakers", "Failures", "Origin", "Agnostic injection (Table 2)",
     ):  # fmt: skip
         assert f"## {section}" in text
     assert "Family: tiny on studio, deactivate: gap (2 tests)" in text

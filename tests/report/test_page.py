@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.smallest import Smallest
 from esn_dist.analysis.trials import Condition
 from esn_dist.report import payload
@@ -112,6 +113,18 @@ def test_the_effects_table_shows_the_gap_of_the_row(page: Page, findings: Findin
     section = page.locator("#effects h3", has_text="tiny on studio: Deactivation").locator("+ div")
     cell = section.locator("tr", has_text="Self-Cross Gap").locator("td").last.inner_text()
     assert cell.startswith(f"−{abs(row.gap):.1f}") and f"−{abs(row.gap_low):.1f}" in cell
+
+
+def test_table_2_stands_as_in_the_paper_with_its_invalid_rates(page: Page, findings: Findings) -> None:
+    page.get_by_role("link", name="Agnostic", exact=True).click()
+    gains, heads, *lines = rows_of(page, "agnostic")
+    assert gains == ["", "α = 0.3", "α = 1", ""]
+    assert heads == ["Masks", "Unmasked", "RND", "2-Pass", "RND", "2-Pass", "Invalid ≤"]
+    assert [line[0] for line in lines] == ["room, tiny", "MAD", "ConAct", "RND", "studio, tiny", "MAD", "ConAct", "RND"]
+    (table,) = findings.agnostic
+    two_pass = table.lines[-2].values[table.columns[1]]
+    assert not isinstance(two_pass, str) and two_pass.point is not None
+    assert lines[-2][3].startswith(f"{two_pass.point:.1f}") and lines[-1][2] == "–"
 
 
 def test_hovering_a_heat_map_shows_the_values_of_its_entry(page: Page, findings: Findings) -> None:
@@ -260,7 +273,7 @@ def test_pairs_and_searches_are_sections_where_a_sweep_has_them(
     with_both = replace(
         findings,
         pairs=[PairMatrix("tiny", "studio", condition, matrix)],
-        searches=[Search("few", "tiny", "studio", 0.5, found)],
+        searches=[Search("few", "tiny", "studio", 0.5, found, Estimate(-5.0, -9.0, -1.0))],
     )
     path = tmp_path / "beyond.html"
     path.write_text(build_page(with_both, flat(with_both)), encoding="utf-8")
@@ -273,6 +286,8 @@ def test_pairs_and_searches_are_sections_where_a_sweep_has_them(
     expect(visit.page.locator("#tip")).to_contain_text("own emotions −12.5 [−20.0, −3.0]")
     expect(visit.page.locator("#tip")).to_contain_text("other emotions −6.3 [−10.0, −1.5]")
     said = rows_of(visit.page, "smallest")[1]
-    assert said[:3] == ["few", "tiny", "studio"] and said[5:] == ["r = 5 %", "5 %: −3.0; 10 %: −5.0"]
+    assert said[:3] == ["few", "tiny", "studio"] and said[4:] == [
+        "[−9.0, −1.0]", "50 %", "r = 5 %", "5 %: −3.0; 10 %: −5.0",
+    ]  # fmt: skip
     assert visit.complaints == []
     visit.context.close()

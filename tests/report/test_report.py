@@ -97,6 +97,7 @@ def test_markdown_shows_points_with_intervals_and_a_dash_for_what_is_undefined()
     text = markdown(ROWS, BASELINES, SET_ASIDE)
     assert _line(text, "Self-Effect") == ["Self-Effect", "+0.4 [-1.0, +2.0] ± 1.2", "-13.2 [-18.0, -8.1]"]
     assert _line(text, "Cross-Effect") == ["Cross-Effect Avg.", "–", "-2.7 [-4.0, -1.2]"]
+    assert _line(text, "Invalid answers") == ["Invalid answers", "1.2 %", "1.2 %"]
     assert _line(text, "Self (nats)") == ["Self (nats)", "-0.432 [-0.500, -0.300]", "-0.432 [-0.500, -0.300]"]
     assert _line(text, "Source emotion")[1:] == ["–", "-6.0 [-7.0, -5.0]"]
     assert "None" not in text and "nan" not in text
@@ -104,9 +105,10 @@ def test_markdown_shows_points_with_intervals_and_a_dash_for_what_is_undefined()
 
 def test_markdown_shows_baselines_losses_what_was_set_aside_and_notes() -> None:
     text = markdown(ROWS, BASELINES, SET_ASIDE, notes=["LAPE: 31 of 41 neurons for joy on studio"])
-    assert _line(text, "studio | 7") == ["studio", "70.2 [66.0, 74.0]", "80.0 [70.0, 90.0]", "–"]
+    assert _line(text, "studio | 7") == ["studio", "70.2 [66.0, 74.0], 0.0 % invalid", "80.0 [70.0, 90.0]", "–"]
     assert _line(text, "tiny | studio | unintervened")[3:] == ["0.0 %", "0", "4", "0"]
     assert _line(text, "tiny | studio | Deactivation, ConAct")[3:] == ["1.2 %", "0", "2", "1"]
+    assert "| tiny | all | Deactivation" not in text, "the macro means would tell each loss again"
     assert _line(text, "studio | shorter") == ["studio", "shorter than 0.1 s", "3"]
     assert "- LAPE: 31 of 41 neurons for joy on studio" in text
 

@@ -47,8 +47,9 @@ def file(small_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def load(folder: Path, file: str, model: str = "tiny-qwen2.5-omni") -> Sweep:
-    (folder / "sweep.yaml").write_text(SWEEP.replace("FILE", file).replace("MODEL", model), encoding="utf-8")
+def load(folder: Path, file: str, model: str = "tiny-qwen2.5-omni", study: str = "") -> Sweep:
+    text = SWEEP.replace("FILE", file).replace("MODEL", model) + study
+    (folder / "sweep.yaml").write_text(text, encoding="utf-8")
     return load_sweep(folder / "sweep.yaml")
 
 
@@ -64,6 +65,14 @@ def store_for(sweep: Sweep, root: Path) -> tuple[StoreFolder, dict[str, MaskKey]
     ]
     create.add_masks(folder, "mine", MaskTable.from_rows(rows))
     return folder, keys
+
+
+def test_random_masks_of_the_file_s_fraction_control_for_it_where_the_study_asks(file: Path, tmp_path: Path) -> None:
+    """Equal budget, which is what the report puts side by side."""
+    random = "    selectors: [RND]\n    fractions: 10 %\n    seeds: 2\n"
+    planned = plan(load(tmp_path, str(file), study=random))
+    fractions = {(c.mask.selector, c.mask.seed, c.mask.fraction) for c in planned.cells if c.mask and not c.type}
+    assert fractions == {(Selector.FILE, -1, Decimal("0.1")), *((Selector.RND, n, Decimal("0.1")) for n in range(2))}
 
 
 def test_a_study_of_a_file_has_its_masks_and_no_selector(file: Path, tmp_path: Path) -> None:
@@ -160,4 +169,4 @@ def test_what_a_file_cannot_do_is_refused(line: str, said: str, tmp_path: Path) 
 
 def test_a_report_reads_the_yaml_of_a_run_with_files_that_are_gone(small_store: Path) -> None:
     answers: dict[tuple[str, str], Any] = {("tiny", "studio"): open_sweep(small_store).answers(corpus="studio").load()}
-    assert searches(answers, [SWEEP.replace("MODEL", "tiny-qwen2.5-omni").replace("FILE", "gone.json")]) == []
+    assert searches(answers, [SWEEP.replace("MODEL", "tiny-qwen2.5-omni").replace("FILE", "gone.json")], []) == []

@@ -25,10 +25,11 @@ function bounded([point, low, high]) {
 
 function searches() {
   const key = (row) => [row.study, row.model, row.corpus, row.selector, row.intervention, row.alpha, row.source_corpus].join("\n");
+  const interval = (own) => own.map((row) => (row.gap_low === null ? null : `[${signed(row.gap_low)}, ${signed(row.gap_high)}]`)).find((text) => text) ?? DASH;
   const lines = distinct(DATA.searches.map(key)).map((name) => {
     const own = DATA.searches.filter((row) => key(row) === name);
     const tried = own.map((row) => `${+(100 * row.fraction).toPrecision(6)} %: ${signed(row.gap)}`).join("; ");
-    return [own[0].study, own[0].model, own[0].corpus, `${own[0].selector}, ${own[0].intervention}, masks from ${own[0].source_corpus}`, percent(own[0].share, 0), own[0].outcome, tried];
+    return [own[0].study, own[0].model, own[0].corpus, `${own[0].selector}, ${own[0].intervention}, masks from ${own[0].source_corpus}`, interval(own), percent(own[0].share, 0), own[0].outcome, tried];
   });
-  return [element("p", {}, "By bisection over the fractions of a study: the smallest r whose self–cross gap is at least this share of the largest one's."), table(["Study", "Model", "Corpus", "Condition", "Share", "Smallest", "Tried: gap in points"], lines, 7)];
+  return [element("p", {}, "By bisection over the fractions of a study: the smallest r whose self–cross gap is at least this share of the largest one's. A share of a gap whose interval holds 0 says nothing."), table(["Study", "Model", "Corpus", "Condition", "Interval of the largest", "Share", "Smallest", "Tried: gap in points"], lines, 8)];
 }

@@ -13,7 +13,7 @@ function curves() {
 }
 
 function curveFigure(curve) {
-  const size = { width: 400, height: 230, left: 44, right: 12, top: 10, bottom: 36 };
+  const size = { width: 400, height: 230, left: 44, right: 24, top: 10, bottom: 36 };
   const all = Object.values(curve.lines).flat(2).filter((value) => value !== null);
   const span = nice(Math.min(0, ...all), Math.max(0, ...all));
   const xs = curve.values;

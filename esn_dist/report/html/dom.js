@@ -43,10 +43,16 @@ function percent(share, digits = 1) {
 
 // A table of texts, of which the first `words` columns are words; cells may also be elements.
 function table(heads, lines, words = 1) {
-  const cell = (name, content, column) => element(name, { class: column < words ? "word" : null }, content);
+  const cell = (name, content, column) => element(name, { class: column < words ? "word " + length(content) : null }, content);
   const head = element("tr", {}, ...heads.map((text, column) => cell("th", text, column)));
   const rows = lines.map((line) => element("tr", {}, ...line.map((content, column) => cell("td", content, column))));
   return scroll(element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)));
+}
+
+// Short words stay on one line, long texts get room, so that on a telephone a table scrolls before it becomes a column.
+function length(content) {
+  const letters = (typeof content === "string" ? content : content.textContent).length;
+  return letters <= 24 ? "short" : letters <= 60 ? "medium" : "long";
 }
 
 function scroll(child) {

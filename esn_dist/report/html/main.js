@@ -1,6 +1,6 @@
 // The page: its sections in order, and light or dark.
 const SECTIONS = [
-  ["overview", "Overview", overview], ["effects", "Effects", effects], ["heat", "Heat maps", heatMaps],
+  ["overview", "Overview", overview], ["effects", "Effects", effects], ...(DATA.agnostic.length ? [["agnostic", "Agnostic", agnostic]] : []), ["heat", "Heat maps", heatMaps],
   ["dose", "Dose–response", curves], ...(DATA.pairs.length ? [["pairs", "Pairs", pairs]] : []), ...(DATA.searches.length ? [["smallest", "Smallest r", searches]] : []),
   ["layer", "Layers", layers], ["tests", "Tests", tests], ["mask", "Masks", masks],
   ["paper", "Beside the paper", publishedNumbers], ["bias", "Option positions", biases], ["clips-section", "Utterances", utterances],

@@ -23,9 +23,9 @@ function baselines() {
   const lines = distinct(DATA.baselines.map((row) => row.model + "\n" + row.corpus)).map((place) => {
     const own = DATA.baselines.filter((row) => row.model + "\n" + row.corpus === place);
     const value = (emotion) => own.find((row) => row.emotion === emotion);
-    return [...place.split("\n"), ...emotions.map((emotion) => estimate(value(emotion)?.accuracy, value(emotion)?.low, value(emotion)?.high, plain))];
+    return [...place.split("\n"), ...emotions.map((emotion) => estimate(value(emotion)?.accuracy, value(emotion)?.low, value(emotion)?.high, plain)), percent(value("all")?.invalid_rate)];
   });
-  return [element("h3", {}, "Accuracy of the unintervened model (%)"), table(["Model", "Corpus", ...emotions], lines, 2)];
+  return [element("h3", {}, "Accuracy of the unintervened model (%)"), table(["Model", "Corpus", ...emotions, "Invalid"], lines, 2)];
 }
 
 function estimate(point, low, high, shown = signed) {
@@ -47,6 +47,26 @@ function effects() {
     parts.push(element("h3", {}, `${t.model} on ${t.corpus}${masks}${t.identified}: ${t.title}, r = ${+(100 * t.fraction).toPrecision(6)} %`), table(["", ...t.selectors], lines));
   }
   return parts;
+}
+
+// The paper's Table 2 in its layout: gains above, interventions below them; corpus, model and masks to the left.
+function agnostic() {
+  const parts = [element("p", {}, "Accuracy in percent. Columns RND: random masks under plain steering, as in the paper; lines RND: random masks under 2-Pass, Mix and Union themselves. Published: ConAct, r = 0.5 %, τ = 0.5, for the same model and corpus alone; † marks what is inconsistent in the paper itself.")];
+  return [...parts, ...DATA.agnostic.flatMap((t) => [element("h3", {}, t.title), agnosticTable(t)])];
+}
+
+function agnosticTable(t) {
+  const gains = element("tr", {}, element("th", { colspan: 2 }), ...t.gains.map((gain) => element("th", { colspan: gain.heads.length, class: "span" }, `α = ${gain.alpha}`)), element("th", {}));
+  const shown = (cell) => (Array.isArray(cell) ? estimate(...cell, plain) : cell ?? DASH);
+  const made = table(["Masks", "Unmasked", ...t.gains.flatMap((gain) => gain.heads), "Invalid ≤"], t.lines.map((line) => [line.masks, ...line.cells.map(shown), percent(line.invalid)]));
+  made.querySelector("table").className = "dense";
+  made.querySelector("thead").prepend(gains);
+  const place = (line) => `${line.corpus}, ${line.model}`;
+  [...made.querySelectorAll("tbody tr")].forEach((row, at) => {
+    if (at && place(t.lines[at]) === place(t.lines[at - 1])) return;
+    row.before(element("tr", { class: "group" }, element("th", { colspan: row.children.length }, place(t.lines[at]))));
+  });
+  return made;
 }
 
 function tests() {
@@ -77,7 +97,7 @@ function identified(row) {
 }
 
 function inconsistencyList(entries) {
-  return table(["Where", "Severity", "What"], entries.map((entry) => [entry.where, entry.severity, entry.explanation]), 3);
+  return element("ul", {}, ...entries.map((entry) => element("li", {}, element("b", {}, `${entry.where} (${entry.severity}): `), entry.explanation)));
 }
 
 function masks() {
@@ -116,6 +136,7 @@ function failures() {
   const add = (title, heads, lines, words) => parts.push(element("h3", {}, title), lines.length ? table(heads, lines, words) : element("p", {}, "None."));
   add("Failed units", ["Unit", "Reason"], DATA.failures.map((row) => [row.unit, row.reason]), 2);
   add("Unfinished cells, left out of everything above", ["Model", "Corpus", "Cells"], DATA.unfinished.map((row) => [row.model, row.corpus, String(row.cells)]), 2);
+  parts.push(element("h3", {}, "Speakers"), element("ul", {}, ...DATA.speakers.map((line) => element("li", {}, line))));
   add("Set aside by the scan", ["Corpus", "Utterance", "Label", "Reason", "Detail"], DATA.set_aside.map((row) => [row.corpus, row.utterance, row.label, row.reason, row.detail]), 5);
   return parts;
 }

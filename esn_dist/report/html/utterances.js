@@ -58,5 +58,5 @@ function clip(place, at) {
   return element("div", {},
     element("h3", {}, `${place.ids[at]}: ${place.labels[at]}, speaker ${place.speakers[at]}`),
     element("p", {}, "Options as shown: " + options.map(([number, name]) => `${number} ${name}`).join(", ")),
-    table(["Cell", "Source", "Answer", "", "", "What it said"], lines, 6));
+    table(["Cell", "Source", "Answer", "Right?", "Changed?", "What it said"], lines, 6));
 }

@@ -1,0 +1,127 @@
+"""The paper's Table 2: its columns and lines in its order, the paper's own numbers beside ours, and nobody else's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from esn_dist.analysis.bootstrap import Estimate
+from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
+from esn_dist.report.agnostic import PUBLISHED, AgnosticTable, agnostic_rows, agnostic_section, agnostic_tables
+from esn_dist.report.findings import Findings
+from esn_dist.report.latex import agnostic
+from esn_dist.report.published import EFFECT_TABLES, published
+
+EMOTIONS = {name: list(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
+MODELS = ("qwen2.5-omni-7b", "kimi-audio-7b", "audio-flamingo-3")
+GAINS = (0.1, 0.3, 1.0)
+NONE: dict[str, Any] = dict.fromkeys(EffectRow.__slots__)
+ROW = replace(
+    EffectRow(**NONE), model=MODELS[0], corpus="iemocap", selector="ConAct", fraction=0.005, source_corpus="iemocap",
+    tau=0.0, identification_size=0, parts="", accuracy=50.0, accuracy_low=48.0, accuracy_high=52.0,
+    invalid_rate=0.025,
+)  # fmt: skip
+RND: dict[str, Any] = {"selector": "RND", "source_corpus": "", "identification_size": -1, "accuracy": 40.0}
+TYPES = (("mix", 0.5), ("two-pass", 0.0), ("union", 0.0))
+BASELINES = [BaselineRow(m, c, ALL, 45.0, 43.0, 47.0, 0.0, 1000, 0, 0, 0) for m in MODELS for c in EFFECT_TABLES]
+
+
+def rows(model: str = MODELS[0], corpus: str = "iemocap", **changed: Any) -> list[EffectRow]:
+    """What the study `table2` of configs/paper.yaml gives for one model and corpus."""
+    own = replace(ROW, model=model, corpus=corpus, source_corpus=corpus)
+    made = [replace(own, intervention=t, alpha=a, tau=tau, **changed) for a in GAINS for t, tau in TYPES]
+    made += [replace(row, **RND) for row in made]
+    return made + [replace(own, intervention="steer", alpha=a, **{**changed, **RND}) for a in GAINS]
+
+
+def tables(found: list[EffectRow], emotions: Any = EMOTIONS) -> list[AgnosticTable]:
+    return agnostic_tables(found, BASELINES, {}, emotions)
+
+
+def test_columns_and_lines_stand_as_in_the_paper() -> None:
+    (table,) = tables([row for model in MODELS for corpus in EFFECT_TABLES for row in rows(model, corpus)])
+    assert table.title == "Agnostic injection, r = 0.5 %, τ = 0.5: accuracy (%)"
+    assert table.gains == {alpha: ["RND", "2-Pass", "Mix", "Union"] for alpha in GAINS}
+    assert [(line.corpus, line.masks) for line in table.lines[:6]] == [
+        ("iemocap", masks) for _ in range(2) for masks in ("ConAct", "RND", PUBLISHED)
+    ]
+    assert len(table.lines) == 9 * 3 and {line.model for line in table.lines} == set(MODELS)
+
+
+def test_every_printed_number_of_the_paper_s_table_stands_in_its_place() -> None:
+    (table,) = tables([row for model in MODELS for corpus in EFFECT_TABLES for row in rows(model, corpus)])
+    lines = [line for line in table.lines if line.masks == PUBLISHED]
+    printed: dict[tuple[Any, ...], str] = {
+        (x.model, x.corpus, *c): str(v).removesuffix(" †") for x in lines for c, v in x.values.items()
+    }
+    printed |= {(line.model, line.corpus): str(line.unmasked).removesuffix(" †") for line in lines}
+    names = {"rnd": "steer"}
+    for entry in published()["table2"]["rows"]:
+        key: tuple[Any, ...] = (entry["model"], entry["corpus"])
+        if entry["intervention"] != "none":
+            type = names.get(entry["intervention"], entry["intervention"])
+            key = (*key, entry["alpha"], type, entry["tau"] or 0.0)
+        assert printed.pop(key) == entry["printed"]
+    assert not printed
+
+
+def test_rnd_stands_beside_each_selector_and_its_own_interventions_below() -> None:
+    (table,) = tables(rows())
+    own, random, _ = table.lines
+    heads = [head for heads in table.gains.values() for head in heads]
+    measured = dict(zip(heads[:4], (own.values[c] for c in table.columns[:4]), strict=True))
+    assert measured == {"RND": Estimate(40.0, 48.0, 52.0)} | dict.fromkeys(heads[1:4], Estimate(50.0, 48.0, 52.0))
+    assert {c.intervention for c in random.values} == {"two-pass", "mix", "union"}
+    assert own.unmasked == random.unmasked == Estimate(45.0, 43.0, 47.0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "emotions"),
+    [
+        ({"fraction": 0.01}, EMOTIONS), ({"selector": "MAD"}, EMOTIONS), ({"parts": "audio"}, EMOTIONS),
+        ({}, {**EMOTIONS, "iemocap": ["anger", "joy"]}),
+    ],
+)  # fmt: skip
+def test_what_the_paper_did_not_do_has_no_published_line(changed: dict[str, Any], emotions: Any) -> None:
+    (table,) = tables(rows(**changed), emotions)
+    assert [line.masks for line in table.lines] == [changed.get("selector", "ConAct"), "RND"]
+
+
+def test_several_temperatures_are_columns_that_say_so() -> None:
+    warm = [replace(row, tau=2.0) for row in rows() if row.intervention == "mix"]
+    (table,) = tables([*rows(), *warm])
+    assert table.gains[0.1] == ["RND", "2-Pass", "Mix τ = 0.5", "Mix τ = 2", "Union"] and "τ" not in table.title
+
+
+def test_nothing_agnostic_gives_no_table_and_no_section() -> None:
+    steered = [row for row in rows() if row.intervention == "steer"]
+    assert tables(steered) == [] and list(agnostic_section([])) == []
+
+
+def test_markdown_latex_and_csv_have_the_same_numbers(findings: Findings) -> None:
+    (table,) = tables(rows())
+    text, tex = "\n".join(agnostic_section([table])), agnostic(table)
+    own, random, said = agnostic_rows([table])
+    assert (
+        own["two-pass_alpha_0.1"] == 50.0 and said["two-pass_alpha_0.1"] == "48.1" and random["rnd_alpha_0.1"] is None
+    )
+    assert "| iemocap | qwen2.5-omni-7b | published | 48.4 | 48.2 | 48.1 | 48.2 | 48.3 |" in text
+    assert "| iemocap | qwen2.5-omni-7b | RND | 45.0 [43.0, 47.0] | – | 40.0 [48.0, 52.0] |" in text
+    assert "published & 48.4 & 48.2 & 48.1 & 48.2 & 48.3 &" in tex and r"\cmidrule(lr){5-8}\cmidrule(lr){9-12}" in tex
+    assert "| Invalid ≤ |" in text and text.count("| 2.5 % |") == 2 and own["most_invalid"] == 0.025
+    assert tex.count("iemocap") == tex.count("qwen2.5-omni-7b") == 1
+
+
+def test_a_store_s_table_has_the_accuracies_of_its_rows(findings: Findings) -> None:
+    (table,) = findings.agnostic
+    assert [(line.corpus, line.masks) for line in table.lines] == [
+        (corpus, masks) for corpus in ("room", "studio") for masks in ("MAD", "ConAct", "RND")
+    ]
+    row = next(
+        r for r in findings.rows
+        if (r.corpus, r.selector, r.intervention, r.alpha) == ("studio", "ConAct", "two-pass", 0.3)
+    )  # fmt: skip
+    line = next(line for line in table.lines if (line.corpus, line.masks) == ("studio", "ConAct"))
+    assert line.values[table.columns[1]] == Estimate(row.accuracy, row.accuracy_low, row.accuracy_high)

@@ -1,0 +1,138 @@
+"""A study with `reach` from its first round to the report, in a store that the writer's own functions made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from esn_dist.cluster.rounds import next_round
+from esn_dist.report.findings import Findings, Settings, collect
+from esn_dist.report.flat import flat
+from esn_dist.report.folder import text
+from esn_dist.store import create, write
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import read_cells
+from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.sweep.keys import AND, Cell, MaskKey
+from esn_dist.sweep.plan import plan
+from esn_dist.sweep.spec import Sweep
+
+EMOTIONS = ("anger", "joy")
+EACH, BLOCK = 20, 8
+YAML = """
+name: few
+seed: 1
+models: [{name: tiny, model: tiny-qwen2.5-omni}]
+corpora: [{name: studio, type: synthetic, condition: studio, emotions: [anger, joy]}]
+studies:
+  smallest:
+    selectors: [LAP, MAD, ConAct]
+    fractions: [1 %, 2 %, 4 %, 8 %]
+    reach: 0.5
+    interventions: [deactivate]
+"""
+# Right answers that deactivation costs the mask's own emotion, of 20: LAP's masks do nothing.
+LOST = {"MAD": {"0.01": 1, "0.02": 6, "0.04": 8, "0.08": 10}, "ConAct": {"0.01": 9, "0.04": 12, "0.02": 11, "0.08": 16}}
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> StoreFolder:
+    """A store before its first cell, with the YAML of the run in its provenance."""
+    folder = StoreFolder(tmp_path / "few")
+    create.create_root(folder, {"sweep": "few", "seed": 1})
+    labels = [emotion for emotion in EMOTIONS for _ in range(EACH)]
+    evaluation, pool = _utterances("e", labels), in_whole_shards(_utterances("i", labels), EMOTIONS)
+    nothing = SetAsideTable.from_rows([])
+    create.add_corpus(folder, "studio", EMOTIONS, evaluation, pool, nothing, {"type": "synthetic"})
+    create.add_model(folder, "tiny", 2, 8, {"weights": "abc", "model": "tiny-qwen2.5-omni"})
+    create.add_masks(folder, "tiny", MaskTable.from_rows([]))
+    (folder.provenance / "run.json").write_text(json.dumps({"sweep": YAML}), encoding="utf-8")
+    return folder
+
+
+def _utterances(prefix: str, labels: Sequence[str]) -> UtteranceTable:
+    rows = [
+        (f"{prefix}{n}", f"s{n % 3}", label, (1, 2), "test", f"{prefix}{n}.wav", 16000, f"{n:064x}")
+        for n, label in enumerate(labels)
+    ]
+    return UtteranceTable.from_rows(rows)
+
+
+def ask(folder: StoreFolder, cells: Sequence[Cell]) -> None:
+    """Append a round's cells and answer them."""
+    masks = [m for cell in cells for m in cell.masks]
+    create.add_masks(folder, "tiny", MaskTable.from_rows([_mask_row(m) for m in masks]))
+    create.add_answers(folder, "tiny", "studio", CellTable.from_rows(list(map(_row, cells))), block=BLOCK)
+    first = read_cells(folder, "tiny", "studio").named()[cells[0].id]
+    answer = np.array([_answers(cell) for cell in cells])
+    write.write_answers(
+        folder, "tiny", "studio", slice(first, first + BLOCK), answer=answer, outcome=np.ones(answer.shape, int),
+        logprob=np.zeros((*answer.shape, 2), np.float32), text=[["1"] * answer.shape[1]] * len(cells),
+    )  # fmt: skip
+
+
+def _row(cell: Cell) -> tuple[object, ...]:
+    if cell.mask is None:
+        return (cell.id, cell.intervention, "", "", "", float("nan"), -1, "", 0.0, float("nan"))
+    key = cell.mask
+    whose = (key.selector, key.corpus, cell.source_emotion, float(key.fraction), key.seed, key.id)
+    return (cell.id, cell.intervention, *whose, cell.alpha, float("nan"))
+
+
+def _mask_row(key: MaskKey) -> tuple[object, ...]:
+    whose = (key.selector, key.corpus, key.emotion, float(key.fraction), key.seed)
+    return (key.id, *whose, 0, AND.join(key.parts), int(key.fraction * 16))
+
+
+def _answers(cell: Cell) -> list[int]:
+    right = [0] * EACH + [1] * EACH
+    if cell.mask is None or cell.mask.selector == "LAP":
+        return right
+    own = EMOTIONS.index(cell.source_emotion)
+    lost = LOST[cell.mask.selector][format(cell.mask.fraction.normalize(), "f")]
+    return [1 - label if label == own and n % EACH < lost else label for n, label in enumerate(right)]
+
+
+def report(folder: StoreFolder) -> Findings:
+    return collect(folder, Settings(draws=200))
+
+
+def test_rounds_are_asked_until_the_report_names_the_smallest_fraction_of_each_selector(begun: StoreFolder) -> None:
+    sweep = Sweep.model_validate(yaml.safe_load(YAML))
+    found: dict[str, tuple[Cell, ...]] = {}
+    new: tuple[Cell, ...] = plan(sweep).cells
+    outcomes = []
+    while new:
+        ask(begun, new)
+        outcomes.append({s.found.condition.selector: s.outcome for s in report(begun).searches})
+        new = next_round(sweep, plan(sweep, found), begun, "tiny").get("smallest", ())
+        found["smallest"] = (*found.get("smallest", ()), *new)
+    assert outcomes == [
+        {"LAP": "the largest r has no effect", "MAD": f"not finished: r = {r} has not run",
+         "ConAct": f"not finished: r = {r} has not run"} for r in ("2 %", "1 %")
+    ] + [{"LAP": "the largest r has no effect", "MAD": "r = 2 %", "ConAct": "r = 1 %"}]  # fmt: skip
+    findings = report(begun)
+    mad, conact = findings.searches[1:]
+    assert conact.found.gaps == pytest.approx({Decimal("0.01"): -45, Decimal("0.02"): -55, Decimal("0.08"): -80})
+    assert (mad.whole.point, mad.doubtful) == (-50, False) and mad.whole.low is not None and mad.whole.low < -50
+    lines = [line for line in text(findings, flat(findings)).splitlines() if line.startswith("| smallest |")]
+    assert len(lines) == 3 and "| 50 % | r = 2 % | 1 %: -5.0; 2 %: -30.0; 8 %: -50.0 |" in lines[1]
+    assert "| +0.0 [+0.0, +0.0] | 50 % | the largest r has no effect |" in lines[0]
+    rows = flat(findings)["searches"]
+    assert [row["fraction"] for row in rows if row["selector"] == "ConAct"] == [0.01, 0.02, 0.08]
+    assert [row["gap_low"] is not None for row in rows if row["selector"] == "ConAct"] == [False, False, True]
+
+
+def test_a_share_of_a_gap_that_may_be_nothing_is_doubtful(begun: StoreFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOST, "MAD", {"0.08": 1})
+    sweep = Sweep.model_validate(yaml.safe_load(YAML))
+    cells = plan(sweep.model_copy(update={"studies": {"s": sweep.studies["smallest"]}})).cells
+    ask(begun, [c for c in cells if c.mask is None or c.mask.selector == "MAD"])
+    (mad,) = report(begun).searches
+    assert mad.doubtful and mad.outcome.startswith("not finished")

@@ -1,0 +1,111 @@
+"""Speakers of the two sets: what could not be kept apart is told by status and the report, from the store."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import zarr
+from rich.console import Console
+from typer.testing import CliRunner
+
+from esn_dist.cli import _conclude, app
+from esn_dist.report.findings import Findings
+from esn_dist.report.flat import Row
+from esn_dist.report.folder import text
+from esn_dist.report.speakers import speaker_line, speaker_rows, unpromised
+from esn_dist.store import create
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.speakers import read_speakers
+from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+
+EMOTIONS = ("anger", "joy")
+
+
+def store(tmp_path: Path, evaluation: list[str], identification: list[str], asked: bool) -> StoreFolder:
+    """A store whose two sets have these speakers, the emotions in turn."""
+    folder = StoreFolder(tmp_path / "s")
+    create.create_root(folder, {"sweep": "s", "seed": 1})
+    identity = {"identification": {"speaker_disjoint": asked}}
+    pool = in_whole_shards(_table("i", sorted(identification)), EMOTIONS)
+    create.add_corpus(folder, "c", EMOTIONS, _table("e", evaluation), pool, SetAsideTable.from_rows([]), identity)
+    return folder
+
+
+def _table(prefix: str, speakers: list[str]) -> UtteranceTable:
+    half = len(speakers) // 2
+    rows = [
+        (f"{prefix}{n}", speaker, EMOTIONS[n >= half], (1, 2), "", f"{prefix}{n}.wav", 16000, f"{n:064x}")
+        for n, speaker in enumerate(speakers)
+    ]
+    return UtteranceTable.from_rows(rows)
+
+
+def test_utterances_of_unknown_speakers_are_named_where_speakers_should_be_apart(tmp_path: Path) -> None:
+    found = read_speakers(store(tmp_path, ["Ann", "", "Bo", "Bo"], ["Cy", "", "", "Di"], asked=True), "c")
+    assert (found.unknown_evaluation, found.unknown_identification, found.shared) == (("e1",), ("i0", "i1"), ())
+    assert speaker_line(found) == (
+        "c: no named speaker of the evaluation set is in identification; of unknown speaker, so not promised: "
+        "1 of 4 evaluation utterances and 2 of 4 identification utterances"
+    )
+    assert [(row["set"], row["utterance"], row["reason"]) for row in speaker_rows([found])] == [
+        ("evaluation", "e1", "unknown speaker"),
+        ("identification", "i0", "unknown speaker"),
+        ("identification", "i1", "unknown speaker"),
+    ]
+
+
+def test_a_promise_that_was_kept_is_no_note(tmp_path: Path) -> None:
+    found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Cy", "Di"], asked=True), "c")
+    assert unpromised([found]) == [] and speaker_line(found).endswith("is in identification")
+
+
+def test_speakers_that_nobody_wanted_apart_are_counted_and_no_note(tmp_path: Path) -> None:
+    found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Ann", ""], asked=False), "c")
+    assert found.shared == ("i1",) and found.unknown_identification == ("i0",)
+    assert unpromised([found]) == []
+    assert "1 of 2 identification utterances are theirs" in speaker_line(found)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_status_tells_it_from_the_store(tmp_path: Path, asked: bool) -> None:
+    folder = store(tmp_path, ["Ann", "Bo"], ["", "Di"], asked)
+    folder.done.mkdir(exist_ok=True)
+    said = CliRunner().invoke(app, ["status", str(folder.root)])
+    assert said.exit_code == 0 and ("not promised: 1 of 2 identification utterances" in said.stdout) is asked
+    facts = json.loads(CliRunner().invoke(app, ["status", str(folder.root), "--json"]).stdout)
+    (of_corpus,) = facts["speakers"]
+    assert (of_corpus["asked"], of_corpus["unknown_identification"]) == (asked, ["i0"])
+
+
+@pytest.fixture
+def unnamed(small_store: Path, tmp_path: Path) -> Path:
+    """The small store, as if room had asked for separate speakers and its evaluation set named none."""
+    root = shutil.copytree(small_store, tmp_path / "unnamed")
+    corpus = zarr.open_group(root / "data.zarr" / "corpora" / "room", mode="r+")
+    corpus.attrs["identification"] = {"cap": 30, "speaker_disjoint": True}
+    speaker = zarr.open_array(root / "data.zarr" / "corpora" / "room" / "evaluation" / "speaker", mode="r+")
+    speaker[:] = np.zeros(speaker.shape, np.uint8)
+    return root
+
+
+def test_the_end_of_a_run_and_the_printed_report_tell_it(unnamed: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    _conclude(console, unnamed, SimpleNamespace(parked={}, lost=(), interrupted=0, left=0), Path("small.yaml"))
+    assert isinstance(console.file, io.StringIO)
+    told = "of unknown speaker, so not promised: 36 of 36 evaluation utterances"
+    assert told in console.file.getvalue()
+    printed = CliRunner().invoke(app, ["report", str(unnamed), "--draws", "10"])
+    assert printed.exit_code == 0 and printed.stdout.count(told) == 1
+
+
+def test_the_report_has_every_corpus_and_its_csv_the_utterances(findings: Findings, rows: dict[str, list[Row]]) -> None:
+    section = text(findings, rows).partition("## Speakers\n")[2].partition("##")[0]
+    assert "- room: speakers of the evaluation set were not kept out" in section and "- studio: " in section
+    assert "108 of 108 identification utterances are theirs" in section  # the small store has four speakers in all
+    assert len(rows["speakers"]) == 2 * 108
