@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -37,11 +37,11 @@ from esn_dist.sweep.units import cells_per_block
 CORPUS = "buzz"
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
 SECONDS = (2.0, 8.0)
-CANDIDATES = 64  # per emotion
 SWEEP = """\
 name: slice
 seed: 1
 store: store
+cache: {cache}
 max_new_tokens: 20
 models: [{{name: {model}, source: {source}, gpus: {gpus}}}]
 corpora:
@@ -67,18 +67,20 @@ def main(
     actors: int = 1,
     gpus: Annotated[int, typer.Option(help="Of each replica.")] = 1,
     per_emotion: Annotated[int, typer.Option(help="Evaluation utterances of each of five emotions.")] = 200,
+    candidates: Annotated[int, typer.Option(help="Identification utterances of each emotion.")] = 64,
     seeds: Annotated[int, typer.Option(help="Of RND: two cells each, beside ten of ConAct and the baseline.")] = 5,
     kill: Annotated[bool, typer.Option("--kill", help="Kill one actor once some answers are done.")] = False,
+    cache: Annotated[Path | None, typer.Option(help="Folder of encoded clips that several runs share.")] = None,
     keep: Annotated[Path | None, typer.Option(help="A new folder for clips and store; default: a passing one.")] = None,
 ) -> None:
     """Run the slice, print its figures as JSON."""
     with tempfile.TemporaryDirectory() as passing:
         folder = keep or Path(passing)
         folder.mkdir(parents=True, exist_ok=True)
-        write_corpus(folder / "clips", per_emotion)
+        write_corpus(folder / "clips", {"test": per_emotion, "train": candidates})
         text = SWEEP.format(
-            model=model, corpus=CORPUS, source=checkpoint.resolve(), gpus=gpus, emotions=", ".join(EMOTIONS),
-            per_emotion=per_emotion, candidates=CANDIDATES, seeds=seeds,
+            model=model, corpus=CORPUS, cache=(cache or folder / "cache").resolve(), source=checkpoint.resolve(),
+            gpus=gpus, emotions=", ".join(EMOTIONS), per_emotion=per_emotion, candidates=candidates, seeds=seeds,
         )  # fmt: skip
         (folder / "slice.yaml").write_text(text, encoding="utf-8")
         facts = figures_of(folder, model, per_emotion * len(EMOTIONS), watch(folder, actors, kill), actors)
@@ -88,11 +90,11 @@ def main(
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def write_corpus(folder: Path, per_emotion: int) -> None:
+def write_corpus(folder: Path, per_emotion: Mapping[str, int]) -> None:
     """Clips and a manifest; their lengths are drawn, their labels mean nothing."""
     folder.mkdir(parents=True)
     rows, draw = ["id,path,emotion,speaker,split"], np.random.default_rng(0)
-    for split, number in (("test", per_emotion), ("train", CANDIDATES)):
+    for split, number in per_emotion.items():
         for emotion in EMOTIONS:
             for index in range(number):
                 name = f"{split}-{emotion}-{index}.wav"

@@ -66,7 +66,7 @@ def name_of(device: torch.device) -> str:
 
 def facts(device: torch.device, dtype: torch.dtype) -> dict[str, object]:
     """What figures depend on: the device, the versions, the dtype."""
-    packages = {name: version(name) for name in ("torch", "transformers", "esn-dist")}
+    packages = {name: version(name) for name in ("torch", "transformers")}
     versions = {"python": platform.python_version(), **packages, "cuda": torch.version.cuda}
     return {"device": name_of(device), "versions": versions, "dtype": str(dtype).removeprefix("torch.")}
 

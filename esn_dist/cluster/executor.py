@@ -99,8 +99,9 @@ class Executor:
         with self._model_in_use:
             before = self.engine.splits
             questions = self._questions(corpus, "identification", [r for shard in rows for r in shard], lost)
-            result = questions.ask(self.job.max_new_tokens, counted=self.gates)
+            fetch = questions.count(self.job.max_new_tokens, self.gates)
             splits = self.engine.splits - before
+        result = fetch()  # hundreds of megabytes, while the next unit has the model
         ends = np.cumsum([len(shard) for shard in rows]).tolist()
         files = [
             file

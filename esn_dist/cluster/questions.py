@@ -6,9 +6,9 @@ of where the rows go.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,35 +91,43 @@ class Questions:
 
     def ask(self, max_new_tokens: int, counted: Sequence[Gate] | None = None, mix: Watcher | None = None) -> Rows:
         """Answer every batch with the gates as they are, or under `mix`; with counts of the gates `counted`."""
-        rows = self._blank(counted)
-        watchers: deque[Watcher | None] = deque()
-
-        def asked() -> Iterator[Asked[Any]]:
-            for at, batch in self.batches:
-                watchers.append(Counter(counted, len(at), len(PARTS)) if counted else mix)
-                yield Asked(batch, self.options_nE[at], watchers[-1])
-
-        said = self.engine.answers(asked(), max_new_tokens, self.prefix)
-        for (at, _), answers in zip(self.batches, said, strict=True):
-            self._read(rows, at, answers)
-            watcher = watchers.popleft()
-            if isinstance(watcher, Counter) and rows.K is not None and rows.T is not None:
-                rows.K[at], rows.T[at] = watcher.result()
-                if rows.T_expert is not None:
-                    rows.T_expert[at] = watcher.routed()
+        if counted:
+            return self.count(max_new_tokens, counted)()
+        rows = self._blank()
+        self._answer(rows, max_new_tokens, [mix] * len(self.batches))
         return rows
 
-    def _blank(self, counted: Sequence[Gate] | None) -> Rows:
+    def count(self, max_new_tokens: int, gates: Sequence[Gate]) -> Callable[[], Rows]:
+        """Answer every batch and count `gates`. What is returned fetches the counts, and needs the model no more."""
+        rows = self._blank()
+        counters = [Counter(gates, len(at), len(PARTS)) for at, _ in self.batches]
+        self._answer(rows, max_new_tokens, counters)
+        return partial(self._fetched, rows, counters, gates)
+
+    def _answer(self, rows: Rows, max_new_tokens: int, watchers: Sequence[Watcher | None]) -> None:
+        asked = (Asked(b, self.options_nE[at], w) for (at, b), w in zip(self.batches, watchers, strict=True))
+        said = self.engine.answers(asked, max_new_tokens, self.prefix)
+        for (at, _), answers in zip(self.batches, said, strict=True):
+            self._read(rows, at, answers)
+
+    def _fetched(self, rows: Rows, counters: Sequence[Counter], gates: Sequence[Gate]) -> Rows:
+        # Every row is written below or is unreadable: to fill hundreds of megabytes first would be to touch them twice.
+        rows.K = np.empty((self.size, len(PARTS), len(gates), gates[0].width), np.uint16)
+        rows.K[self.unreadable] = 0
+        rows.T = np.full((self.size, len(PARTS)), T_NOT_WRITTEN, np.uint16)
+        if experts := gates[0].experts:
+            rows.T_expert = np.full((self.size, len(PARTS), len(gates), experts), T_NOT_WRITTEN, np.uint16)
+        for (at, _), counter in zip(self.batches, counters, strict=True):
+            rows.K[at], rows.T[at] = counter.result()
+            if rows.T_expert is not None:
+                rows.T_expert[at] = counter.routed()
+        return rows
+
+    def _blank(self) -> Rows:
         n, emotions = self.size, len(self.emotions)
         outcome = np.full(n, Outcome.NOT_WRITTEN, np.uint8)
         outcome[self.unreadable] = Outcome.UNREADABLE
-        rows = Rows(np.full(n, -1, np.int8), outcome, np.full((n, emotions), np.nan, np.float32), [""] * n)
-        if counted:
-            rows.K = np.zeros((n, len(PARTS), len(counted), counted[0].width), np.uint16)
-            rows.T = np.full((n, len(PARTS)), T_NOT_WRITTEN, np.uint16)
-            if experts := counted[0].experts:
-                rows.T_expert = np.full((n, len(PARTS), len(counted), experts), T_NOT_WRITTEN, np.uint16)
-        return rows
+        return Rows(np.full(n, -1, np.int8), outcome, np.full((n, emotions), np.nan, np.float32), [""] * n)
 
     def _read(self, rows: Rows, at: list[int], said: Answers) -> None:
         for i, tokens, logprob_E, finite in zip(at, said.tokens, said.logprob_BO, said.finite_B, strict=True):

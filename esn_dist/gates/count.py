@@ -127,8 +127,8 @@ class Counter:
         if T.max(initial=0) >= np.iinfo(np.uint16).max:
             raise OverflowError(f"{T.max()} counted positions in one utterance; at most 65,534 can be stored")
         # Narrowed before they leave the device: K <= T fits, and its 16 bits are the same, signed or not.
-        K_BPLN = torch.stack([k.to(torch.int16).to(counts[0].device) for k in counts], dim=2).cpu()
-        return K_BPLN.numpy().view(np.uint16), T.astype(np.uint16)
+        K_BPLN = torch.stack([k.to(torch.int16).to(counts[0].device) for k in counts], dim=2)
+        return _page_locked(K_BPLN).numpy().view(np.uint16), T.astype(np.uint16)
 
     def routed(self) -> npt.NDArray[np.uint16]:
         """T[utterance, part, layer, expert]: positions that were sent to each expert; the T of its neurons' P = K/T."""
@@ -137,3 +137,11 @@ class Counter:
         if self._in_parts:
             return np.concatenate([part.routed() for part in self._in_parts])
         return self._T_LBPE.permute(1, 2, 0, 3).numpy().astype(np.uint16)
+
+
+def _page_locked(x: Tensor) -> Tensor:
+    """On the host, by way of page-locked memory where it comes from a GPU: some times faster than without."""
+    there = x.to("cpu", non_blocking=True)
+    if x.is_cuda:
+        torch.cuda.current_stream(x.device).synchronize()
+    return there
