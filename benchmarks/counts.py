@@ -63,7 +63,7 @@ def measure(subject: Subject, every: int, rounds: int) -> dict[str, Any]:
     """Rates with and without counts, and what counting adds to the time of a pass."""
     device, ours = subject.lm.device, Ours(subject, subject.clips)
     slow = Generate(subject, thinned(subject.clips, every), BATCH)
-    plain = Ours(subject, subject.clips, packed=False)
+    plain = Ours(subject, subject.clips, packed=False, like=ours)
     passes = passes_of(subject, ours, plain, slow)
     with at_threads(thread_counts(device)[0]):
         warm = {name: work() for name, work in passes.items()}

@@ -59,7 +59,7 @@ def main(
 def measure(subject: Subject, rounds: int) -> dict[str, Any]:
     """Answers per second of every condition and what it loses against the unsteered cell beside it."""
     device, ours = subject.lm.device, Ours(subject, subject.clips)
-    hooked = Ours(subject, subject.clips, packed=False)
+    hooked = Ours(subject, subject.clips, packed=False, like=ours)
     conditions = {name: (ours, work) for masks in MASKS for name, work in split(subject, ours, masks).items()}
     conditions |= {name: (one, work) for one in (ours, hooked) for name, work in single(subject, one).items()}
     with at_threads(thread_counts(device)[0]):

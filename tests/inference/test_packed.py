@@ -45,11 +45,11 @@ class Case:
 
     def __init__(self, model: AudioLM) -> None:
         self.model, self.gates = model, find_gates(model.decoder)
-        with torch.no_grad():  # spread enough for answers to differ
-            for weight in (w for part in (model.decoder, model.head) for w in part.parameters() if w.dim() > 1):
-                weight.mul_(10)
-        self.plain, self.packed = PaddedEngine(model), PackedEngine(model, kernels=False)
         draw = torch.Generator().manual_seed(1)
+        with torch.no_grad():  # spread enough for answers to differ; what the folder's weights say is always the same
+            for weight in (w for part in (model.decoder, model.head) for w in part.parameters() if w.dim() > 1):
+                weight.normal_(0, 0.2, generator=draw)
+        self.plain, self.packed = PaddedEngine(model), PackedEngine(model, kernels=False)
         width = self.gates[0].weight_DN.shape[0]
         self.rows = [[torch.randn(n, width, generator=draw) for n in batch] for batch in LENGTHS]
         self.prompts = [[model.prompt(n, f"Which one, {n % 3}?") for n in batch] for batch in LENGTHS]
