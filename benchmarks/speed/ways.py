@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -118,9 +117,10 @@ class Ours:
     def __init__(self, subject: Subject, clips: Sequence[Path], packed: bool = True, like: Ours | None = None) -> None:
         self.subject, self.clips, self.packed = subject, clips, packed
         self.engine = engine_of(subject.lm, packed=packed, kernels=subject.lm.device.type == "cuda")
+        self._rows: list[Tensor] = like._rows if like else []
         subject.lm.encode(decode(clips[0]))
         with at_threads(thread_counts(subject.lm.device)[0]):  # an actor's, on a CPU: one
-            self.encode_seconds = seconds_of(partial(self._encode, like))
+            self.encode_seconds = seconds_of(self._encode)
             self.compose_seconds = seconds_of(self._compose)
 
     def answer(self, member_LN: Mask | None, new_tokens: int, how: How = "fold") -> Rows:
@@ -130,8 +130,8 @@ class Ours:
         with scaled(self.subject.gates, member_LN, SCALE, how):
             return self.questions.ask(new_tokens)
 
-    def _encode(self, like: Ours | None) -> None:
-        self._rows = like._rows if like else [self.subject.lm.encode(decode(path)).cpu() for path in self.clips]
+    def _encode(self) -> None:
+        self._rows = self._rows or [self.subject.lm.encode(decode(path)).cpu() for path in self.clips]
 
     def _compose(self) -> None:
         self.questions = self.questions_of(range(len(self.clips)))
