@@ -155,6 +155,10 @@ def _conclude(console: Console, store: Path, result: Any, sweep: Path) -> None:
         console.print(f"failed: {unit}: {reason}", markup=False)
     for clip in sorted(result.lost):
         console.print(f"could not be read: {clip}", markup=False)
+    if result.splits:
+        console.print(f"{result.splits} batches did not fit into a GPU's memory and were answered in halves")
+    if result.peak_bytes:
+        console.print(f"most memory in use on a GPU: {result.peak_bytes / 1e9:.1f} GB")
     if result.interrupted or result.left:
         left = f"{result.left} units are left" if result.left else "stopped before any unit was planned"
         console.print(f"{left}; run it again: esn-dist run {sweep}", markup=False)
