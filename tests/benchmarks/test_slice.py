@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "slice.py"
 def test_a_tiny_slice_runs_and_says_that_it_was_too_short_for_a_steady_pace(tmp_path: Path) -> None:
     (checkpoint := tmp_path / "omni").mkdir()
     write_omni(checkpoint, small=True)
-    options = ["--per-emotion", "4", "--candidates", "8", "--seeds", "1", "--json", str(tmp_path / "figures.json")]
+    options = ["--per-emotion", "4", "--candidates", "32", "--seeds", "1", "--json", str(tmp_path / "figures.json")]
     command = [sys.executable, str(SCRIPT), "qwen2.5-omni-7b", str(checkpoint), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
