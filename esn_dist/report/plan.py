@@ -7,9 +7,10 @@ from dataclasses import asdict
 from rich.filesize import decimal
 
 from esn_dist.sweep.forecast import Forecast, ModelForecast
-from esn_dist.sweep.hours import Hours, Total
+from esn_dist.sweep.hours import Hours, Total, Work
 
 AT_MOST = {"answering": "", "identification": "up to ", "encoding": "up to "}
+NOTHING = Work(answering=0, identification=0, encoding=0)
 
 
 def plan_facts(forecast: Forecast) -> dict[str, object]:
@@ -32,13 +33,15 @@ def plan_text(forecast: Forecast) -> str:
         pool = "all the rest" if c.candidates is None else f"up to {c.candidates:,}"
         lines.append(f"  {c.name}: evaluation {c.evaluation:,}, identification pool {pool} ({c.source})")
     lines += ["", "models", *(line for model in forecast.models for line in _model(model))]
+    hours = "no GPU-hours" if all(m.work == NOTHING for m in forecast.models) else _totals(forecast.hours, "up to ")
+    later = "; later rounds of a search not included" if any(s.later for s in forecast.studies) else ""
     units = ", ".join(f"{step} {_number(count)}" for step, count in forecast.units.items())
     size = "unknown" if forecast.bytes is None else f"at most {decimal(forecast.bytes)} before compression"
     lines += [
         "",
         f"cells    {forecast.cells:,}, with {forecast.masks:,} masks",
         f"answers  {forecast.answers:,}, and {_at_most(forecast.identification_answers)} for identification",
-        f"hours    {_totals(forecast.hours, 'up to ')}",
+        f"hours    {hours}{later}",
         f"units    {units}",
         f"store    {size}",
     ]
@@ -48,6 +51,8 @@ def plan_text(forecast: Forecast) -> str:
 def _model(model: ModelForecast) -> list[str]:
     """Its work, and below it its hours on each device."""
     work = model.work
+    if work == NOTHING:
+        return [f"  {model.name}: nothing to do"]
     asked, clips = _at_most(work.identification), _at_most(work.encoding)
     lines = [f"  {model.name}: {work.answering:,} answers, {asked} for identification, {clips} clips to encode"]
     known = [f"    {_parts(model.hours[at])} hours of {at} (measured {date})" for at, date in model.measured.items()]

@@ -120,6 +120,12 @@ def test_what_is_not_done_takes_no_time_at_any_rate(monkeypatch: pytest.MonkeyPa
     assert facts.hours["H100"].left_out == ()
 
 
+def test_masks_that_are_drawn_take_no_hours_and_not_unknown_ones() -> None:
+    drawn = {"corpora": ["one"], "selectors": ["RND"], "seeds": 2, "fractions": "1 %", "interventions": []}
+    text = plan_text(forecast(small(models=[KIMI], studies={"s": drawn})))
+    assert f"{KIMI}: nothing to do" in text and "hours    no GPU-hours" in text and "unknown" not in text
+
+
 def test_a_model_that_no_study_uses_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "known_rates", lambda: (rate(QWEN, "H100", 10, counted_per_second=7),))
     study = small().studies["s"].model_copy(update={"models": (QWEN,)})
