@@ -32,6 +32,7 @@ import typer
 from esn_dist.inference.selfcheck import clip
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
+from esn_dist.sweep.rates import forecast_error
 from esn_dist.sweep.units import cells_per_block
 
 CORPUS = "buzz"
@@ -84,7 +85,8 @@ def main(
         )  # fmt: skip
         (folder / "slice.yaml").write_text(text, encoding="utf-8")
         facts = figures_of(folder, model, per_emotion * len(EMOTIONS), watch(folder, actors, kill), actors)
-        figures = {"model": model, "actors": actors, "gpus_per_actor": gpus, **facts}
+        error = None if gpus > 1 else error_of(model, facts["answers_per_second"], facts["steady"]["answer"], actors)
+        figures = {"model": model, "actors": actors, "gpus_per_actor": gpus, **facts, "forecast_error": error}
     typer.echo(json.dumps(figures, indent=1))
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -142,13 +144,21 @@ def watch(folder: Path, actors: int, kill: bool) -> Watched:
             if kill and not seen.killed and answered > 2 * actors:
                 seen.killed = kill_one(driver)
     seen.ended = time.time()
-    if not (folder / "out").stat().st_size:
-        raise SystemExit((folder / "err").read_text(encoding="utf-8")[-4_000:])
-    seen.result = json.loads((folder / "out").read_text())
+    seen.result = told(folder, process.returncode)
     if len(looks) > 1:
         seen.driver_share = (looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0])
     seen.gpu_busy = np.mean(busy[:-2] or busy, axis=0).round(1).tolist() if busy else []
     return seen
+
+
+def told(folder: Path, code: int) -> dict[str, Any]:
+    """What the driver printed; what it complained of last, where it was interrupted before that."""
+    try:
+        return dict(json.loads((folder / "out").read_text(encoding="utf-8")))
+    except ValueError:
+        last = (folder / "err").read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
+        problem = f"the run ended with code {code} before its figures; the end of what it said:"
+        raise SystemExit("\n".join([problem, *last])) from None
 
 
 def look(looks: list[tuple[float, float]], driver: psutil.Process) -> None:
@@ -162,11 +172,17 @@ def look(looks: list[tuple[float, float]], driver: psutil.Process) -> None:
 
 def utilisation() -> list[float]:
     """Of each GPU, in percent; empty without any."""
+    return [float(line) for line in of_gpus("utilization.gpu")]
+
+
+def of_gpus(asked: str) -> list[str]:
+    """What the driver library tells of each GPU; empty without any."""
+    query = ["nvidia-smi", f"--query-gpu={asked}", "--format=csv,noheader,nounits"]
     try:
-        query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
-        return [float(line) for line in subprocess.run(query, capture_output=True, text=True).stdout.split()]
+        done = subprocess.run(query, capture_output=True, text=True)
     except FileNotFoundError:
         return []
+    return [] if done.returncode else done.stdout.splitlines()
 
 
 def kill_one(driver: psutil.Process) -> float:
@@ -186,6 +202,8 @@ def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors:
     cells = cells_of(folder, model)
     steps = {s: sorted(p.stat().st_mtime for p in marks(folder, s)) for s in ("encode", "identify", "select", "answer")}
     ready = [moment for moment, _ in events(folder, "ready")]
+    encoded, clips_steady = pace([(at, 32) for at in steps["encode"]], actors)
+    answered, answers_steady = pace(answers_of(folder, cells, utterances), actors)
     return {
         "cells": cells,
         "utterances": utterances,
@@ -193,10 +211,13 @@ def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors:
             "whole run": round(seen.ended - seen.started, 1),
             "until the actors were ready": [round(moment - seen.started, 1) for moment in ready],
             "loading, by actor": [told for _, told in events(folder, "ready")],
-            "first answers after an actor was ready": round(min(steps["answer"]) - ready[0], 1) if ready else None,
+            "first answers after an actor was ready": round(min(steps["answer"]) - ready[0], 1)
+            if ready and steps["answer"]
+            else None,
         },
-        "clips_encoded_per_second": pace([(at, 32) for at in steps["encode"]], actors),
-        "answers_per_second": pace(answers_of(folder, cells, utterances), actors),
+        "clips_encoded_per_second": encoded,
+        "answers_per_second": answered,
+        "steady": {"encode": clips_steady, "answer": answers_steady},
         "units": {step: len(times) for step, times in steps.items()},
         "peak_gb": round(seen.result["peak_bytes"] / 1e9, 2),
         "splits": seen.result["splits"],
@@ -208,13 +229,28 @@ def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors:
     }
 
 
-def pace(done: Sequence[tuple[float, int]], actors: int) -> float | None:
-    """Things per second in the steady state: from the first mark of each actor to the last mark but the tail's."""
+def pace(done: Sequence[tuple[float, int]], actors: int) -> tuple[float | None, bool]:
+    """Things per second, and whether that is the steady state: from the first mark of each actor to the last mark.
+
+    A run too short for that (fewer than `2 * actors + 1` marks) is told from its first mark to its last one, not as
+    steady; a single mark tells nothing.
+    """
     ordered = sorted(done)
-    if len(ordered) < 2 * actors + 1:
+    steady = len(ordered) > 2 * actors
+    before = actors if steady else 1
+    if len(ordered) < 2:
+        return None, False
+    seconds = ordered[-1][0] - ordered[before - 1][0]
+    return (round(sum(number for _, number in ordered[before:]) / seconds, 1), steady) if seconds else (None, False)
+
+
+def error_of(model: str, answers_per_second: float | None, steady: bool, actors: int) -> float | None:
+    """The planner's forecast of answering over what was measured, less one; None without a GPU, rate or steady pace."""
+    names = set(of_gpus("name"))
+    if answers_per_second is None or not steady or len(names) != 1:
         return None
-    first, inner = ordered[actors - 1][0], ordered[actors:]
-    return round(sum(number for _, number in inner) / (inner[-1][0] - first), 1)
+    error = forecast_error(model, names.pop(), answers_per_second, actors)
+    return None if error is None else round(error, 3)
 
 
 def cells_of(folder: Path, model: str) -> int:
@@ -236,13 +272,15 @@ def events(folder: Path, name: str) -> list[tuple[float, str]]:
     return [(datetime.fromisoformat(e["time"]).timestamp(), e["details"][0]) for e in lines if e["event"] == name]
 
 
-def recovery(folder: Path, killed: float) -> dict[str, float] | None:
-    """From the kill to the death's notice, and to the successor's readiness."""
+def recovery(folder: Path, killed: float) -> dict[str, float | None] | None:
+    """From the kill to the death's notice, and to the successor's readiness; None: no such event came."""
     if not killed:
         return None
-    noticed = [at for at, _ in events(folder, "actor died") if at >= killed - 1]
-    again = [at for at, _ in events(folder, "ready") if at > killed]
-    return {"noticed": round(min(noticed) - killed, 1), "successor ready": round(min(again) - killed, 1)}
+    found = {
+        "noticed": [at for at, _ in events(folder, "actor died") if at >= killed - 1],
+        "successor ready": [at for at, _ in events(folder, "ready") if at > killed],
+    }
+    return {what: round(min(moments) - killed, 1) if moments else None for what, moments in found.items()}
 
 
 if __name__ == "__main__":

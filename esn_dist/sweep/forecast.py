@@ -1,8 +1,8 @@
 """What a sweep would cost before anything runs: cells, answers, hours, units and bytes, from the spec alone.
 
 Set sizes are what the spec asks for and the corpus has: by its index where the caller looked at it, else by published
-counts, else unknown; each says which. Hours come from measured rates that are shipped with their dates (`rates.yaml`),
-or are unknown. Looks itself at no corpus and no model.
+counts, else unknown; each says which. Hours come from measured rates that are shipped with their dates (`rates.yaml`,
+`hours.py`), or are unknown. Looks itself at no corpus and no model.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from math import ceil, prod
 from esn_dist.store.schema import PARTS
 from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.hours import Hours, Total, Work, hours_by_device, totals
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import Plan, plan
-from esn_dist.sweep.rates import known_rates
+from esn_dist.sweep.rates import Rate, rates_of
 from esn_dist.sweep.search import rounds
-from esn_dist.sweep.sizes import Found, candidates
+from esn_dist.sweep.sizes import Found, pools
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
 from esn_dist.sweep.units import SHARDS_PER_UNIT, cells_per_block, evaluation_blocks
 from esn_dist.sweep.words import known_models
 
 LOGPROB, TEXT, CODES = 4, 160, 3  # bytes of one answer: per emotion, its text, answer + outcome + flag
+Ground = tuple[str, str]  # a model, and a corpus that it answers or is identified on
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class StudyForecast:
     Attributes:
         cells, masks, answers: of the study by itself.
         shared: cells that a study above it has too, which run once; `shared_with`: those studies.
-        hours: of answering its other cells, by device for which all its models have a measured rate; empty: unknown.
+        hours: of answering its other cells, of nothing else, by device; no entry for a device: unknown there.
         bytes: of its other cells' answers, uncompressed, and of its other masks; None where a model's shape is unknown.
         later: cells that the rounds of a search add at most; in no other number.
     """
@@ -46,19 +48,40 @@ class StudyForecast:
     answers: int
     shared: int
     shared_with: tuple[str, ...]
-    hours: dict[str, float]
+    hours: dict[str, Total]
     bytes: int | None
     later: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusForecast:
-    """One corpus. `candidates`: of the identification pool at most; `source`: where that number comes from."""
+    """One corpus.
+
+    Attributes:
+        candidates: of the identification pool at most; None: nobody knows. source: where that number comes from.
+        shards: of counts that they fill at most, every emotion its own.
+    """
 
     name: str
     evaluation: int
     candidates: int | None
     source: str
+    shards: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelForecast:
+    """One model's work in the whole sweep.
+
+    Attributes:
+        hours: by device on which a model of the sweep was measured, then by part; None: unknown.
+        measured: the date of each of its own rates, by device.
+    """
+
+    name: str
+    work: Work
+    hours: dict[str, Hours]
+    measured: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +90,22 @@ class Forecast:
 
     Attributes:
         answers: of all cells, each once. identification_answers: candidates asked at most.
-        hours: of answering all cells on one device, by device for which all models have a measured rate.
-        unmeasured: models that have a rate on no device.
-        units: by step, at most.
+        hours: of all models and parts on one device of that name, identification and encoding at most; each says what
+            it leaves out. Empty: unknown.
+        units: by step, at most, but that rounds of identification may split some; None: unknown.
         bytes: of the store at most, uncompressed; None where a pool's size or a model's shape is unknown.
     """
 
     sweep: str
     studies: tuple[StudyForecast, ...]
     corpora: tuple[CorpusForecast, ...]
+    models: tuple[ModelForecast, ...]
     cells: int
     masks: int
     answers: int
     identification_answers: int | None
-    hours: dict[str, float]
-    unmeasured: tuple[str, ...]
-    units: dict[str, int]
+    hours: dict[str, Total]
+    units: dict[str, int | None]
     bytes: int | None
 
 
@@ -98,20 +121,19 @@ def forecast(
     planned = plan(sweep)
     corpora = {spec.name: _corpus(spec, (found or {}).get(spec.name)) for spec in sweep.corpora}
     sources = {(mask.model, corpus) for mask in planned.masks for corpus in mask.sources}
-    pools = [corpora[corpus].candidates for _, corpus in sources]
-    pool = None if None in pools else sum(size for size in pools if size is not None)
     costs = _Costs(sweep, corpora, dict(shapes or {}))
-    rates = known_rates()
+    pool = costs.candidates(sources)
+    hours = hours_by_device(work := costs.work(planned.cells, sources), costs.rates())
     return Forecast(
         sweep.name,
         _studies(planned, costs),
         tuple(corpora.values()),
+        _models(work, hours, costs.rates()),
         len(planned.cells),
         len(planned.masks),
         costs.answers(planned.cells),
         pool,
-        costs.hours(planned.cells),
-        tuple(m.name for m in sweep.models if not any(rate.model == m.model for rate in rates)),
+        totals(hours),
         _units(planned, corpora, sources),
         _sum(None if pool is None else costs.counts(sources), costs.bytes(planned.cells, planned.masks)),
     )
@@ -128,16 +150,26 @@ class _Costs:
     def answers(self, cells: Iterable[Cell]) -> int:
         return sum(self.corpora[cell.corpus].evaluation for cell in cells)
 
-    def hours(self, cells: Sequence[Cell]) -> dict[str, float]:
-        """Of one device; nothing for a device on which one of the models was never measured."""
-        registered = {m.name: m.model for m in self.sweep.models}
-        wanted = {name: self.answers(c for c in cells if c.model == name) for name in {c.model for c in cells}}
-        total = {}
-        for device in sorted({rate.device for rate in known_rates()}):
-            speed = {rate.model: rate.answers_per_second for rate in known_rates() if rate.device == device}
-            if all(registered[name] in speed for name in wanted):
-                total[device] = sum(n / speed[registered[name]] for name, n in wanted.items()) / 3600
-        return total
+    def candidates(self, sources: Iterable[Ground]) -> int | None:
+        return _sum(*(self.corpora[corpus].candidates for _, corpus in sources))
+
+    def rates(self) -> dict[str, tuple[Rate, ...]]:
+        return {spec.name: rates_of(spec) for spec in self.sweep.models}
+
+    def work(self, cells: Sequence[Cell], sources: Iterable[Ground] = ()) -> dict[str, Work]:
+        """By model: what these cells and the identification on `sources` take, clips encoded once each."""
+        evaluated, sources = {(c.model, c.corpus) for c in cells}, tuple(sources)
+        found = {}
+        for name in (spec.name for spec in self.sweep.models):
+            clips = sum(self.corpora[corpus].evaluation for model, corpus in evaluated if model == name)
+            asked = self.candidates(at for at in sources if at[0] == name)
+            found[name] = Work(self.answers(c for c in cells if c.model == name), asked, _sum(clips, asked))
+        return found
+
+    def hours(self, cells: Sequence[Cell]) -> dict[str, Total]:
+        """Of answering alone, on one device."""
+        work = {name: Work(todo.answering) for name, todo in self.work(cells).items()}
+        return totals(hours_by_device(work, self.rates()))
 
     def bytes(self, cells: Iterable[Cell], masks: Iterable[MaskKey]) -> int | None:
         emotions = max(len(spec.emotions) for spec in self.sweep.corpora)
@@ -145,7 +177,7 @@ class _Costs:
         answers = self.answers(cells) * (CODES + LOGPROB * emotions + TEXT)
         return _sum(answers, *(neurons[m.model] for m in masks))
 
-    def counts(self, sources: Iterable[tuple[str, str]]) -> int | None:
+    def counts(self, sources: Iterable[Ground]) -> int | None:
         neurons = self._neurons()
         pools = [(neurons[model], self.corpora[corpus].candidates or 0) for model, corpus in sources]
         return _sum(*(None if n is None else n * len(PARTS) * 2 * pool for n, pool in pools))
@@ -160,6 +192,20 @@ class _Costs:
 def _sum(*numbers: int | None) -> int | None:
     """None where any of them is unknown."""
     return None if None in numbers else sum(n for n in numbers if n is not None)
+
+
+def _models(
+    work: Mapping[str, Work], hours: Mapping[str, Mapping[str, Hours]], rates: Mapping[str, Sequence[Rate]]
+) -> tuple[ModelForecast, ...]:
+    return tuple(
+        ModelForecast(
+            name,
+            todo,
+            {device: by_model[name] for device, by_model in hours.items()},
+            {rate.device: rate.date.isoformat() for rate in rates[name]},
+        )
+        for name, todo in work.items()
+    )
 
 
 def _studies(planned: Plan, costs: _Costs) -> tuple[StudyForecast, ...]:
@@ -187,8 +233,9 @@ def _studies(planned: Plan, costs: _Costs) -> tuple[StudyForecast, ...]:
 
 
 def _corpus(spec: CorpusSpec, found: Found | None) -> CorpusForecast:
-    pool, source = candidates(spec, found)
-    return CorpusForecast(spec.name, spec.evaluation.per_emotion * len(spec.emotions), pool, source)
+    sizes, source = pools(spec, found)
+    size, shards = (None, None) if sizes is None else (sum(sizes), sum(ceil(n / SHARD_ROWS) for n in sizes))
+    return CorpusForecast(spec.name, spec.evaluation.per_emotion * len(spec.emotions), size, source, shards)
 
 
 def _later(study: StudySpec, cells: Sequence[Cell]) -> int:
@@ -196,13 +243,13 @@ def _later(study: StudySpec, cells: Sequence[Cell]) -> int:
     return 0 if study.reach is None else first * (rounds(len(set(study.fractions))) - 1)
 
 
-def _units(planned: Plan, corpora: dict[str, CorpusForecast], sources: set[tuple[str, str]]) -> dict[str, int]:
+def _units(planned: Plan, corpora: dict[str, CorpusForecast], sources: set[Ground]) -> dict[str, int | None]:
     groups = Counter((c.model, c.corpus) for c in planned.cells)
     sizes = {group: corpora[group[1]].evaluation for group in groups}
-    shards = sum(ceil((corpora[corpus].candidates or 0) / SHARD_ROWS) for _, corpus in sources)
+    shards = [corpora[corpus].shards for _, corpus in sources]
     return {
-        "encode": shards + sum(len(evaluation_blocks(size)) for size in sizes.values()),
-        "identify": ceil(shards / SHARDS_PER_UNIT),
+        "encode": _sum(*shards, *(len(evaluation_blocks(size)) for size in sizes.values())),
+        "identify": _sum(*(None if n is None else ceil(n / SHARDS_PER_UNIT) for n in shards)),
         "select": len(planned.masks),
         "answer": sum(ceil(cells / cells_per_block(sizes[group])) for group, cells in groups.items()),
     }

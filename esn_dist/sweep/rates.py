@@ -9,15 +9,26 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from esn_dist.sweep.spec import ModelSpec
+from esn_dist.sweep.words import known_models
+
 
 class Rate(BaseModel):
-    """Answers per second of one registered model, on one device of that name."""
+    """What one registered model does per second, in its registered dtype, on one device of that name.
+
+    Attributes:
+        answers_per_second: in a sweep, from done-mark to done-mark.
+        counted_per_second: answers with counts (identification); None: not measured.
+        clips_per_second: encoded in a sweep; None: not measured.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
     device: str
     answers_per_second: float = Field(gt=0)
+    counted_per_second: float | None = Field(None, gt=0)
+    clips_per_second: float | None = Field(None, gt=0)
     date: date
     how: str
 
@@ -27,3 +38,23 @@ def known_rates() -> tuple[Rate, ...]:
     """Every rate that was measured; none stands for a model or a device that is missing."""
     text = files("esn_dist.sweep").joinpath("rates.yaml").read_text(encoding="utf-8")
     return tuple(TypeAdapter(list[Rate]).validate_python(yaml.safe_load(text)))
+
+
+def rates_of(spec: ModelSpec) -> tuple[Rate, ...]:
+    """Those that hold for a model of a sweep; none where it runs in another way than was measured."""
+    usual = spec.gpus == 1 and spec.device != "cpu" and spec.offload is None
+    dtype = known_models().get(spec.model, {}).get("dtype")
+    return tuple(r for r in known_rates() if r.model == spec.model and usual and spec.dtype in (None, dtype))
+
+
+def forecast_error(model: str, device: str, answers_per_second: float, actors: int = 1) -> float | None:
+    """Forecast seconds of answering over measured ones, less one; positive: it was faster than forecast.
+
+    Args:
+        model: a registered one. device: each actor's, one of it. answers_per_second: measured, of all actors together.
+
+    Returns:
+        None where no rate was measured for this model on this device.
+    """
+    rate = next((rate for rate in known_rates() if (rate.model, rate.device) == (model, device)), None)
+    return None if rate is None else answers_per_second / (rate.answers_per_second * actors) - 1

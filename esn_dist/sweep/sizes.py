@@ -38,16 +38,22 @@ def published() -> dict[str, Any]:
 
 def candidates(spec: CorpusSpec, found: Found | None) -> tuple[int | None, str]:
     """Candidates of all emotions at most (None: nobody knows), and where the number comes from."""
+    sizes, source = pools(spec, found)
+    return None if sizes is None else sum(sizes), source
+
+
+def pools(spec: CorpusSpec, found: Found | None) -> tuple[tuple[int, ...] | None, str]:
+    """Candidates of each emotion at most (None: nobody knows), and where the numbers come from."""
     limit = spec.identification.candidates
     if limit is None and spec.type == "synthetic":
         limit = 2 * spec.identification.cap
     counts, source = _counts(spec, found)
-    pools = None if counts is None else [_pool(spec, counts, emotion) for emotion in spec.emotions]
-    if pools is None or None in pools:
+    sizes = None if counts is None else [_pool(spec, counts, emotion) for emotion in spec.emotions]
+    if sizes is None or None in sizes:
         if limit is None:
             return None, f"unknown: {source}, and the sweep sets no `candidates`"
-        return limit * len(spec.emotions), "as the sweep asks"
-    return sum(pool if limit is None else min(pool, limit) for pool in pools if pool is not None), source
+        return (limit,) * len(spec.emotions), "as the sweep asks"
+    return tuple(size if limit is None else min(size, limit) for size in sizes if size is not None), source
 
 
 def _counts(spec: CorpusSpec, found: Found | None) -> tuple[Mapping[tuple[str, str], int] | None, str]:

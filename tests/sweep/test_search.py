@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from esn_dist.report.plan import plan_text
 from esn_dist.sweep.forecast import forecast
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.search import next_fraction, rounds, smallest_fraction
@@ -66,6 +67,8 @@ def test_a_search_begins_with_the_largest_fraction_and_says_how_far_it_may_go() 
     assert {c.mask.fraction for c in planned.cells if c.mask} == {Decimal("0.08")}
     (study,) = forecast(sweep()).studies
     assert (study.cells, study.later) == (1 + 2 * 3, 2 * 3 * 2)
+    assert "; later rounds of a search not included" in plan_text(forecast(sweep()))
+    assert "later rounds" not in plan_text(forecast(sweep(reach=None)))
 
 
 def test_cells_that_were_found_join_the_study_and_the_plan() -> None:

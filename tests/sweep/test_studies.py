@@ -14,16 +14,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from esn_dist.report.plan import plan_text
 from esn_dist.seeds import digest
-from esn_dist.sweep import forecast as forecasting
 from esn_dist.sweep.forecast import forecast
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import Plan, plan
-from esn_dist.sweep.rates import Rate, known_rates
 from esn_dist.sweep.spec import Sweep
-from esn_dist.sweep.words import InterventionType, Selector, known_models
+from esn_dist.sweep.words import InterventionType, Selector
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FIVE = ("anger", "joy", "neutral", "sadness", "surprise")
@@ -221,28 +218,3 @@ def test_the_plan_of_the_paper_takes_under_two_seconds_with_the_interpreter_s_st
     # Processor time: what somebody else does on this machine is not ours.
     assert ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime < 2
     assert "figure3: 21 cells, 5 masks, 21,000 answers (16 cells shared with table1, table2)" in output
-
-
-def test_hours_are_unknown_until_somebody_measured_every_model_of_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = load_sweep(CONFIGS / "paper.yaml")
-    today = {"date": "2026-01-02", "how": "by hand"}
-    rates = [
-        Rate.model_validate({"model": model, "device": device, "answers_per_second": speed, **today})
-        for model, device, speed in [
-            ("qwen2.5-omni-7b", "H100", 100), ("qwen2.5-omni-7b", "A100", 50), ("kimi-audio-7b", "H100", 25),
-        ]
-    ]  # fmt: skip
-    monkeypatch.setattr(forecasting, "known_rates", lambda: rates)
-    facts = forecast(sweep)
-    studies = {s.name: s for s in facts.studies}
-    # figure2abc adds 15 cells x 2,500 answers of Qwen2.5-Omni alone; table1 needs Audio Flamingo 3, which nobody timed.
-    assert studies["figure2abc"].hours == {"A100": 37_500 / 50 / 3600, "H100": 37_500 / 100 / 3600}
-    assert studies["table1"].hours == {} == facts.hours
-    assert facts.unmeasured == ("audio-flamingo-3",)
-    text = plan_text(facts)
-    assert "adds 0.2 hours of A100 or 0.1 hours of H100" in text
-    assert "unknown GPU-hours (no rate was measured for audio-flamingo-3)" in text
-
-
-def test_shipped_rates_are_of_models_that_exist() -> None:
-    assert all(rate.model in known_models() for rate in known_rates())
