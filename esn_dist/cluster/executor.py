@@ -98,10 +98,11 @@ class Executor:
         rows = [[r for r in range(s.start, s.stop) if corpus.identification[r]] for s in shards]
         with self._model_in_use:
             before = self.engine.splits
-            questions = self._questions(corpus, "identification", [r for shard in rows for r in shard], lost)
-            fetch = questions.count(self.job.max_new_tokens, self.gates)
+            asked = [r for shard in rows for r in shard]
+            fetch = self._questions(corpus, "identification", asked, lost).count(self.job.max_new_tokens, self.gates)
             splits = self.engine.splits - before
         result = fetch()  # hundreds of megabytes, while the next unit has the model
+        del fetch  # and with it the counts on the GPU, before anything is written
         ends = np.cumsum([len(shard) for shard in rows]).tolist()
         files = [
             file
@@ -153,7 +154,10 @@ class Executor:
         if cells.intervention[row] != InterventionType.MIX:
             return self._member(mask), 1.0 + alpha
         single = mask_keys(self.folder, self.job.model.name)[mask].single
-        return Mix(self.gates, np.stack([self._member(key.id) for key in single]), alpha, cells.tau[row])
+        member_ELN = np.stack([self._member(key.id) for key in single])
+        mix = Mix(self.gates, member_ELN, alpha, cells.tau[row])
+        mix.kernels = self.engine.kernels
+        return mix
 
     def _under(self, state: Mix | tuple[npt.NDArray[np.bool_], float] | None, questions: Questions) -> Rows:
         """All questions under one state of the gates."""

@@ -40,7 +40,7 @@ class EngineProfile:
         token_budget: tokens of a batch.
         threads: torch threads of a CPU actor.
         engine: "packed" (where the decoder has the form for it) or "padded".
-        kernels: whether element-wise steps of the packed engine are CUDA kernels of their own.
+        kernels: whether gates are watched, and the packed engine's element-wise steps made, by CUDA kernels of our own.
     """
 
     device: Literal["cpu", "cuda"]

@@ -5,8 +5,6 @@ A GPU is asked through Ray, since the driver may run on a machine without one. K
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import dataclass
 from math import log2
 from pathlib import Path
@@ -48,19 +46,21 @@ def new_profile(
         return EngineProfile(device, dtype, scaling, CPU_BUDGET, engine=engine)
     gpu = look_at_gpu()
     weights = sum(path.stat().st_size for path in checkpoint.rglob("*.safetensors"))
-    budget = token_budget(gpu.memory, 0 if spec.offload else weights // spec.gpus, shape)
-    kernels = gpu.compiler and engine == "packed"
-    return EngineProfile(device, dtype, scaling, budget, engine=engine, kernels=kernels)
+    wide = dtype == "float32"  # published weights have 16 bits, and are widened when loaded
+    resident = 0 if spec.offload else weights * (1 + wide) // spec.gpus
+    budget = token_budget(gpu.memory, resident, shape, 4 if wide else 2)
+    return EngineProfile(device, dtype, scaling, budget, engine=engine, kernels=gpu.compiler)
 
 
-def token_budget(memory: int, weights: int, shape: Shape) -> int:
+def token_budget(memory: int, weights: int, shape: Shape, number: int) -> int:
     """Tokens of a batch, a power of two: as many as `memory` bytes hold beside `weights`.
 
-    A token needs, in 16 bits, about four times a layer's width while it passes a layer (u, up, h and the stream), and
-    in three batches under way its keys and values, which a quarter of each layer's width holds with room to spare.
+    A token needs, in numbers of `number` bytes, about four times a layer's width while it passes a layer (u, up, h and
+    the stream), and in three batches under way its keys and values, which a quarter of each layer's width holds with
+    room to spare.
     """
     width = shape.width // max(1, shape.experts)
-    token = 2 * (4 * width + 3 * shape.layers * width // 8)
+    token = number * (4 * width + 3 * shape.layers * width // 8)
     tokens = max(LEAST, (FREE * memory - weights) / token)
     return int(min(MOST, 2 ** int(log2(tokens))))
 
@@ -74,6 +74,7 @@ def look_at_gpu() -> Gpu:
 def _here() -> Gpu:
     import torch
 
+    from esn_dist.inference.packed.steps import compiler_here
+
     found = torch.cuda.get_device_properties(0)
-    compiler = bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
-    return Gpu(found.name, found.total_memory, compiler)
+    return Gpu(found.name, found.total_memory, compiler_here())

@@ -91,6 +91,8 @@ class Questions:
 
     def ask(self, max_new_tokens: int, counted: Sequence[Gate] | None = None, mix: Watcher | None = None) -> Rows:
         """Answer every batch with the gates as they are, or under `mix`; with counts of the gates `counted`."""
+        if counted and mix:
+            raise ValueError("gates are counted or mixed, not both at once")
         if counted:
             return self.count(max_new_tokens, counted)()
         rows = self._blank()
@@ -98,30 +100,18 @@ class Questions:
         return rows
 
     def count(self, max_new_tokens: int, gates: Sequence[Gate]) -> Callable[[], Rows]:
-        """Answer every batch and count `gates`. What is returned fetches the counts, and needs the model no more."""
+        """Answer every batch and count `gates`. What is returned fetches the counts, without model or prompts."""
         rows = self._blank()
-        counters = [Counter(gates, len(at), len(PARTS)) for at, _ in self.batches]
+        counters = [Counter(gates, len(at), len(PARTS), self.engine.kernels) for at, _ in self.batches]
         self._answer(rows, max_new_tokens, counters)
-        return partial(self._fetched, rows, counters, gates)
+        counted = [(at, counter) for (at, _), counter in zip(self.batches, counters, strict=True)]
+        return partial(_with_counts, rows, counted, self.unreadable, (len(gates), gates[0].width), gates[0].experts)
 
     def _answer(self, rows: Rows, max_new_tokens: int, watchers: Sequence[Watcher | None]) -> None:
         asked = (Asked(b, self.options_nE[at], w) for (at, b), w in zip(self.batches, watchers, strict=True))
         said = self.engine.answers(asked, max_new_tokens, self.prefix)
         for (at, _), answers in zip(self.batches, said, strict=True):
             self._read(rows, at, answers)
-
-    def _fetched(self, rows: Rows, counters: Sequence[Counter], gates: Sequence[Gate]) -> Rows:
-        # Every row is written below or is unreadable: to fill hundreds of megabytes first would be to touch them twice.
-        rows.K = np.empty((self.size, len(PARTS), len(gates), gates[0].width), np.uint16)
-        rows.K[self.unreadable] = 0
-        rows.T = np.full((self.size, len(PARTS)), T_NOT_WRITTEN, np.uint16)
-        if experts := gates[0].experts:
-            rows.T_expert = np.full((self.size, len(PARTS), len(gates), experts), T_NOT_WRITTEN, np.uint16)
-        for (at, _), counter in zip(self.batches, counters, strict=True):
-            rows.K[at], rows.T[at] = counter.result()
-            if rows.T_expert is not None:
-                rows.T_expert[at] = counter.routed()
-        return rows
 
     def _blank(self) -> Rows:
         n, emotions = self.size, len(self.emotions)
@@ -139,3 +129,25 @@ class Questions:
             number = read_answer(rows.text[i], self.words[i])
             rows.outcome[i] = Outcome.UNPARSED if number is None else Outcome.ANSWERED
             rows.answer[i] = -1 if number is None else self.emotions.index(self.orders[i][number - 1])
+
+
+def _with_counts(
+    rows: Rows,
+    counted: Sequence[tuple[list[int], Counter]],
+    unreadable: list[int],
+    shape: tuple[int, int],
+    experts: int,
+) -> Rows:
+    """`rows` with what the counters of each batch hold, of gates of `shape` [layer, neuron]."""
+    # Every row is written below or is unreadable: to fill hundreds of megabytes first would be to touch them twice.
+    size = len(rows.answer)
+    rows.K = np.empty((size, len(PARTS), *shape), np.uint16)
+    rows.K[unreadable] = 0
+    rows.T = np.full((size, len(PARTS)), T_NOT_WRITTEN, np.uint16)
+    if experts:
+        rows.T_expert = np.full((size, len(PARTS), shape[0], experts), T_NOT_WRITTEN, np.uint16)
+    for at, counter in counted:
+        rows.K[at], rows.T[at] = counter.result()
+        if rows.T_expert is not None:
+            rows.T_expert[at] = counter.routed()
+    return rows

@@ -23,10 +23,13 @@ class Counter:
     """Counts of one batch of utterances over any number of forward calls.
 
     Before each call `see` names the part of every position; those of no part (padding, special tokens) count nowhere.
+
+    Args:
+        kernels: whether gates on a GPU are counted by a kernel of our own, which needs a compiler there.
     """
 
-    def __init__(self, gates: Sequence[Gate], batch: int, parts: int) -> None:
-        self._gates, self._batch, self._parts = gates, batch, parts
+    def __init__(self, gates: Sequence[Gate], batch: int, parts: int, kernels: bool = True) -> None:
+        self._gates, self._batch, self._parts, self._kernels = gates, batch, parts, kernels
         self._positions: Positions | None = None
         self._in_parts: list[Counter] = []
         # Made at the first call, on the device that u is on. One row more than asked for takes what is of no part.
@@ -52,14 +55,18 @@ class Counter:
                 handle.remove()
 
     def rows(self, start: int, stop: int) -> Counter:
-        """A counter of some rows, all of which are given out in order; `result` joins them."""
-        self._in_parts.append(Counter(self._gates, stop - start, self._parts))
+        """A counter of some rows, all of which are given out in order; `result` joins them.
+
+        What was counted before is forgotten, and its memory given back: it is counted again.
+        """
+        self._K_XN, self._T_X = [None] * len(self._gates), None
+        self._in_parts.append(Counter(self._gates, stop - start, self._parts, self._kernels))
         return self._in_parts[-1]
 
     def act(self, layer: int, gate_up_TM: Tensor, gated: Callable[[Tensor], Tensor]) -> Tensor:
         """SiLU(u) · up as `gated` makes it of u and up side by side; counts u of `layer`, a dense one."""
         u_TN = gate_up_TM[:, : self._gates[layer].width]
-        if not u_TN.is_cuda:
+        if not self._by_kernel(u_TN):
             self._count(layer, u_TN)
             return gated(gate_up_TM)
         h_TN = torch.empty(u_TN.shape, dtype=u_TN.dtype, device=u_TN.device)
@@ -71,13 +78,16 @@ class Counter:
         K_XN = self._K_XN[layer]
         if K_XN is None:
             K_XN = self._K_XN[layer] = self._empty(u_TN.device, u_TN.shape[-1])
-        if u_TN.is_cuda:
+        if self._by_kernel(u_TN):
             from esn_dist.gates.kernels import counted
 
             K_BPN = K_XN[:-1].view(self._batch, self._parts, -1)
             counted(u_TN, positions.part_T, positions.starts_R, K_BPN, h_TN)
         else:
             K_XN.index_add_(0, self._bins(positions), (u_TN > 0).int())
+
+    def _by_kernel(self, u_TN: Tensor) -> bool:
+        return self._kernels and u_TN.is_cuda
 
     def _hook(self, layer: int, u: Tensor, g: Tensor, routed: Routed | None) -> None:
         if routed is not None:

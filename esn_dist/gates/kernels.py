@@ -63,6 +63,8 @@ def scale_columns(h_TN: Tensor, columns_C: Tensor, starts_R: Tensor, factor_BC: 
 
 
 def _launch(kernel: Any, grid: tuple[int, int], first: Tensor, *args: Any) -> None:
+    if first.stride(-1) != 1:
+        raise ValueError(f"neurons must lie side by side in memory, not {first.stride(-1)} apart")
     with torch.cuda.device(first.device):
         kernel[grid](first, *args)
 

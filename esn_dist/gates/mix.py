@@ -36,6 +36,9 @@ class Mix:
         alpha: gain, positive.
         tau: temperature, positive.
 
+    Attributes:
+        kernels: whether packed gates on a GPU are scaled by kernels of our own, which need a compiler there.
+
     Raises:
         TypeError: the layers are made of experts.
     """
@@ -46,6 +49,7 @@ class Mix:
         if gates[0].experts:
             raise TypeError("mix weighs all gates of a layer at once, and experts show theirs one after the other")
         self._gates, self._alpha, self._tau = gates, alpha, tau
+        self.kernels = True
         self._members = [_Members.of(member_ELN[:, layer]) for layer in range(len(gates))]
         self._positions: Positions | None = None
 
@@ -74,7 +78,7 @@ class Mix:
         if not len(columns_C := members.columns_C):
             return h_TN
         u_TN, positions = gate_up_TM[:, : h_TN.shape[1]], self._seen(len(h_TN), h_TN.device)
-        if h_TN.is_cuda:
+        if self.kernels and h_TN.is_cuda:
             from esn_dist.gates.kernels import mean_of_columns, scale_columns
 
             mean_BC = mean_of_columns(u_TN, columns_C, positions.part_T, positions.starts_R)

@@ -45,7 +45,7 @@ class Answers:
         )
 
 
-class Watcher(Protocol):
+class Listener(Protocol):
     """Whoever must know what the coming forward call is fed: a counter of gates, or Mix."""
 
     def see(self, positions: Positions) -> None:
@@ -54,7 +54,7 @@ class Watcher(Protocol):
 
 @torch.inference_mode()
 def answer(
-    model: AudioLM, batch: Batch, options_BO: Tensor, max_new_tokens: int, watcher: Watcher | None = None
+    model: AudioLM, batch: Batch, options_BO: Tensor, max_new_tokens: int, watcher: Listener | None = None
 ) -> Answers:
     """Answer `batch` greedily with at most `max_new_tokens` tokens each.
 

@@ -71,6 +71,7 @@ class Batch:
         return (torch.arange(self.part_BL.shape[1], device=self.length_B.device) < self.length_B[:, None]).long()
 
 
+@torch.no_grad()
 def pad(model: AudioLM, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> Batch:
     """`prompts` with their audio rows [R, D] as one batch on the model's device."""
     embedded = [model.embed(prompt, audio) for prompt, audio in zip(prompts, rows, strict=True)]

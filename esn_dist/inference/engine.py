@@ -36,7 +36,7 @@ class Watcher(Protocol):
         """Sees the gates of a layer that calls no modules; returns what its down projection reads."""
 
     def rows(self, start: int, stop: int) -> Watcher:
-        """Whoever watches these rows of the batch in its place."""
+        """Whoever watches these rows of the batch in its place; the parts of a batch are given out in order."""
 
 
 class Rows(Protocol):
@@ -73,11 +73,12 @@ class Engine(ABC, Generic[B]):
     """A loaded model that answers batches.
 
     Attributes:
+        kernels: whether element-wise steps, and what watches the gates, run as CUDA kernels of our own.
         splits: batches that did not fit into memory and were answered in halves.
     """
 
-    def __init__(self, model: AudioLM) -> None:
-        self.model = model
+    def __init__(self, model: AudioLM, kernels: bool = False) -> None:
+        self.model, self.kernels = model, kernels
         self.splits = 0
 
     @abstractmethod

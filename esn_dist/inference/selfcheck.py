@@ -1,7 +1,8 @@
 """Holds a loaded model against slow references on its own weights: what a user runs once, before trusting a sweep.
 
 Random speech-like clips of mixed lengths. Batched answers against single ones; those against greedy decoding that keeps
-no cache and knows no padding; counts and deactivation against hooks that loop over positions. Knows no emotions.
+no cache and knows no padding; the packed engine, where the decoder has its form, against the plain one; counts and
+deactivation against hooks that loop over positions. Knows no emotions.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from esn_dist.gates.count import Counter
 from esn_dist.gates.find import Gate, find_gates
 from esn_dist.gates.scale import can_fold, scaled
 from esn_dist.inference.answer import answer
-from esn_dist.inference.batches import Batch, pad
-from esn_dist.models.audio_lm import AudioLM, Part
+from esn_dist.inference.batches import Batch, pad, shared_prefix
+from esn_dist.inference.engine import Asked, Engine
+from esn_dist.inference.packed.engine import PackedEngine, engine_of
+from esn_dist.inference.packed.steps import compiler_here
+from esn_dist.models.audio_lm import AudioLM, Part, Prompt
 from esn_dist.models.registry import load, spec_of
 
 SECONDS = (0.4, 1.0, 3.3, 8.1)
@@ -47,6 +51,7 @@ def check(lm: AudioLM) -> dict[str, bool]:
     batch = pad(lm, prompts, rows)
     singles = [pad(lm, [p], [r]) for p, r in zip(prompts, rows, strict=True)]
     gates = find_gates(lm.decoder)
+    engine = engine_of(lm, kernels=lm.device.type == "cuda" and compiler_here())
     together = _tokens(lm, batch)
     alone = [_tokens(lm, one)[0] for one in singles]
     member_LN = np.random.default_rng(0).random((len(gates), gates[0].width)) < SHARE
@@ -55,8 +60,10 @@ def check(lm: AudioLM) -> dict[str, bool]:
         "equals_uncached_greedy": alone == [_slowly(lm, one, []) for one in singles],
         "counts_equal_hook": _counts_agree(lm, batch, singles, gates),
     }
+    if isinstance(engine, PackedEngine):
+        found["packed_equals_plain"] = _by_engine(engine, prompts, rows) == together
     with scaled(gates, member_LN, 0.0, "fold" if can_fold(gates) else "gate"):
-        deactivated = _tokens(lm, batch)
+        deactivated = _by_engine(engine, prompts, rows)
     found["deactivation_equals_hook"] = deactivated == [_slowly(lm, one, _zeroing(gates, member_LN)) for one in singles]
     return found
 
@@ -71,6 +78,13 @@ def clip(seconds: float) -> npt.NDArray[np.float32]:
 
 def _tokens(lm: AudioLM, batch: Batch) -> list[list[int]]:
     return answer(lm, batch, torch.zeros(len(batch.length_B), 1, dtype=torch.long), NEW).tokens
+
+
+def _by_engine(engine: Engine[Any], prompts: list[Prompt], rows: list[Tensor]) -> list[list[int]]:
+    """As a sweep asks: the prompts' shared beginning is computed once."""
+    asked = Asked(engine.batch(prompts, rows), torch.zeros(len(rows), 1, dtype=torch.long))
+    (said,) = engine.answers([asked], NEW, shared_prefix(prompts))
+    return said.tokens
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ loaded as their published folders.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -131,6 +132,22 @@ def test_whoever_watches_sees_the_shared_prefix_too(case: Case) -> None:
     assert all(np.array_equal(a.result()[0], b.result()[0]) for a, b in zip(ours, theirs, strict=True))
 
 
+def test_who_watches_behind_a_batch_that_nobody_watches_sees_the_shared_prefix_too(case: Case) -> None:
+    (_, second, _), (_, expected, _) = case.counters(), case.counters()
+    case.ask(case.packed, case.prefix, watchers=[None, second, None])
+    case.ask(case.packed, 0, watchers=[None, expected, None])
+    assert all(np.array_equal(a, b) for a, b in zip(second.result(), expected.result(), strict=True))
+
+
+def test_counts_of_a_batch_that_is_asked_again_in_halves_give_their_memory_back(case: Case) -> None:
+    counter = Counter(case.gates, 3, len(Part))
+    batch = case.packed.batch(case.prompts[0], case.rows[0])
+    list(case.packed.answers([Asked(batch, case.options(3), counter)], 1))
+    counted = weakref.ref(counter._K_XN[0])
+    counter.rows(0, 1)
+    assert counted() is None
+
+
 def test_mix_is_that_of_hooks(case: Case) -> None:
     mixes = [Mix(case.gates, case.member_ELN, 0.8, 0.05) for _ in range(6)]
     packed = case.ask(case.packed, watchers=mixes[:3])
@@ -181,15 +198,35 @@ def test_a_single_prompt_that_does_not_fit_fails_and_says_so(case: Case) -> None
         case.ask(PackedEngine(case.model, False))
 
 
-class memory_for:
-    """Memory for answers of so many rows at once: the vocabulary projection of more fails as a full GPU does."""
+def test_memory_that_runs_out_in_a_later_step_splits_the_batch_too(case: Case) -> None:
+    """Answers of more than two tokens go on alone: the third call of a batch's head is beyond the usual steps."""
+    one, batch = PackedEngine(case.model, False), case.packed.batch(case.prompts[0], case.rows[0])
+    counters = [Counter(case.gates, 3, len(Part)) for _ in range(2)]
+    asked = [Asked(batch, case.options(3), watcher) for watcher in (None, counters[0])]
+    expected = list(
+        case.packed.answers([Asked(batch, case.options(3)), Asked(batch, case.options(3), counters[1])], NEW)
+    )
+    for ask, answers in zip(asked, expected, strict=True):
+        with memory_for(case.model, 2, calls=2):
+            (said,) = one.answers([ask], NEW)
+        assert_same([said], [answers])
+    assert one.splits == 2
+    assert np.array_equal(counters[0].result()[1], counters[1].result()[1])
 
-    def __init__(self, model: AudioLM, rows: int) -> None:
-        self.head, self.rows = model.head, rows
+
+class memory_for:
+    """Memory for answers of so many rows at once: the vocabulary projection of more fails as a full GPU does.
+
+    The first `calls` are let through.
+    """
+
+    def __init__(self, model: AudioLM, rows: int, calls: int = 0) -> None:
+        self.head, self.rows, self.calls = model.head, rows, calls
 
     def __enter__(self) -> None:
         def refuse(module: Any, args: tuple[Tensor, ...]) -> None:
-            if len(args[0]) > self.rows:
+            self.calls -= 1
+            if len(args[0]) > self.rows and self.calls < 0:
                 raise torch.OutOfMemoryError("no room")
 
         self.handle = self.head.register_forward_pre_hook(refuse)

@@ -14,6 +14,7 @@ import torch
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
 from esn_dist.errors import UserError
+from esn_dist.inference.packed import layers
 from esn_dist.inference.selfcheck import check, self_check
 from esn_dist.models.doctor import diagnose, doctor_text
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
@@ -83,7 +84,7 @@ def test_the_command_prints_json_and_its_exit_code_tells() -> None:
 def test_deep_holds_the_shipped_model_against_slow_references() -> None:
     assert self_check("tiny-qwen2.5-omni") == {
         "loads": True, "batched_equals_single": True, "equals_uncached_greedy": True, "counts_equal_hook": True,
-        "deactivation_equals_hook": True,
+        "packed_equals_plain": True, "deactivation_equals_hook": True,
     }  # fmt: skip
 
 
@@ -97,6 +98,13 @@ def test_deep_notices_a_model_whose_answers_depend_on_the_padding(omni: Qwen25Om
     monkeypatch.setattr(omni.decoder, "forward", forgets_the_mask)
     found = check(omni)
     assert not found["batched_equals_single"]
+
+
+def test_deep_notices_a_packed_engine_that_errs(omni: Qwen25Omni, monkeypatch: Any) -> None:
+    monkeypatch.setattr(layers, "attend", lambda q_THW, kept, geometry: torch.zeros_like(q_THW))
+    found = check(omni)
+    assert not found["packed_equals_plain"] and not found["deactivation_equals_hook"]
+    assert found["batched_equals_single"] and found["equals_uncached_greedy"]
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ class PackedBatch:
         return token_T.to(device), Geometry(*there, longest - prefix, longest + more)
 
 
+@torch.no_grad()
 def pack(model: AudioLM, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> PackedBatch:
     """`prompts` with their audio rows [R, D] as one batch on the model's device."""
     embedded = [model.embed(prompt, audio) for prompt, audio in zip(prompts, rows, strict=True)]

@@ -27,18 +27,14 @@ from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part, Prompt
 
 def engine_of(model: AudioLM, *, packed: bool = True, kernels: bool = False) -> Engine[Any]:
     """The packed engine where it is wanted and the decoder has its form, else the plain one."""
-    return PackedEngine(model, kernels) if packed and Qwen2Layers.fits(model.decoder) else PaddedEngine(model)
+    return PackedEngine(model, kernels) if packed and Qwen2Layers.fits(model.decoder) else PaddedEngine(model, kernels)
 
 
 class PackedEngine(Engine[PackedBatch]):
-    """A model whose decoder `Qwen2Layers.fits`.
-
-    Args:
-        kernels: whether element-wise steps are CUDA kernels of their own.
-    """
+    """A model whose decoder `Qwen2Layers.fits`."""
 
     def __init__(self, model: AudioLM, kernels: bool) -> None:
-        super().__init__(model)
+        super().__init__(model, kernels)
         self.layers = Qwen2Layers(model.decoder, kernels)
         self.stops = torch.tensor(model.stop_ids, device=model.device)
 
@@ -55,24 +51,24 @@ class PackedEngine(Engine[PackedBatch]):
         for one in asked:
             if prefix and not one.watcher and shared is None:
                 shared = self._prefix(one.batch, prefix)
-            read.append(_Going(self, one, new, shared))
+            read.append(_Going(self, one, new, None if one.watcher else shared))
             if len(read) > len(self.layers.devices):
                 stepped.append(read.popleft().stepped())
             if len(stepped) > 1:
                 yield self._said(stepped.popleft())
         stepped.extend(going.stepped() for going in read)
-        yield from map(self._said, stepped)
+        while stepped:  # taken out one by one, so that none keeps its memory once it is answered
+            yield self._said(stepped.popleft())
 
     def _said(self, going: _Going) -> Answers:
-        if going.fits:
-            return going.said()
+        if (said := going.said()) is not None:
+            return said
         return self.in_halves(going.one, partial(self._answered, going.new, going.shared))
 
     def _answered(self, new: int, shared: Cache | None, one: Asked[PackedBatch]) -> Answers:
-        going = _Going(self, one, new, shared).stepped()
-        if not going.fits:
+        if (said := _Going(self, one, new, shared).stepped().said()) is None:
             raise torch.OutOfMemoryError
-        return going.said()
+        return said
 
     def _prefix(self, batch: PackedBatch, length: int) -> Cache:
         """Keys and values of the first `length` tokens, which are the same in every row."""
@@ -95,15 +91,18 @@ class _Going:
         self.fits = self.fits and self._unless_out_of_memory(self._step_and_send)
         return self
 
-    def said(self) -> Answers:
-        """What every row said; waits for it, and goes on with rows that still speak."""
+    def said(self) -> Answers | None:
+        """What every row said; waits for it, and goes on with rows that still speak. None where it does not fit."""
+        if not self.fits:
+            return None
         if self.arrived:
             self.arrived.synchronize()
         flags, logprob_BO = self.home
         if bool(flags[0].any()) and len(self.tokens) < self.new:
-            while len(self.tokens) < self.new and bool(self.running_B.any()):
-                self._step()
-            flags = torch.stack([self.running_B, self.finite_B, *self.tokens]).cpu()
+            self.fits = self._unless_out_of_memory(self._finish)
+            if not self.fits:
+                return None
+            flags = self._flags().cpu()
         tokens = [[t for t in row if t != EXCLUDED] for row in flags[2:].T.tolist()]
         return Answers(tokens, logprob_BO.numpy(), flags[1].bool().numpy())
 
@@ -133,11 +132,19 @@ class _Going:
     def _step_and_send(self) -> None:
         if self.new > 1:
             self._step()
-        flags = torch.stack([self.running_B, self.finite_B, *self.tokens])
+        flags = self._flags()
         self.home = [x.to("cpu", non_blocking=True) for x in (flags, self.logprob_BO)]
         self.arrived = torch.cuda.Event() if flags.is_cuda else None
         if self.arrived:
             self.arrived.record(torch.cuda.current_stream(flags.device))
+
+    def _finish(self) -> None:
+        while len(self.tokens) < self.new and bool(self.running_B.any()):
+            self._step()
+
+    def _flags(self) -> Tensor:
+        """int64 [2 + tokens, B]: who still speaks, who is finite, and what was said."""
+        return torch.stack([self.running_B, self.finite_B, *self.tokens])
 
     def _step(self) -> None:
         step = len(self.tokens) - 1

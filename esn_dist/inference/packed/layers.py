@@ -67,7 +67,8 @@ class Qwen2Layers:
         self.norm_D: Tensor = cast(Any, decoder).norm.weight.data
         self._rotary = cast(Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], decoder.rotary_emb)
         self._angles: dict[torch.device, Tensor] = {}  # cosines and sines [2, S, W]
-        self.steps = steps(kernels)
+        # A kernel turns half a head at once, and Triton's blocks are powers of two.
+        self.steps = steps(kernels and self.head_width.bit_count() == 1)
 
     @staticmethod
     def fits(decoder: nn.Module) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from types import SimpleNamespace
 from typing import Protocol, cast
 
@@ -32,6 +34,11 @@ def steps(kernels: bool) -> Steps:
     from esn_dist.inference.packed import kernels as own
 
     return cast(Steps, SimpleNamespace(rms_norm=own.rms_norm, turn_and_keep=own.turn_and_keep, gated=gates.gated))
+
+
+def compiler_here() -> bool:
+    """Whether kernels can be built on this machine."""
+    return bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
 
 
 def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
