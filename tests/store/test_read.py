@@ -118,7 +118,9 @@ def test_some_rows_of_the_cells_are_those_of_the_whole_table(
     shutil.rmtree(folder.data / "models/tiny/synthetic/answers/tau")
     whole = read.read_cells(folder, "tiny", "synthetic")
     some = read.read_cells(folder, "tiny", "synthetic", slice(start, stop))
-    assert list(map(repr, map(some.row, range(len(some))))) == [repr(whole.row(n)) for n in range(len(whole))][start:stop]
+    assert (
+        list(map(repr, map(some.row, range(len(some))))) == [repr(whole.row(n)) for n in range(len(whole))][start:stop]
+    )
 
 
 def test_a_few_rows_of_a_long_table_of_cells_open_no_other_chunk(
