@@ -131,7 +131,9 @@ class Ours:
             return self.questions.ask(new_tokens)
 
     def _encode(self, like: Ours | None) -> None:
-        self._rows = like._rows if like else [self.subject.lm.encode(decode(path)).cpu() for path in self.clips]
+        self._rows: list[Tensor] = (
+            like._rows if like else [self.subject.lm.encode(decode(path)).cpu() for path in self.clips]
+        )
 
     def _compose(self) -> None:
         self.questions = self.questions_of(range(len(self.clips)))
