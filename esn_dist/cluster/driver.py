@@ -21,7 +21,7 @@ from esn_dist.cluster.desk import Desk
 from esn_dist.cluster.job import CorpusItems, EngineProfile, Job
 from esn_dist.cluster.loop import Loop, Result
 from esn_dist.cluster.pool import THREADS, Pool
-from esn_dist.cluster.preflight import check_models
+from esn_dist.cluster.preflight import check_models, devices, replicas
 from esn_dist.cluster.prepare import check_mask_files, prepare_corpus, prepare_model, prepare_root
 from esn_dist.cluster.progress import Log, Progress
 from esn_dist.cluster.provenance import recorded
@@ -29,7 +29,6 @@ from esn_dist.cluster.rounds import next_round
 from esn_dist.cluster.schedule import Schedule
 from esn_dist.cluster.select import Selection, mask_keys
 from esn_dist.cluster.stages import Stages
-from esn_dist.errors import UserError
 from esn_dist.store.done import done_units, publish, sweep_orphans
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
@@ -56,7 +55,9 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
         prepare_root(sweep, folder)
         sweep_orphans(folder, lease)
         check_models(sweep, plan(sweep))
-        with _ray(actors or sweep.actors) as size, _signals(result):
+        asked = actors or sweep.actors
+        with _ray(asked) as size, _signals(result):
+            device = devices(sweep.models, gpus := _gpus())
             corpora = {}
             with suppress(_Stopped):
                 for spec in sweep.corpora:
@@ -65,8 +66,10 @@ def run(sweep: Sweep, text: str, *, actors: int | None, progress: Progress) -> R
                         corpora[spec.name] = prepare_corpus(sweep, spec, folder, workers=size, progress=stoppable)
             for model in sweep.models:
                 found: dict[str, tuple[Cell, ...]] = {}
+                on = device[model.name]
+                workers = replicas(model, gpus) if on == "cuda" and not asked else size
                 while not result.interrupted:
-                    _Run(sweep, found, model, corpora, folder, lease, size, progress, result).go()
+                    _Run(sweep, found, model, on, corpora, folder, lease, workers, progress, result).go()
                     new = next_round(sweep, plan(sweep, found), folder, model.name)
                     if not new or result.left:
                         break
@@ -92,6 +95,7 @@ class _Run:
         sweep: Sweep,
         found: dict[str, tuple[Cell, ...]],
         model: ModelSpec,
+        device: Literal["cpu", "cuda"],
         corpora: dict[str, CorpusItems],
         folder: StoreFolder,
         lease: Lease,
@@ -101,7 +105,7 @@ class _Run:
     ) -> None:
         assert sweep.cache
         self.result, self.size, self.progress, self.log = result, size, progress, Log(folder)
-        self.device = _device(model)
+        self.device = device
         profile, weights, wanted, masks = self._prepare(plan(sweep, found), model, corpora, folder)
         check_mask_files(sweep, model, weights)
         caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
@@ -142,11 +146,10 @@ class _Run:
         publish(self.folder, unit.id, self.selection.write(self.masks[unit.mask]), self.lease)
 
 
-def _device(model: ModelSpec) -> Literal["cpu", "cuda"]:
-    gpus = int(_resources().get("GPU", 0))
-    if model.device == "cuda" and not gpus:
-        raise UserError(f"model {model.name!r} asks for a GPU, and Ray sees none", fix="set device: cpu, or auto")
-    return "cuda" if gpus and model.device != "cpu" else "cpu"
+def _gpus() -> list[int]:
+    """Of each node of Ray's."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [int(node["Resources"].get("GPU", 0)) for node in nodes if node["Alive"]]
 
 
 def _resources() -> dict[str, float]:

@@ -120,7 +120,7 @@ class Executor:
         )  # fmt: skip
 
     def _answer(self, unit: AnswerUnit) -> Done:
-        table = read_cells(self.folder, unit.model, unit.corpus)
+        table = read_cells(self.folder, unit.model, unit.corpus, unit.rows)
         named = table.named()
         cells = table.take(named[id] for id in unit.cells)
         # Read before the model is asked for: it shall not wait for a disk.

@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from esn_dist.cluster.events import Died, Event, Failed, Finished, Ready
+from esn_dist.errors import UserError
 from esn_dist.sweep.units import Unit
 
 THREADS = 2  # of an actor: one unit's results are written while the next one's are computed
@@ -78,7 +79,11 @@ class Pool:
         self._hands.change(actor, +1)
 
     def events(self, timeout: float) -> list[Event]:
-        """What happened within `timeout` seconds; returns at the first thing that did, with all that has by then."""
+        """What happened within `timeout` seconds; returns at the first thing that did, with all that has by then.
+
+        Raises:
+            UserError: an actor cannot load its model; another one would meet the same mistake.
+        """
         if not self._calls:
             time.sleep(timeout)
             return []
@@ -109,6 +114,8 @@ class Pool:
             result = ray.get(reference)
         except RayTaskError as error:
             self._end(reference)
+            if not unit and isinstance(error.cause, UserError):
+                raise error.cause from None
             return Failed(unit, _last_line(error), str(error))
         except RayActorError as error:
             self._calls = {ref: call for ref, call in self._calls.items() if call[0] != actor}

@@ -76,7 +76,11 @@ class Placement:
         ways = ["dtype: bfloat16"] if dtype == torch.float32 else []
         ways += [f"gpus: {self.gpus + 1} or more", "offload: cpu"] if self.device == "cuda" else []
         return UserError(
-            f"the weights need {needed / GB:.1f} GB in {str(dtype).removeprefix('torch.')} "
-            f"and {self.device} has {room / GB:.1f} GB for them",
+            f"the weights need {_size(needed)} in {str(dtype).removeprefix('torch.')} "
+            f"and {self.device} has {_size(room)} for them",
             fix=f"set {', or '.join([*ways, 'offload: disk'])}",
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / GB:.1f} GB" if count >= GB / 10 else f"{count * 1000 / GB:.1f} MB"

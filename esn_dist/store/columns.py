@@ -49,16 +49,17 @@ def write_columns(path: Path, table: Table, rows: slice) -> list[Path]:
     return [path / name for name in names]
 
 
-def read_columns(path: Path, table: type[AnyTable]) -> AnyTable:
-    """The table stored at `path`, pad rows included.
+def read_columns(path: Path, table: type[AnyTable], rows: slice = slice(None)) -> AnyTable:
+    """The table stored at `path`, or `rows` of it, pad rows included. Only the chunks that hold `rows` are read.
 
     Where a killed growth left columns of different lengths, the shortest counts: the others hold pad rows there.
     """
     absent = missing_columns(path, table)
     arrays = {name: open_array(path / array_name(table, name)) for name in table.columns if name not in absent}
-    rows = min(array.shape[0] for array in arrays.values())
-    pads = {name: (PAD[table.columns[name]],) * rows for name in absent}
-    return table(**pads, **{name: _decoded(array, table.columns[name], rows) for name, array in arrays.items()})
+    asked = range(min(array.shape[0] for array in arrays.values()))[rows]
+    there = slice(asked.start, asked.stop)
+    pads = {name: (PAD[table.columns[name]],) * len(asked) for name in absent}
+    return table(**pads, **{name: _decoded(array, table.columns[name], there) for name, array in arrays.items()})
 
 
 def missing_columns(path: Path, table: type[Table]) -> tuple[str, ...]:
@@ -97,8 +98,8 @@ def _encoded(array: Array, kind: str, values: Sequence[Any]) -> npt.NDArray[Any]
     return np.array(values, dtype=array.dtype)
 
 
-def _decoded(array: Array, kind: str, rows: int) -> tuple[Any, ...]:
-    values = np.asarray(array[:rows])
+def _decoded(array: Array, kind: str, rows: slice) -> tuple[Any, ...]:
+    values = np.asarray(array[rows])
     if kind == "text":
         return decode_texts(values)
     if kind == "code":

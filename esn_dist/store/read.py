@@ -177,9 +177,12 @@ def read_set_aside(folder: StoreFolder, corpus: str) -> SetAsideTable:
     return read_columns(_existing(folder, f"{corpus_group(corpus)}/set_aside"), SetAsideTable)
 
 
-def read_cells(folder: StoreFolder, model: str, corpus: str) -> CellTable:
-    """The cells as stored (position = row of the arrays, pad rows included)."""
-    return read_columns(_existing(folder, answers_group(model, corpus)), CellTable)
+def read_cells(folder: StoreFolder, model: str, corpus: str, rows: slice = slice(None)) -> CellTable:
+    """The cells as stored (position = row of the arrays, pad rows included), or only `rows` of them.
+
+    The whole table of a million cells takes seconds; some neighbouring rows take milliseconds whatever its length.
+    """
+    return read_columns(_existing(folder, answers_group(model, corpus)), CellTable, rows)
 
 
 def read_cell_masks(folder: StoreFolder, model: str, corpus: str) -> CellMaskTable:

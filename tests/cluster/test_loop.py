@@ -14,7 +14,7 @@ from rich.console import Console
 
 from esn_dist.cluster.actor import Receipt
 from esn_dist.cluster.desk import Desk
-from esn_dist.cluster.events import Died, Event, Finished
+from esn_dist.cluster.events import Died, Event, Finished, Ready
 from esn_dist.cluster.loop import DEATHS, Loop, Result
 from esn_dist.cluster.pool import IN_FLIGHT, Hands
 from esn_dist.cluster.progress import Log, Progress
@@ -160,6 +160,22 @@ def test_what_a_dead_actor_held_is_done_by_others_and_endless_dying_ends_the_run
         schedule.add(encode(number))
     with pytest.raises(RuntimeError, match=f"{DEATHS + 1} actors died"):
         run(schedule, Workers(3, lambda actor, unit: Died(actor, "no memory")))
+
+
+class Loaders(Workers):
+    """Actors that load their model, whenever one was replaced, before anything else is heard of them."""
+
+    def events(self, timeout: float) -> list[Event]:
+        found = super().events(timeout)
+        return [*found, *(Ready(event.actor, 0.1) for event in found if isinstance(event, Died))]
+
+
+def test_actors_that_load_their_model_and_die_of_their_first_unit_end_the_run(run: Callable[..., Result]) -> None:
+    schedule = Schedule()
+    for number in range(9):
+        schedule.add(encode(number))
+    with pytest.raises(RuntimeError, match=f"{DEATHS + 1} actors died"):
+        run(schedule, Loaders(3, lambda actor, unit: Died(actor, "no memory")))
 
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "remove", "give", "end"]), st.integers(0, 9)), max_size=60))

@@ -101,10 +101,10 @@ def test_mix_acts_on_offloaded_layers_as_on_layers_in_place(omni: Qwen25Omni, fo
 
 
 def test_too_little_memory_says_how_much_is_needed_and_what_to_set(meta: Any) -> None:
-    with pytest.raises(UserError, match=r"need \d+\.\d GB in float32") as error:
+    with pytest.raises(UserError, match=r"need \d+\.\d MB in float32") as error:
         Placement("cuda", 1, memory=1_000).device_map(meta, torch.float32)
     assert error.value.fix == "set dtype: bfloat16, or gpus: 2 or more, or offload: cpu, or offload: disk"
-    with pytest.raises(UserError, match=r"cpu has 0\.0 GB"):
+    with pytest.raises(UserError, match=r"cpu has 0\.0 MB"):
         Placement("cpu", memory=1_000).device_map(meta, torch.bfloat16)
 
 

@@ -77,5 +77,5 @@ def test_memory_is_reckoned_in_the_dtype_that_is_loaded() -> None:
     with torch.device("meta"):
         model = torch.nn.Linear(1_000, 1_000, bias=False)
     assert Placement("cpu", memory=2_000_000).device_map(model, torch.bfloat16) == {"": "cpu"}
-    with pytest.raises(UserError, match=r"the weights need 0\.0 GB in float32"):
+    with pytest.raises(UserError, match=r"the weights need 4\.0 MB in float32 and cpu has 2\.0 MB"):
         Placement("cpu", memory=2_000_000).device_map(model, torch.float32)

@@ -1,0 +1,121 @@
+"""Stores without models: planned and laid out as the driver does it, with utterances that are names only.
+
+Every candidate is answered and every count is zero, so that nothing but a model's work is missing. Knows nothing of
+who runs their units.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from esn_dist.cluster.job import CorpusItems
+from esn_dist.cluster.prepare import prepare_model, prepare_root
+from esn_dist.corpora.utterance import Clip, Utterance
+from esn_dist.seeds import digest, generator
+from esn_dist.store.create import add_corpus
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import read_utterances
+from esn_dist.store.schema import PARTS
+from esn_dist.store.tables import SHARD_ROWS, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.write import write_counts
+from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.plan import plan
+from esn_dist.sweep.sizes import candidates
+from esn_dist.sweep.spec import Sweep
+from speed.apart import peak_bytes
+
+Size = Literal["tiny", "full"]
+PAPER = Path(__file__).parents[2] / "configs" / "paper.yaml"
+# Stores have this model's shape: no array of counts is read here, so that its size does not matter.
+MODEL, LAYERS, WIDTH = "tiny-qwen2.5-omni", 4, 256
+RIGHT = 0.6  # of candidates are answered correctly
+
+
+def many(gains: int) -> dict[str, Any]:
+    """A sweep of 750 masks, so many gains each, on 2,000 utterances: every cell is a unit of its own."""
+    emotions = ["anger", "joy", "neutral", "sadness", "surprise"]
+    corpus = {"name": "speech", "type": "synthetic", "condition": "studio", "emotions": emotions}
+    sets = {"evaluation": {"per_emotion": 400}, "identification": {"candidates": 2_000, "cap": 1_000}}
+    steer = {"type": "steer", "alpha": [(n + 1) / 1_000 for n in range(gains)]}
+    fractions = [str((n + 1) / 1_000) for n in range(50)]
+    study = {"selectors": ["RND", "MAD", "ConAct"], "fractions": fractions, "seeds": 5, "interventions": [steer]}
+    return {"name": "many", "seed": 1, "models": [MODEL], "corpora": [corpus | sets], "studies": {"all": study}}
+
+
+def paper(size: Size) -> dict[str, Any]:
+    """`configs/paper.yaml`, or its first two studies on one corpus, with models that need no download."""
+    written: dict[str, Any] = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
+    written["models"] = [{"name": name, "model": MODEL} for name in written["models"]]
+    if size == "tiny":
+        studies = {name: written["studies"][name] for name in ("table1", "table2")}
+        written |= {"models": written["models"][:1], "corpora": written["corpora"][1:2], "studies": studies}
+    return written
+
+
+def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
+    """Make a store as the driver would, with utterances that are names only and every candidate answered."""
+    started = time.monotonic()
+    (root / "sweep.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
+    sweep, folder = load(root), StoreFolder(root)
+    prepare_root(sweep, folder)
+    for spec in sweep.corpora:
+        each = (candidates(spec, None)[0] or 0) // len(spec.emotions)
+        sets = (_utterances(spec, spec.evaluation.per_emotion), in_whole_shards(_utterances(spec, each), spec.emotions))
+        add_corpus(folder, spec.name, spec.emotions, *sets, SetAsideTable.empty(), {})
+    corpora, planned = items(sweep, folder), plan(sweep)
+    for model in sweep.models:
+        prepare_model(model, planned, corpora, folder, "cpu")
+    prepared = {"seconds": time.monotonic() - started, "peak_bytes": peak_bytes()}
+    for model in sweep.models:
+        for corpus in corpora.values():
+            _answer_candidates(folder, model.name, corpus)
+    return prepared
+
+
+def load(root: Path) -> Sweep:
+    """The sweep of a made store."""
+    return Sweep.model_validate(yaml.safe_load((root / "sweep.yaml").read_text(encoding="utf-8")))
+
+
+def items(sweep: Sweep, folder: StoreFolder) -> dict[str, CorpusItems]:
+    """What the driver knows of the corpora; nobody will open the clips."""
+
+    def clips(spec: CorpusSpec, name: str) -> list[Clip | None]:
+        table = read_utterances(folder, spec.name, name)
+        named = zip(table.id, table.label, strict=True)
+        return [Clip(Utterance(id, "", label, "", Path(id)), 80_000, "") if id else None for id, label in named]
+
+    found = {}
+    for spec in sweep.corpora:
+        asked = tuple(clip for clip in clips(spec, "evaluation") if clip)
+        pool = tuple(clips(spec, "identification"))
+        found[spec.name] = CorpusItems(spec.name, spec.emotions, spec.options, asked, pool)
+    return found
+
+
+def _utterances(spec: CorpusSpec, each: int) -> UtteranceTable:
+    numbers = tuple(range(1, len(spec.emotions) + 1))
+    names = [(f"{emotion}-{n}", emotion) for n in range(each) for emotion in spec.emotions]
+    rows = [(name, "", emotion, numbers, "", f"{name}.wav", 80_000, digest(name)) for name, emotion in names]
+    return UtteranceTable.from_rows(rows)
+
+
+def _answer_candidates(folder: StoreFolder, model: str, corpus: CorpusItems) -> None:
+    """Answers of all candidates, of which stages look at those that were asked; the counts are zeros."""
+    block, draw = 64 * SHARD_ROWS, generator("right", model, corpus.name)
+    for start in range(0, len(corpus.identification), block):
+        rows = slice(start, min(start + block, len(corpus.identification)))
+        labels = [corpus.emotions.index(clip.utterance.emotion) for clip in corpus.identification[rows] if clip]
+        count, right = len(labels), draw.random(len(labels)) < RIGHT
+        write_counts(
+            folder, model, corpus.name, rows,
+            K=np.zeros((count, len(PARTS), LAYERS, WIDTH), np.uint16), T=np.ones((count, len(PARTS)), np.uint16),
+            answer=np.where(right, labels, (np.array(labels) + 1) % len(corpus.emotions)).astype(np.int8),
+            outcome=np.ones(count, np.uint8), logprob=np.zeros((count, len(corpus.emotions)), np.float32),
+            text=["1"] * count,
+        )  # fmt: skip
