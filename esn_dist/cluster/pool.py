@@ -21,7 +21,10 @@ IN_FLIGHT = 3  # units an actor holds: one computed, one written, and one that w
 
 
 class Hands:
-    """How many units each actor holds, and which may take one more; no look costs more where there are more actors."""
+    """How many units each actor that is ready holds, and which may take one more.
+
+    No look costs more where there are more actors.
+    """
 
     def __init__(self) -> None:
         self._held: dict[int, int] = {}
@@ -36,8 +39,9 @@ class Hands:
         self._holding[0][actor] = None
 
     def remove(self, actor: int) -> None:
-        """An actor that is gone, with what it held."""
-        del self._holding[self._held.pop(actor)][actor]
+        """An actor that is gone, with what it held, or before it was ready."""
+        if actor in self._held:
+            del self._holding[self._held.pop(actor)][actor]
 
     def change(self, actor: int, by: int) -> None:
         """`actor` holds `by` units more, or less."""
@@ -103,9 +107,8 @@ class Pool:
 
     def _start(self) -> None:
         number = next(self._numbers)
-        self._hands.add(number)
         self._actors[number] = self._new()
-        # The first call shows a model that cannot be loaded even where no unit is left to hand out.
+        # Its answer makes the actor ready for units: one that finds no room in the cluster would hold them for ever.
         self._calls[self._actors[number].load_seconds.remote()] = (number, "")
 
     def _event(self, reference: Any) -> Event:
@@ -124,7 +127,10 @@ class Pool:
             self._start()
             return Died(actor, str(error))
         self._end(reference)
-        return Finished(result) if unit else Ready(actor, result)
+        if unit:
+            return Finished(result)
+        self._hands.add(actor)
+        return Ready(actor, result)
 
     def _end(self, reference: Any) -> None:
         actor, unit = self._calls.pop(reference)

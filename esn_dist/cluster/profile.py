@@ -10,8 +10,6 @@ from math import log2
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import ray
-
 from esn_dist.cluster.job import EngineProfile
 from esn_dist.models.source import Shape
 from esn_dist.sweep.spec import ModelSpec
@@ -67,6 +65,8 @@ def token_budget(memory: int, weights: int, shape: Shape, number: int) -> int:
 
 def look_at_gpu() -> Gpu:
     """The GPU that Ray gives to whoever asks first."""
+    import ray  # here, so that a store can be prepared where there is no Ray
+
     task = ray.remote(num_gpus=1, num_cpus=0, max_retries=1)(_here)
     return cast(Gpu, ray.get(cast(Any, task).remote()))
 

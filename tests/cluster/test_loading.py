@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import ray
 
-from esn_dist.cluster.events import Died, Event, Failed, Ready
+from esn_dist.cluster.actor import Receipt
+from esn_dist.cluster.events import Died, Event, Failed, Finished, Ready
 from esn_dist.cluster.pool import Pool
 from esn_dist.errors import UserError
 from esn_dist.sweep.units import EncodeUnit
@@ -85,4 +86,31 @@ def test_a_fault_while_loading_is_a_death_and_a_fault_of_a_unit_is_a_failure(clu
     pool.give(actor, EncodeUnit("m", "c", "evaluation", 0))
     failed = first(pool, Failed)
     assert isinstance(failed, Failed) and "no such device" in failed.reason
+    pool.stop()
+
+
+class Quick:
+    """Finishes whatever it is given."""
+
+    def load_seconds(self) -> float:
+        return 0.0
+
+    def run(self, unit: EncodeUnit) -> Receipt:
+        return Receipt(unit.id, 0.0, ())
+
+
+def test_an_actor_that_finds_no_room_in_the_cluster_is_given_nothing(cluster: None) -> None:
+    """Three actors of one core each on two cores: the third would hold its units for ever."""
+    remote: Any = ray.remote(num_cpus=1)(Quick)
+    pool = Pool(remote.remote, 3)
+    assert pool.hungry(ahead=True) is None, "an actor that is not ready was offered"
+    units = {EncodeUnit("m", "c", "evaluation", n) for n in range(9)}
+    left, finished = list(units), set[str]()
+    deadline = time.monotonic() + 60
+    while len(finished) < len(units) and time.monotonic() < deadline:
+        while left and (actor := pool.hungry(ahead=True)) is not None:
+            pool.give(actor, left.pop())
+        finished |= {event.receipt.unit for event in pool.events(0.5) if isinstance(event, Finished)}
+    assert finished == {unit.id for unit in units}
+    assert len(pool) == 3
     pool.stop()
