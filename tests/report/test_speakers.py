@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from esn_dist.cli import _conclude, app
+from esn_dist.cluster.loop import Result
 from esn_dist.report.findings import Findings
 from esn_dist.report.flat import Row
 from esn_dist.report.folder import text
@@ -96,7 +96,7 @@ def unnamed(small_store: Path, tmp_path: Path) -> Path:
 
 def test_the_end_of_a_run_and_the_printed_report_tell_it(unnamed: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
-    _conclude(console, unnamed, SimpleNamespace(parked={}, lost=(), interrupted=0, left=0), Path("small.yaml"))
+    _conclude(console, unnamed, Result(), Path("small.yaml"))
     assert isinstance(console.file, io.StringIO)
     told = "of unknown speaker, so not promised: 36 of 36 evaluation utterances"
     assert told in console.file.getvalue()

@@ -12,10 +12,13 @@ from esn_dist.cluster.select import Selection
 from esn_dist.store import create, read, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.schema import T_NOT_WRITTEN
-from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
 
 EMOTIONS, LAYERS, EXPERTS, SHARE, ROWS = ("anger", "joy"), 2, 4, 3, 5
 GROUP = "models/moe/studio/counts"
+MASKS = MaskTable.from_rows(
+    [("one", "MAD", "studio", "anger", 0.5, -1, 0, "audio+text", 3)]
+)  # 0: the size is automatic
 
 
 @pytest.fixture
@@ -28,6 +31,7 @@ def folder(tmp_path: Path) -> StoreFolder:
     create.add_model(made, "moe", LAYERS, EXPERTS * SHARE, {}, EXPERTS)
     create.add_model(made, "dense", LAYERS, EXPERTS * SHARE, {})
     for model in ("moe", "dense"):
+        create.add_masks(made, model, MASKS)
         create.add_counts(made, model, "studio")
     return made
 
