@@ -32,7 +32,7 @@ from speed.subject import Subject, subject_of
 from speed.ways import SCALE, Idle, Mask, Ours
 
 MASKS = (1, 8, 32)  # per batch
-MIX = {"alpha": 1.0, "tau": 0.1}
+MIX = (1.0, 0.1)
 """Gain and temperature; no figure depends on them."""
 MIXED = "mix"
 Work = Callable[[int], object]
@@ -98,7 +98,7 @@ def single(subject: Subject, one: Ours) -> dict[str, Work]:
 
     def mixed(seed: int) -> None:
         member_ELN = np.stack([subject.mask(len(EMOTIONS) * seed + e) for e in range(len(EMOTIONS))])
-        one.questions.ask(subject.new_tokens, mix=Mix(subject.gates, member_ELN, **MIX))
+        one.questions.ask(subject.new_tokens, mix=Mix(subject.gates, member_ELN, *MIX))
 
     layers = {"one layer": True, "all layers": False}
     found = {f"{told}, {how}": steered(only) for told, only in layers.items()}

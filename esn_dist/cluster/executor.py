@@ -53,8 +53,11 @@ class Done:
 
 
 class Executor:
-    """A model held in memory and its job. Units may be run from several threads: the model is used by one at a time,
-    and one unit's results are written while the next one's are computed."""
+    """A model held in memory and its job.
+
+    Units may be run from several threads: the model is used by one at a time, and one unit's results are written while
+    the next one's are computed.
+    """
 
     def __init__(self, job: Job) -> None:
         if job.profile.device == "cpu":
@@ -155,9 +158,7 @@ class Executor:
             return self._member(mask), 1.0 + alpha
         single = mask_keys(self.folder, self.job.model.name)[mask].single
         member_ELN = np.stack([self._member(key.id) for key in single])
-        mix = Mix(self.gates, member_ELN, alpha, cells.tau[row])
-        mix.kernels = self.engine.kernels
-        return mix
+        return Mix(self.gates, member_ELN, alpha, cells.tau[row], self.engine.kernels)
 
     def _under(self, state: Mix | tuple[npt.NDArray[np.bool_], float] | None, questions: Questions) -> Rows:
         """All questions under one state of the gates."""

@@ -28,7 +28,6 @@ class Gpu:
         compiler: whether kernels can be built there.
     """
 
-    name: str
     memory: int
     compiler: bool
 
@@ -76,5 +75,4 @@ def _here() -> Gpu:
 
     from esn_dist.inference.packed.steps import compiler_here
 
-    found = torch.cuda.get_device_properties(0)
-    return Gpu(found.name, found.total_memory, compiler_here())
+    return Gpu(torch.cuda.get_device_properties(0).total_memory, compiler_here())

@@ -35,21 +35,25 @@ class Mix:
         member_ELN: bool, the mask of each emotion.
         alpha: gain, positive.
         tau: temperature, positive.
-
-    Attributes:
         kernels: whether packed gates on a GPU are scaled by kernels of our own, which need a compiler there.
 
     Raises:
         TypeError: the layers are made of experts.
     """
 
-    def __init__(self, gates: Sequence[Gate], member_ELN: npt.NDArray[np.bool_], alpha: float, tau: float) -> None:
+    def __init__(
+        self,
+        gates: Sequence[Gate],
+        member_ELN: npt.NDArray[np.bool_],
+        alpha: float,
+        tau: float,
+        kernels: bool = True,
+    ) -> None:
         if member_ELN.shape[1:] != (len(gates), gates[0].width):
             raise ValueError(f"masks of shape {member_ELN.shape[1:]} for gates of {(len(gates), gates[0].width)}")
         if gates[0].experts:
             raise TypeError("mix weighs all gates of a layer at once, and experts show theirs one after the other")
-        self._gates, self._alpha, self._tau = gates, alpha, tau
-        self.kernels = True
+        self._gates, self._alpha, self._tau, self._kernels = gates, alpha, tau, kernels
         self._members = [_Members.of(member_ELN[:, layer]) for layer in range(len(gates))]
         self._positions: Positions | None = None
 
@@ -78,7 +82,7 @@ class Mix:
         if not len(columns_C := members.columns_C):
             return h_TN
         u_TN, positions = gate_up_TM[:, : h_TN.shape[1]], self._seen(len(h_TN), h_TN.device)
-        if self.kernels and h_TN.is_cuda:
+        if self._kernels and h_TN.is_cuda:
             from esn_dist.gates.kernels import mean_of_columns, scale_columns
 
             mean_BC = mean_of_columns(u_TN, columns_C, positions.part_T, positions.starts_R)
@@ -142,6 +146,6 @@ class _Members:
         return cls(torch.from_numpy(columns_C), torch.from_numpy(share_EC.astype(np.float32)))
 
     def on(self, device: torch.device) -> _Members:
-        return (
-            self if self.columns_C.device == device else _Members(self.columns_C.to(device), self.share_EC.to(device))
-        )
+        if self.columns_C.device == device:
+            return self
+        return _Members(self.columns_C.to(device), self.share_EC.to(device))

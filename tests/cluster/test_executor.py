@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -139,10 +140,14 @@ def test_units_of_two_threads_give_the_bytes_of_one_after_the_other(job: Job) ->
     """A unit is written while the next one is computed; the intervention of one must not reach the other."""
     alone = answers_of(job, Executor(job)).logprob.values.copy()
     executor = Executor(job)
+    before = {name: value.clone() for name, value in executor.model.decoder.state_dict().items()}
+    # Slow enough for the other thread to come in between, were it let.
+    executor.model.head.register_forward_pre_hook(lambda module, args: time.sleep(0.05))
     with ThreadPoolExecutor(2) as threads:
-        units = [answer_unit(executor), IdentifyUnit(MODEL, "tones", (0, 1, 2))] * 3
+        units = [answer_unit(executor), answer_unit(executor), IdentifyUnit(MODEL, "tones", (0, 1, 2))] * 2
         done = list(threads.map(executor.run, units))
     assert all(d.files for d in done)
+    assert all(torch.equal(value, before[name]) for name, value in executor.model.decoder.state_dict().items())
     assert np.array_equal(open_answers(executor.folder, MODEL, "tones").logprob.values, alone)
     counted = open_counts(executor.folder, MODEL, "tones").K.values.copy()
     Executor(job).run(IdentifyUnit(MODEL, "tones", (0, 1, 2)))

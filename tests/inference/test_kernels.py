@@ -179,8 +179,7 @@ def test_mix_by_kernels_is_mix_in_torch(dtype: torch.dtype) -> None:
     member_ELN = np.random.default_rng(0).random((3, 1, NEURONS)) < 0.3
     found = []
     for kernels in (True, False):
-        mix = Mix([gate()], member_ELN, 0.8, 0.05)
-        mix.kernels = kernels
+        mix = Mix([gate()], member_ELN, 0.8, 0.05, kernels)
         mix.see(at)
         found.append(mix.act(0, gate_up_TM, steps.gated))
     by_kernels_TN, in_torch_TN = found

@@ -96,25 +96,25 @@ class Qwen2Layers:
         return Cache.empty(like, rows, slots, self.kv_heads, self.head_width)
 
     def run(
-        self, x_TD: Tensor, geometry: Geometry, cache: Cache, last_B: Tensor | None, watcher: Watcher | None = None
+        self, x_TD: Tensor, geometry: Geometry, cache: Cache, last_B: Tensor, watcher: Watcher | None = None
     ) -> Tensor:
-        """Hidden states after the final norm, of every token or of those at `last_B` only.
+        """Hidden states [B, D] after the final norm, of the tokens at `last_B`.
 
         Args:
             x_TD: input embeddings; overwritten.
             cache: keys and values of what came before; those of these tokens are added.
-            last_B: token numbers; the last layer's attention and MLP run for them alone, unless somebody watches.
+            last_B: each row's last token; the last layer's attention and MLP run for them alone, unless somebody
+                watches.
         """
         for number, layer in enumerate(self.layers):
             if x_TD.device != layer.down_DN.device:
                 x_TD = x_TD.to(layer.down_DN.device, non_blocking=True)
                 geometry = geometry.on(x_TD.device)
-            read_B = None
-            if last_B is not None and watcher is None and number + 1 == len(self.layers):
-                read_B = last_B.to(x_TD.device)
+            ends = watcher is None and number + 1 == len(self.layers)
+            read_B = last_B.to(x_TD.device) if ends else None
             x_TD = self._attention(layer, x_TD, geometry, cache.layers[number], read_B)
             self._mlp(number, layer, x_TD, watcher)
-        if last_B is not None and watcher is not None:
+        if watcher is not None:
             x_TD = x_TD[last_B.to(x_TD.device)]
         return self.steps.rms_norm(x_TD, self.norm_D.to(x_TD.device), self.eps)
 
