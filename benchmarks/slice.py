@@ -33,7 +33,7 @@ from esn_dist.inference.selfcheck import clip
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
 from esn_dist.sweep.rates import forecast_error
-from esn_dist.sweep.units import cells_per_block
+from esn_dist.sweep.units import ENCODE_BLOCK, cells_per_block
 
 CORPUS = "buzz"
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
@@ -202,8 +202,8 @@ def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors:
     cells = cells_of(folder, model)
     steps = {s: sorted(p.stat().st_mtime for p in marks(folder, s)) for s in ("encode", "identify", "select", "answer")}
     ready = [moment for moment, _ in events(folder, "ready")]
-    encoded, clips_steady = pace([(at, 32) for at in steps["encode"]], actors)
-    answered, answers_steady = pace(answers_of(folder, cells, utterances), actors)
+    encoded = pace([(at, ENCODE_BLOCK) for at in steps["encode"]], actors)
+    answered = pace(answers_of(folder, cells, utterances), actors)
     return {
         "cells": cells,
         "utterances": utterances,
@@ -215,9 +215,10 @@ def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors:
             if ready and steps["answer"]
             else None,
         },
-        "clips_encoded_per_second": encoded,
-        "answers_per_second": answered,
-        "steady": {"encode": clips_steady, "answer": answers_steady},
+        "clips_encoded_per_second": encoded.best,
+        "answers_per_second": answered.best,
+        "steady": {"encode": encoded.steady is not None, "answer": answered.steady is not None},
+        "first_to_last_per_second": {"encode": encoded.overall, "answer": answered.overall},
         "units": {step: len(times) for step, times in steps.items()},
         "peak_gb": round(seen.result["peak_bytes"] / 1e9, 2),
         "splits": seen.result["splits"],
@@ -229,19 +230,42 @@ def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors:
     }
 
 
-def pace(done: Sequence[tuple[float, int]], actors: int) -> tuple[float | None, bool]:
-    """Things per second, and whether that is the steady state: from the first mark of each actor to the last mark.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Things per second; None where marks are too few to tell.
 
-    A run too short for that (fewer than `2 * actors + 1` marks) is told from its first mark to its last one, not as
-    steady; a single mark tells nothing.
+    Attributes:
+        steady: while every actor had work.
+        overall: from the first mark to the last one, the end included, at which some actors have nothing left.
     """
-    ordered = sorted(done)
-    steady = len(ordered) > 2 * actors
-    before = actors if steady else 1
-    if len(ordered) < 2:
-        return None, False
-    seconds = ordered[-1][0] - ordered[before - 1][0]
-    return (round(sum(number for _, number in ordered[before:]) / seconds, 1), steady) if seconds else (None, False)
+
+    steady: float | None
+    overall: float | None
+
+    @property
+    def best(self) -> float | None:
+        """The steady one where it can be told."""
+        return self.overall if self.steady is None else self.steady
+
+
+def pace(done: Sequence[tuple[float, int]], actors: int) -> Pace:
+    """How fast things were done, from the moment and the number of things of each mark.
+
+    `actors` finish as many units in the time of one, side by side or in turns, so the seconds from each mark to the
+    one that is `actors` marks later are a unit's. Summed, they are steady until fewer units are left than actors: up to
+    the last mark but `actors - 1`. (A single window would count up to `actors - 1` marks too few where all mark at
+    once.) More than `2 * actors` marks give a steady pace, two marks an overall one.
+    """
+    ordered, last = sorted(done), len(done) - 1
+    spans = [(first, first + actors) for first in range(last + 2 - 2 * actors)]
+    return Pace(_rate(ordered, spans) if len(spans) > 1 else None, _rate(ordered, [(0, last)]) if last > 0 else None)
+
+
+def _rate(ordered: Sequence[tuple[float, int]], spans: Sequence[tuple[int, int]]) -> float | None:
+    """Things of all `spans` (each from one mark, which is not counted, to another) over their seconds."""
+    seconds = sum(ordered[stop][0] - ordered[start][0] for start, stop in spans)
+    things = sum(number for start, stop in spans for _, number in ordered[start + 1 : stop + 1])
+    return round(things / seconds, 1) if seconds else None
 
 
 def error_of(model: str, answers_per_second: float | None, steady: bool, actors: int) -> float | None:

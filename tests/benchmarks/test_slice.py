@@ -33,12 +33,25 @@ def test_a_tiny_slice_runs_and_says_that_it_was_too_short_for_a_steady_pace(tmp_
     assert figures["recovery_seconds"] is None
 
 
-def test_a_pace_is_steady_from_each_actor_s_first_mark_on_or_says_that_it_is_not() -> None:
+def test_a_pace_is_steady_while_every_actor_has_work_or_says_that_it_is_not() -> None:
     marks = [(0.0, 10), (2.0, 10), (3.0, 20), (4.0, 20), (5.0, 30)]
-    assert sliced.pace(marks, 1) == ((10 + 20 + 20 + 30) / 5, True)
-    assert sliced.pace(marks, 2) == (round((20 + 20 + 30) / 3, 1), True)
-    assert sliced.pace(marks, 3) == ((10 + 20 + 20 + 30) / 5, False)
-    assert sliced.pace(marks[:1], 1) == sliced.pace([], 1) == sliced.pace([(1.0, 5), (1.0, 5)], 1) == (None, False)
+    assert sliced.pace(marks, 1) == sliced.Pace((10 + 20 + 20 + 30) / 5, (10 + 20 + 20 + 30) / 5)
+    # From the first mark to the third, and from the second to the fourth; the fifth unit ran alone.
+    assert sliced.pace(marks, 2) == sliced.Pace((10 + 20 + 20 + 20) / (3 + 2), 16.0)
+    assert sliced.pace(marks, 3) == sliced.Pace(None, 16.0)
+    assert sliced.pace(marks[:2], 1) == sliced.Pace(None, 5.0)
+    assert sliced.pace(marks[:1], 1) == sliced.pace([], 1) == sliced.pace([(1.0, 5), (1.0, 5)], 1)
+    assert sliced.pace([], 1) == sliced.Pace(None, None)
+
+
+@pytest.mark.parametrize("actors", [1, 2, 8])
+@pytest.mark.parametrize("units", [24, 25, 33, 63])
+@pytest.mark.parametrize("apart", [0.0, 0.4, 1.0])
+def test_units_that_end_unevenly_do_not_slow_the_steady_pace(actors: int, units: int, apart: float) -> None:
+    """Units of 8 s and 2,000 answers; whether actors mark at once, or in turns up to a whole unit `apart`."""
+    starts = [8 * apart * actor / actors for actor in range(actors)]
+    marks = [(starts[unit % actors] + 8 * (unit // actors + 1), 2_000) for unit in range(units)]
+    assert sliced.pace(marks, actors).steady == pytest.approx(2_000 / 8 * actors, abs=0.1)
 
 
 def test_a_kill_that_nobody_noticed_is_no_number_and_no_crash(tmp_path: Path) -> None:
