@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from functools import partial, wraps
 from pathlib import Path
@@ -140,7 +141,8 @@ def run(
         ) from None
     assert loaded.store
     console = Console(stderr=as_json)
-    with Progress(console) as progress:
+    # Ray tells of killed workers on stdout, where whoever asked for JSON reads nothing else.
+    with redirect_stdout(sys.stderr) if as_json else nullcontext(), Progress(console) as progress:
         result = drive(loaded, sweep.read_text(encoding="utf-8"), actors=actors, progress=progress)
     if as_json:
         typer.echo(json.dumps({"store": str(loaded.store), **asdict(result), "lost": sorted(result.lost)}, indent=1))

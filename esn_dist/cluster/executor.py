@@ -22,7 +22,7 @@ from esn_dist.corpora.audio import AudioError, decode_clip
 from esn_dist.corpora.utterance import Clip
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
-from esn_dist.gates.scale import scaled
+from esn_dist.gates.scale import Scale
 from esn_dist.inference.features import FeatureCache
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.audio_lm import ClipUnfit
@@ -126,12 +126,12 @@ class Executor:
         table = read_cells(self.folder, unit.model, unit.corpus, unit.rows)
         named = table.named()
         cells = table.take(named[id] for id in unit.cells)
-        # Read before the model is asked for: it shall not wait for a disk.
-        states = [self._state(cells, row) for row in range(len(cells))]
+        # Made before the model is asked for: it shall not wait for a disk.
+        interventions = [self._intervention(cells, row) for row in range(len(cells))]
         with self._model_in_use:
             before = self.engine.splits
             questions, lost = self._evaluation_of(unit.corpus)
-            results = [self._under(state, questions) for state in states]
+            results = questions.ask_under(interventions, self.job.max_new_tokens)
             splits = self.engine.splits - before
         files = write_answers(
             self.folder, unit.model, unit.corpus, unit.rows,
@@ -149,24 +149,16 @@ class Executor:
             self._evaluation = (corpus, questions, tuple(lost))
         return self._evaluation[1:]
 
-    def _state(self, cells: CellTable, row: int) -> Mix | tuple[npt.NDArray[np.bool_], float] | None:
-        """What one cell does to the gates: a mask and its scale, Mix, or nothing (the baseline)."""
+    def _intervention(self, cells: CellTable, row: int) -> Scale | Mix | None:
+        """What one cell does to the gates; None is the baseline."""
         mask, alpha = cells.mask[row], cells.alpha[row]
         if not mask:
             return None
         if cells.intervention[row] != InterventionType.MIX:
-            return self._member(mask), 1.0 + alpha
+            return Scale(self.gates, self._member(mask), 1.0 + alpha, self.job.profile.scaling)
         single = mask_keys(self.folder, self.job.model.name)[mask].single
         member_ELN = np.stack([self._member(key.id) for key in single])
         return Mix(self.gates, member_ELN, alpha, cells.tau[row], self.engine.kernels)
-
-    def _under(self, state: Mix | tuple[npt.NDArray[np.bool_], float] | None, questions: Questions) -> Rows:
-        """All questions under one state of the gates."""
-        tokens = self.job.max_new_tokens
-        if not isinstance(state, tuple):
-            return questions.ask(tokens, mix=state)
-        with scaled(self.gates, *state, self.job.profile.scaling):
-            return questions.ask(tokens)
 
     def _member(self, mask: str) -> npt.NDArray[np.bool_]:
         return read_member(self.folder, self.job.model.name, mask)

@@ -7,6 +7,7 @@ of where the rows go.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import Gate
+from esn_dist.gates.scale import Scale
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.batches import compose, shared_prefix
 from esn_dist.inference.engine import Asked, Engine, Watcher
@@ -95,23 +97,43 @@ class Questions:
             raise ValueError("gates are counted or mixed, not both at once")
         if counted:
             return self.count(max_new_tokens, counted)()
-        rows = self._blank()
-        self._answer(rows, max_new_tokens, [mix] * len(self.batches))
-        return rows
+        return self.ask_under([mix], max_new_tokens)[0]
+
+    def ask_under(self, interventions: Sequence[Scale | Watcher | None], max_new_tokens: int) -> list[Rows]:
+        """Answer every batch under each intervention (None: the gates as they are), without a pause between them."""
+        found = [self._blank() for _ in interventions]
+        self._answer(
+            [
+                (rows, at, self._asked(batch, at, one))
+                for rows, one in zip(found, interventions, strict=True)
+                for at, batch in self.batches
+            ],
+            max_new_tokens,
+        )
+        return found
 
     def count(self, max_new_tokens: int, gates: Sequence[Gate]) -> Callable[[], Rows]:
         """Answer every batch and count `gates`. What is returned fetches the counts, without model or prompts."""
         rows = self._blank()
         counters = [Counter(gates, len(at), len(PARTS), self.engine.kernels) for at, _ in self.batches]
-        self._answer(rows, max_new_tokens, counters)
-        counted = [(at, counter) for (at, _), counter in zip(self.batches, counters, strict=True)]
+        with_counters = list(zip(self.batches, counters, strict=True))
+        self._answer([(rows, at, self._asked(batch, at, c)) for (at, batch), c in with_counters], max_new_tokens)
+        counted = [(at, counter) for (at, _), counter in with_counters]
+        for counter in counters:
+            counter.seal()
         return partial(_with_counts, rows, counted, self.unreadable, (len(gates), gates[0].width), gates[0].experts)
 
-    def _answer(self, rows: Rows, max_new_tokens: int, watchers: Sequence[Watcher | None]) -> None:
-        asked = (Asked(b, self.options_nE[at], w) for (at, b), w in zip(self.batches, watchers, strict=True))
-        said = self.engine.answers(asked, max_new_tokens, self.prefix)
-        for (at, _), answers in zip(self.batches, said, strict=True):
-            self._read(rows, at, answers)
+    def _asked(self, batch: Any, at: list[int], intervention: Scale | Watcher | None) -> Asked[Any]:
+        if isinstance(intervention, Scale):
+            return Asked(batch, self.options_nE[at], state=intervention)
+        return Asked(batch, self.options_nE[at], intervention)
+
+    def _answer(self, wanted: Sequence[tuple[Rows, list[int], Asked[Any]]], max_new_tokens: int) -> None:
+        """Ask each, and read what is said into its rows."""
+        asked = (asked for *_, asked in wanted)
+        with closing(self.engine.answers(asked, max_new_tokens, self.prefix)) as said:
+            for (rows, at, _), answers in zip(wanted, said, strict=True):
+                self._read(rows, at, answers)
 
     def _blank(self) -> Rows:
         n, emotions = self.size, len(self.emotions)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +34,7 @@ class Counter:
         self._gates, self._batch, self._parts, self._kernels = gates, batch, parts, kernels
         self._positions: Positions | None = None
         self._in_parts: list[Counter] = []
+        self._counted: dict[torch.device, torch.cuda.Event] = {}
         # Made at the first call, on the device that u is on. One row more than asked for takes what is of no part.
         self._K_XN: list[Tensor | None] = [None] * len(gates)
         self._T_X: Tensor | None = None
@@ -120,6 +123,13 @@ class Counter:
         here_X = self._empty(bin_R.device).index_add_(0, bin_R, torch.ones_like(bin_R, dtype=torch.int32))
         self._T_LBPE[layer, :, :, routed.expert] += here_X[:-1].view(self._batch, self._parts).cpu()
 
+    def seal(self) -> None:
+        """Nothing more will be counted: `result` waits for nothing that a device is asked from now on."""
+        devices = {x.device for x in (*self._K_XN, self._T_X) if x is not None and x.is_cuda}
+        self._counted = {device: torch.cuda.current_stream(device).record_event() for device in devices}
+        for part in self._in_parts:
+            part.seal()
+
     def result(self) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
         """K[utterance, part, layer, neuron] and T[utterance, part], both uint16.
 
@@ -130,15 +140,35 @@ class Counter:
         if self._in_parts:
             results = [part.result() for part in self._in_parts]
             return np.concatenate([K for K, _ in results]), np.concatenate([T for _, T in results])
-        counts = [k[:-1].view(self._batch, self._parts, -1) for k in self._K_XN if k is not None]
+        counts = [k for k in self._K_XN if k is not None]
         if self._T_X is None or len(counts) < len(self._gates):
             raise RuntimeError("a gate's activation was never called, so its counts would be zeros that mean nothing")
-        T = self._T_X[:-1].view(self._batch, self._parts).cpu().numpy()
+        if not self._counted:
+            self.seal()
+        T = self._fetched([self._T_X[:, None]])[..., 0, 0]
         if T.max(initial=0) >= np.iinfo(np.uint16).max:
             raise OverflowError(f"{T.max()} counted positions in one utterance; at most 65,534 can be stored")
         # Narrowed before they leave the device: K <= T fits, and its 16 bits are the same, signed or not.
-        K_BPLN = torch.stack([k.to(torch.int16).to(counts[0].device) for k in counts], dim=2)
-        return _page_locked(K_BPLN).numpy().view(np.uint16), T.astype(np.uint16)
+        stages = [self._fetched(list(same), torch.int16) for _, same in groupby(counts, lambda k: k.device)]
+        K = stages[0] if len(stages) == 1 else np.concatenate(stages, axis=2)
+        return K.view(np.uint16), T.astype(np.uint16)
+
+    def _fetched(self, sums: Sequence[Tensor], dtype: torch.dtype = torch.int32) -> npt.NDArray[Any]:
+        """Sums [X, N] of some layers of one device, on the host: [utterance, part, layer, N]."""
+        device = sums[0].device
+
+        def joined() -> Tensor:
+            return torch.stack([x[:-1].view(self._batch, self._parts, -1).to(dtype) for x in sums], dim=2)
+
+        if device.type != "cuda":
+            return joined().numpy()
+        stream = _fetching(device)
+        with torch.cuda.stream(stream):
+            stream.wait_event(self._counted[device])
+            # Page-locked, as torch makes it where it need not block: some times faster.
+            home = joined().to("cpu", non_blocking=True)
+        stream.synchronize()
+        return home.numpy()
 
     def routed(self) -> npt.NDArray[np.uint16]:
         """T[utterance, part, layer, expert]: positions that were sent to each expert; the T of its neurons' P = K/T."""
@@ -149,9 +179,7 @@ class Counter:
         return self._T_LBPE.permute(1, 2, 0, 3).numpy().astype(np.uint16)
 
 
-def _page_locked(x: Tensor) -> Tensor:
-    """On the host, by way of page-locked memory where it comes from a GPU: some times faster than without."""
-    there = x.to("cpu", non_blocking=True)
-    if x.is_cuda:
-        torch.cuda.current_stream(x.device).synchronize()
-    return there
+@cache
+def _fetching(device: torch.device) -> torch.cuda.Stream:
+    """One stream for all that is fetched from a device: each would keep memory of its own."""
+    return torch.cuda.Stream(device)

@@ -15,7 +15,9 @@ import triton.language as tl
 from torch import Tensor
 
 WIDE = 2_048  # neurons of a program that only gates
-TOKENS, NEURONS = 16, 256  # tile of a program that counts, or mixes
+TOKENS, NEURONS = 16, 256  # tile of a program that mixes
+COUNTED_TOKENS, COUNTED_NEURONS = 8, 128  # tile of a program that counts, of one warp
+FIELD = 10  # bits of a count while it is made: so many share an integer that a token adds to all parts at once
 
 
 def gated(gate_up_TM: Tensor) -> Tensor:
@@ -39,11 +41,12 @@ def counted(u_TN: Tensor, part_T: Tensor, starts_R: Tensor, K_BPN: Tensor, h_TN:
     rows, parts, neurons = K_BPN.shape
     if parts != 3:
         raise ValueError(f"{parts} parts; the kernel has room for three")
-    grid = (rows, triton.cdiv(neurons, NEURONS))
+    grid = (triton.cdiv(neurons, COUNTED_NEURONS), rows)
     out = u_TN if h_TN is None else h_TN
     _launch(
-        _counted, grid, u_TN, out, part_T, starts_R, K_BPN, neurons, u_TN.stride(0), h_TN is not None, TOKENS, NEURONS
-    )
+        _counted, grid, u_TN, out, part_T, starts_R, K_BPN, neurons, u_TN.stride(0), h_TN is not None,
+        COUNTED_TOKENS, COUNTED_NEURONS, FIELD, warps=1,
+    )  # fmt: skip
 
 
 def mean_of_columns(u_TN: Tensor, columns_C: Tensor, part_T: Tensor, starts_R: Tensor) -> Tensor:
@@ -62,11 +65,11 @@ def scale_columns(h_TN: Tensor, columns_C: Tensor, starts_R: Tensor, factor_BC: 
     _launch(_scale, grid, h_TN, columns_C, starts_R, factor_BC, width, h_TN.stride(0), TOKENS, NEURONS)
 
 
-def _launch(kernel: Any, grid: tuple[int, int], first: Tensor, *args: Any) -> None:
+def _launch(kernel: Any, grid: tuple[int, int], first: Tensor, *args: Any, warps: int = 4) -> None:
     if first.stride(-1) != 1:
         raise ValueError(f"neurons must lie side by side in memory, not {first.stride(-1)} apart")
     with torch.cuda.device(first.device):
-        kernel[grid](first, *args)
+        kernel[grid](first, *args, num_warps=warps)
 
 
 @triton.jit
@@ -88,33 +91,33 @@ def _gated(gate_up, h, neurons, WIDE: tl.constexpr):  # type: ignore[no-untyped-
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _counted(u, h, part, starts, K, neurons, stride, GATED: tl.constexpr, TOKENS: tl.constexpr, NEURONS: tl.constexpr):  # type: ignore[no-untyped-def]
-    row = tl.program_id(0)
-    column = tl.program_id(1) * NEURONS + tl.arange(0, NEURONS)
-    inside = (column < neurons)[None, :]
+def _counted(  # type: ignore[no-untyped-def]
+    u, h, part, starts, K, neurons, stride,
+    GATED: tl.constexpr, TOKENS: tl.constexpr, NEURONS: tl.constexpr, FIELD: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(1)
+    column = tl.program_id(0) * NEURONS + tl.arange(0, NEURONS)
+    inside = column < neurons
     start, stop = tl.load(starts + row), tl.load(starts + row + 1)
-    # Two counts share an integer, the second from bit 16 on: fewer additions, and no row has 65,536 positions.
-    prompt = tl.zeros([TOKENS, NEURONS], dtype=tl.int32)
-    generated = tl.zeros([TOKENS, NEURONS], dtype=tl.int32)
-    for first in range(start, stop, TOKENS):
-        t = first + tl.arange(0, TOKENS).to(tl.int64)
-        here = (t < stop)[:, None] & inside
-        p = tl.load(part + t, mask=t < stop, other=-1)
-        at = t[:, None] * stride + column[None, :]
-        tile = tl.load(u + at, mask=here, other=0.0)
-        if GATED:
-            up = tl.load(u + at + neurons, mask=here, other=0.0)
-            tl.store(h + t[:, None] * neurons + column[None, :], _silu_mul(tile, up), mask=here)
-        weight = tl.where(p == 0, 1, tl.where(p == 1, 65536, 0)).to(tl.int32)
-        prompt += tl.where(tile > 0, weight[:, None], 0)
-        generated += tl.where(tile > 0, (p == 2).to(tl.int32)[:, None], 0)
-    both = tl.sum(prompt, axis=0)
-    place = K + row.to(tl.int64) * 3 * neurons + column
-    wanted = column < neurons
-    tl.store(place, tl.load(place, mask=wanted) + (both & 65535), mask=wanted)
-    tl.store(place + neurons, tl.load(place + neurons, mask=wanted) + ((both >> 16) & 65535), mask=wanted)
-    place += 2 * neurons
-    tl.store(place, tl.load(place, mask=wanted) + tl.sum(generated, axis=0), mask=wanted)
+    FULL: tl.constexpr = (1 << FIELD) - 1
+    LONGEST: tl.constexpr = FULL * TOKENS  # beyond, a field could overflow into the next one
+    for segment in range(start, stop, LONGEST):
+        fields = tl.zeros([TOKENS, NEURONS], dtype=tl.int32)
+        for first in range(segment, tl.minimum(segment + LONGEST, stop), TOKENS):
+            t = first + tl.arange(0, TOKENS).to(tl.int64)
+            here = (t < stop)[:, None] & inside[None, :]
+            p = tl.load(part + t, mask=t < stop, other=-1)
+            at = t[:, None] * stride + column[None, :]
+            tile = tl.load(u + at, mask=here, other=0.0)
+            if GATED:
+                up = tl.load(u + at + neurons, mask=here, other=0.0)
+                tl.store(h + t[:, None] * neurons + column[None, :], _silu_mul(tile, up), mask=here)
+            one = tl.where(p < 0, 0, 1 << (FIELD * tl.maximum(p, 0))).to(tl.int32)
+            fields += tl.where(tile > 0, one[:, None], 0)
+        for number in tl.static_range(3):
+            place = K + (row.to(tl.int64) * 3 + number) * neurons + column
+            more = tl.sum((fields >> (FIELD * number)) & FULL, axis=0)
+            tl.store(place, tl.load(place, mask=inside) + more, mask=inside)
 
 
 @triton.jit  # type: ignore[untyped-decorator]

@@ -1,15 +1,15 @@
 """What an engine is asked and gives; and the plain engine, which runs any decoder.
 
-An engine answers batch after batch, in order, each under one state of the gates. A batch that does not fit into memory
-is answered in halves, which the plan fixes (first half of the rows, then the others) and `splits` counts: they round
-otherwise than the whole.
+An engine answers batch after batch, in order, each under its own state of the gates, which it changes on the way. A
+batch that does not fit into memory is answered in halves, which the plan fixes (first half of the rows, then the
+others) and `splits` counts: they round otherwise than the whole.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -39,6 +39,13 @@ class Watcher(Protocol):
         """Whoever watches these rows of the batch in its place; the parts of a batch are given out in order."""
 
 
+class State(Protocol):
+    """What is done to the gates for a whole batch, such as a folded mask. Equal only to itself."""
+
+    def applied(self) -> AbstractContextManager[Any]:
+        """In force for the length of the block, any number of times."""
+
+
 class Rows(Protocol):
     """A batch of any engine: as many rows as its length."""
 
@@ -53,11 +60,12 @@ B = TypeVar("B", bound=Rows)
 
 @dataclass(frozen=True, slots=True)
 class Asked(Generic[B]):
-    """One batch to be answered: its options, and who watches it."""
+    """One batch to be answered: its options, who watches it, and the state of the gates; None leaves them alone."""
 
     batch: B
     options_BO: Tensor
     watcher: Watcher | None = None
+    state: State | None = None
 
     def halves(self) -> tuple[Asked[B], Asked[B]]:
         """The same, asked of each half of the rows."""
@@ -66,7 +74,8 @@ class Asked(Generic[B]):
 
     def _part(self, batch: B, start: int) -> Asked[B]:
         stop = start + len(batch)
-        return Asked(batch, self.options_BO[start:stop], self.watcher and self.watcher.rows(start, stop))
+        watcher = self.watcher and self.watcher.rows(start, stop)
+        return Asked(batch, self.options_BO[start:stop], watcher, self.state)
 
 
 class Engine(ABC, Generic[B]):
@@ -80,18 +89,38 @@ class Engine(ABC, Generic[B]):
     def __init__(self, model: AudioLM, kernels: bool = False) -> None:
         self.model, self.kernels = model, kernels
         self.splits = 0
+        self._state: State | None = None
+        self._applied = ExitStack()
 
     @abstractmethod
     def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> B:
         """`prompts` with their audio rows [R, D], side by side on the model's device."""
 
-    @abstractmethod
-    def answers(self, asked: Iterable[Asked[B]], new: int, prefix: int = 0) -> Iterator[Answers]:
+    def answers(self, asked: Iterable[Asked[B]], new: int, prefix: int = 0) -> Generator[Answers]:
         """The greedy answers of each batch, in order, of at most `new` tokens.
+
+        Close it where not all of it is taken: until its end the gates are in the state of one of its batches.
 
         Args:
             prefix: tokens that every prompt begins with; an engine may compute them once where nobody watches.
         """
+        try:
+            yield from self._answers(asked, new, prefix)
+        finally:
+            self.become(None)
+
+    @abstractmethod
+    def _answers(self, asked: Iterable[Asked[B]], new: int, prefix: int) -> Iterator[Answers]:
+        """As `answers`; a batch's own state must be in force whenever it is computed."""
+
+    def become(self, state: State | None) -> None:
+        """Bring the gates into `state`; nothing is done where they are in it."""
+        if state is not self._state:
+            self._state = None
+            self._applied.close()
+            if state:
+                self._applied.enter_context(state.applied())
+            self._state = state
 
     def in_halves(self, one: Asked[B], answered: Callable[[Asked[B]], Answers]) -> Answers:
         """The answers of a batch that did not fit into memory, by halves, each of which may be halved again.
@@ -119,9 +148,10 @@ class PaddedEngine(Engine[Batch]):
     def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> Batch:
         return pad(self.model, prompts, rows)
 
-    def answers(self, asked: Iterable[Asked[Batch]], new: int, prefix: int = 0) -> Iterator[Answers]:
+    def _answers(self, asked: Iterable[Asked[Batch]], new: int, prefix: int) -> Iterator[Answers]:
         return (self._half(one, partial(self._answered, new)) for one in asked)
 
     def _answered(self, new: int, one: Asked[Batch]) -> Answers:
+        self.become(one.state)
         with one.watcher.attached() if one.watcher else nullcontext():
             return answer(self.model, one.batch, one.options_BO, new, one.watcher)

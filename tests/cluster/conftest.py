@@ -53,11 +53,13 @@ class Runner:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def start(self, sweep: Path, actors: int = 2) -> subprocess.Popen[str]:
+    def start(self, sweep: Path, actors: int = 2, as_json: bool = False) -> subprocess.Popen[str]:
+        """Its output comes together on stdout; `as_json` without what goes to stderr."""
         command = [sys.executable, "-m", "esn_dist", "run", str(sweep), "--actors", str(actors)]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
+            command + ["--json"] * as_json, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if as_json else subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
 
     def run(self, sweep: Path, actors: int = 2) -> str:
         """Run to the end; the output."""

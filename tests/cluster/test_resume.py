@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -49,14 +50,17 @@ def test_a_killed_run_goes_on_where_it_was(
 ) -> None:
     name = f"killed-{victim}-{number.name}"
     store, sweep = StoreFolder(runner.folder / name), runner.sweep(name)
-    process = runner.start(sweep)
+    process = runner.start(sweep, as_json=victim == "actor")
+    assert process.stdout
     # Encode, identify and select units are many here; past them lies a store with every sort of data in it.
     runner.wait(lambda: runner.units_done(store) >= 3, process)
     assert f"process {process.pid} on" in str(read_state(store)["driver"])
     if victim == "actor":
         runner.wait(lambda: bool(runner.actors(process.pid)), process)
         os.kill(runner.actors(process.pid)[0], number)
-        assert process.wait(timeout=300) == 0  # the driver replaces the actor and finishes by itself
+        told, _ = process.communicate(timeout=300)
+        assert process.returncode == 0  # the driver replaces the actor and finishes by itself
+        assert json.loads(told)["finished"] > 3, "Ray tells of the death on stdout"
     else:
         # Ctrl-C reaches everything that the terminal started, the others the driver alone.
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
@@ -66,7 +70,6 @@ def test_a_killed_run_goes_on_where_it_was(
         done = runner.units_done(store)
         runner.run(sweep)
         assert runner.units_done(store) >= done
-    assert process.stdout
     process.stdout.close()
     assert differences(undisturbed, store) == []
     assert not damaged(store)

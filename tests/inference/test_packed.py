@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from transformers import Qwen2Config, Qwen2Model, Qwen3Config, Qwen3Model
 from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
-from esn_dist.gates.scale import scaled
+from esn_dist.gates.scale import Scale, scaled
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.batches import shared_prefix
 from esn_dist.inference.engine import Asked, Engine, PaddedEngine, Watcher
@@ -153,6 +154,44 @@ def test_mix_is_that_of_hooks(case: Case) -> None:
     packed = case.ask(case.packed, watchers=mixes[:3])
     assert_same(packed, case.ask(case.plain, watchers=mixes[3:]))
     assert np.abs(packed[0].logprob_BO - case.ask(case.packed)[0].logprob_BO).max() > 10 * CLOSE, "Mix did nothing"
+
+
+@pytest.mark.parametrize("engine", ["packed, one stage", "packed, three stages", "plain"])
+@pytest.mark.parametrize("new", [2, NEW])
+def test_interventions_follow_each_other_without_a_pause_and_each_batch_is_answered_under_its_own(
+    case: Case, engine: str, new: int
+) -> None:
+    """Batches under way, and long answers that are finished late, meet gates that are in another batch's state."""
+    one: Engine[Any] = PaddedEngine(case.model) if engine == "plain" else PackedEngine(case.model, False)
+    if isinstance(one, PackedEngine):
+        one.stages = 3 if "three" in engine else 1  # as many batches lag, here all on one device
+    prefix = case.prefix if isinstance(one, PackedEngine) else 0
+    states = [
+        None,
+        Scale(case.gates, case.member_ELN[0], 0.0, "fold"),
+        Scale(case.gates, case.member_ELN[1], 3.0, "fold"),
+    ]
+    expected = []
+    for state in states:
+        with state.applied() if state else nullcontext():
+            expected += case.ask(one, prefix, new)
+    assert len({str(answers.tokens) for answers in expected}) > 3, "interventions that change nothing show nothing"
+    batches = [one.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
+    asked = [Asked(b, case.options(len(b)), None, state) for state in states for b in batches]
+    said = list(one.answers(asked, new, prefix))
+    assert [s.tokens for s in said] == [e.tokens for e in expected]
+    assert all(np.array_equal(s.logprob_BO, e.logprob_BO) for s, e in zip(said, expected, strict=True))
+    assert_same(case.ask(one, prefix, new), expected[:3])
+
+
+def test_answers_that_nobody_takes_leave_no_intervention_behind(case: Case) -> None:
+    batch = case.packed.batch(case.prompts[0], case.rows[0])
+    before = case.gates[0].down.clone()
+    asked = [Asked(batch, case.options(3), None, Scale(case.gates, case.member_ELN[0], 0.0, "fold"))] * 3
+    with closing(case.packed.answers(asked, NEW)) as said:
+        next(said)
+        assert not torch.equal(case.gates[0].down, before)
+    assert torch.equal(case.gates[0].down, before)
 
 
 def test_rows_stop_at_their_stop_token_while_others_go_on(case: Case) -> None:

@@ -44,6 +44,26 @@ def test_layers_are_spread_over_the_gpus_in_order_and_none_is_split(meta: Any) -
     layers = [next(device for part, device in placed.items() if name.startswith(part)) for name in names]
     assert layers == sorted(layers) and set(layers) == set(placed.values()) == {0, 1}
     assert not any(name.count(".") > 3 and "language_model.layers" in name for name in placed)
+    assert layers.count(0) == 5, "GPUs that hand batches on are as fast as the one with the most layers"
+    assert placed["model.audio_tower"] == placed["model.language_model.embed_tokens"] == 0 != placed["lm_head"]
+
+
+@pytest.mark.parametrize("gpus", [2, 3, 4])
+def test_every_weight_has_one_place_and_no_gpu_gets_more_than_its_share_of_layers(meta: Any, gpus: int) -> None:
+    placed = Placement("cuda", gpus, memory=bytes_of(meta)).device_map(meta, torch.float32)
+    held = [[part for part in placed if f"{name}.".startswith(f"{part}.")] for name, _ in meta.named_parameters()]
+    assert all(len(parts) == 1 for parts in held)
+    shares = [
+        sum(".language_model.layers." in part and at == gpu for part, at in placed.items()) for gpu in range(gpus)
+    ]
+    assert sum(shares) == 10 and max(shares) == -(-10 // gpus)
+
+
+def test_where_equal_shares_do_not_fit_bytes_decide(meta: Any) -> None:
+    """The first GPU holds the audio encoder and the token table too."""
+    placed = Placement("cuda", 2, memory=int(0.7 * bytes_of(meta))).device_map(meta, torch.float32)
+    shares = [sum(".language_model.layers." in part and at == gpu for part, at in placed.items()) for gpu in (0, 1)]
+    assert 0 < shares[0] < shares[1]
 
 
 def test_a_launchers_environment_does_not_change_the_map(meta: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,10 @@
 """Answers of many batches in a row: the device is never waited for while there is work to hand it.
 
 A batch goes through three hands: its prompts are read, its first answer token is fed back, what it said is fetched.
-Batches lag behind each other by one step, so whatever the host must wait for was asked for a batch ago. Answers of two
-tokens (a number, then the stop token) need no more; longer ones go on alone. Memory that runs out splits a batch in
-halves, which round otherwise than the whole: `splits` says so.
+The host fetches what was asked for a batch ago, so it waits while the device has work. Where layers lie on several
+GPUs, as many batches are under way, each GPU at another one: nothing is brought back to the first GPU before the next
+batch's layers have been asked of it. Answers of two tokens (a number, then the stop token) need no more; longer ones
+go on alone. Memory that runs out splits a batch in halves, which round otherwise than the whole: `splits` says so.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from esn_dist.gates.positions import Positions
 from esn_dist.inference.answer import Answers
-from esn_dist.inference.engine import Asked, Engine, PaddedEngine
+from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State
 from esn_dist.inference.packed.batch import PackedBatch, pack
 from esn_dist.inference.packed.cache import Cache, Geometry
 from esn_dist.inference.packed.layers import Qwen2Layers
@@ -36,29 +37,38 @@ class PackedEngine(Engine[PackedBatch]):
     def __init__(self, model: AudioLM, kernels: bool) -> None:
         super().__init__(model, kernels)
         self.layers = Qwen2Layers(model.decoder, kernels)
-        self.stops = torch.tensor(model.stop_ids, device=model.device)
+        self.stages = len(self.layers.devices)
+        self.stops = torch.tensor(model.stop_ids, device=self.layers.devices[-1])
 
     def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> PackedBatch:
         return pack(self.model, prompts, rows)
 
     @torch.inference_mode()
-    def answers(self, asked: Iterable[Asked[PackedBatch]], new: int, prefix: int = 0) -> Iterator[Answers]:
-        if self.layers.hooked:
-            raise RuntimeError("gates are hooked, and this engine calls no modules: fold the mask, or use PaddedEngine")
-        shared: Cache | None = None
+    def _answers(self, asked: Iterable[Asked[PackedBatch]], new: int, prefix: int) -> Iterator[Answers]:
+        self._refuse_hooks()
+        shared: tuple[State | None, Cache] | None = None
         read: deque[_Going] = deque()
         stepped: deque[_Going] = deque()
         for one in asked:
-            if prefix and not one.watcher and shared is None:
-                shared = self._prefix(one.batch, prefix)
-            read.append(_Going(self, one, new, None if one.watcher else shared))
-            if len(read) > len(self.layers.devices):
+            if prefix and not one.watcher and (shared is None or shared[0] is not one.state):
+                shared = one.state, self._prefix(one, prefix)
+            read.append(_Going(self, one, new, None if one.watcher or shared is None else shared[1]))
+            if len(read) == self.stages:
                 stepped.append(read.popleft().stepped())
-            if len(stepped) > 1:
+            if len(stepped) > self.stages:
                 yield self._said(stepped.popleft())
-        stepped.extend(going.stepped() for going in read)
+        while read:
+            stepped.append(read.popleft().stepped())
         while stepped:  # taken out one by one, so that none keeps its memory once it is answered
             yield self._said(stepped.popleft())
+
+    def become(self, state: State | None) -> None:
+        super().become(state)
+        self._refuse_hooks()
+
+    def _refuse_hooks(self) -> None:
+        if self.layers.hooked:
+            raise RuntimeError("gates are hooked, and this engine calls no modules: fold the mask, or use PaddedEngine")
 
     def _said(self, going: _Going) -> Answers:
         if (said := going.said()) is not None:
@@ -70,8 +80,10 @@ class PackedEngine(Engine[PackedBatch]):
             raise torch.OutOfMemoryError
         return said
 
-    def _prefix(self, batch: PackedBatch, length: int) -> Cache:
-        """Keys and values of the first `length` tokens, which are the same in every row."""
+    def _prefix(self, one: Asked[PackedBatch], length: int) -> Cache:
+        """Keys and values of the first `length` tokens, which are the same in every row, under the state of `one`."""
+        batch = one.batch
+        self.become(one.state)
         first = PackedBatch(batch.embedded_TD[:length], batch.part_T[:length], (length,))
         x_TD, geometry = first.after(0, 0)
         cache = self.layers.cache(1, geometry.slots)
@@ -108,6 +120,7 @@ class _Going:
 
     def _unless_out_of_memory(self, do: Callable[[], None]) -> bool:
         try:
+            self.engine.become(self.one.state)
             do()
         except torch.OutOfMemoryError:
             self.cache = Cache([])
@@ -147,18 +160,18 @@ class _Going:
         return torch.stack([self.running_B, self.finite_B, *self.tokens])
 
     def _step(self) -> None:
-        step = len(self.tokens) - 1
+        step, first = len(self.tokens) - 1, self.engine.model.device
         if self.one.watcher:
-            part_B = torch.where(self.running_B, int(Part.GENERATED), EXCLUDED)
+            part_B = torch.where(self.running_B, int(Part.GENERATED), EXCLUDED).to(first)
             self.one.watcher.see(Positions.padded(part_B[:, None]))
-        logits_BV = self._logits(self.engine.model.step(self.token_B), self.geometry.next(step))
+        logits_BV = self._logits(self.engine.model.step(self.token_B.to(first)), self.geometry.next(step))
         self.token_B = logits_BV.argmax(-1)
         self.finite_B &= logits_BV.isfinite().all(-1) | ~self.running_B
         self.running_B = self.running_B & self.finite_B & ~torch.isin(self.token_B, self.engine.stops)
         self.tokens.append(self.token_B.where(self.running_B, EXCLUDED))
 
     def _logits(self, x_TD: Tensor, geometry: Geometry) -> Tensor:
-        """Float32, at each row's last token."""
+        """Float32, at each row's last token; on the last GPU, since the others go on with other batches."""
         hidden_BD = self.engine.layers.run(x_TD, geometry, self.cache, geometry.last_B, self.one.watcher)
         logits_BV: Tensor = self.engine.model.head(hidden_BD).float()
         return logits_BV.to(self.engine.stops.device)

@@ -149,7 +149,8 @@ class Qwen2Layers:
         if known is None or known.shape[1] < slots:
             # All three axes of Qwen2.5-Omni's rotary positions are one in a prompt of audio and text.
             both = self._rotary(x_TD[None, :1], torch.arange(slots, device=x_TD.device)[None])
-            known = self._angles[x_TD.device] = torch.stack([a.reshape(slots, -1) for a in both])
+            known = torch.stack([a.reshape(slots, -1) for a in both]).to(x_TD.device)
+            self._angles[x_TD.device] = known
         return known
 
 
