@@ -33,6 +33,7 @@ from esn_dist.inference.selfcheck import clip
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
 from speed.forecast import STEPS, Measured, errors
+from speed.gpus import mean, of_gpus, utilisation
 from speed.marks import Marked, Pace, answered, encoded, identified, marks, pace
 
 CORPUS = "buzz"
@@ -156,15 +157,14 @@ def watch(folder: Path, actors: int, kill: bool) -> Watched:
             if not units:
                 continue
             look(looks, driver)
-            if shares := utilisation():
-                busy.append(shares)
+            busy.append(utilisation())
             if kill and not seen.killed and units > 2 * actors:
                 seen.killed = kill_one(driver)
     seen.ended = time.time()
     seen.result = told(folder, process.returncode)
     if len(looks) > 1:
         seen.driver_share = (looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0])
-    seen.gpu_busy = np.mean(busy[:-2] or busy, axis=0).round(1).tolist() if busy else []
+    seen.gpu_busy = mean(busy[:-2] or busy)
     return seen
 
 
@@ -187,22 +187,6 @@ def look(looks: list[tuple[float, float]], driver: psutil.Process) -> None:
     except psutil.NoSuchProcess:
         return
     looks.append((time.time(), times.user + times.system))
-
-
-def utilisation() -> list[float]:
-    """Of each GPU, in percent; empty without any, or where the driver library does not tell."""
-    told = of_gpus("utilization.gpu")
-    return [float(line) for line in told] if all(line.strip().isdecimal() for line in told) else []
-
-
-def of_gpus(asked: str) -> list[str]:
-    """What the driver library tells of each GPU; empty without any."""
-    query = ["nvidia-smi", f"--query-gpu={asked}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True)
-    except FileNotFoundError:
-        return []
-    return [] if done.returncode else done.stdout.splitlines()
 
 
 def kill_one(driver: psutil.Process) -> float:

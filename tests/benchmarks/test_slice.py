@@ -20,6 +20,7 @@ from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.rates import known_rates
 from esn_dist.sweep.units import cells_per_block, identify_units
 from full_size import write_omni
+from speed import gpus
 from speed.forecast import STEPS, Measured, errors
 from speed.marks import Pace, marks, pace
 
@@ -136,13 +137,13 @@ def test_a_forecast_is_of_all_actors_and_of_one_sort_of_gpu() -> None:
 
 
 def test_a_spoilt_step_and_the_whole_say_why() -> None:
-    for seen, gpus, steps in [
+    for seen, of_one, steps in [
         (sliced.Watched(killed=5.0, result={"parked": {}}), 1, {"answer"}),
         (sliced.Watched(result={"parked": {"unit": "why"}}), 1, {"answer", "identify", "encode"}),
         (sliced.Watched(result={"parked": {}}), 2, {"answer", "identify", "encode"}),
         (sliced.Watched(result={"parked": {}}), 1, set()),
     ]:
-        spoilt = sliced.spoilt_by(seen, gpus, False)
+        spoilt = sliced.spoilt_by(seen, of_one, False)
         assert spoilt.keys() == steps
         measured = Measured(dict.fromkeys(STEPS, 1.0), dict.fromkeys(STEPS, 1), 1.0, spoilt)
         told = {step for step, error in errors(MODEL, [RATE.device], 1, measured).items() if isinstance(error, str)}
@@ -165,5 +166,6 @@ def test_the_figures_are_found_behind_what_ray_says_of_a_dead_actor(tmp_path: Pa
 
 def test_a_gpu_that_tells_no_share_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     for told, expected in ((["97", " 3"], [97, 3]), (["[N/A]", "5"], []), ([], [])):
-        monkeypatch.setattr(sliced, "of_gpus", lambda _, told=told: told)
-        assert sliced.utilisation() == expected
+        monkeypatch.setattr(gpus, "of_gpus", lambda _, told=told: told)
+        assert gpus.utilisation() == expected
+    assert gpus.mean([[], [90, 10], [80, 0]]) == [85, 5] and gpus.mean([[]]) == gpus.mean([]) == []
