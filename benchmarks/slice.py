@@ -12,13 +12,13 @@ log when actors were ready. Buzzing clips of 2 to 8 s; what is identified, selec
 from __future__ import annotations
 
 import json
-import os
-import signal
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -32,8 +32,9 @@ import typer
 from esn_dist.inference.selfcheck import clip
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
-from esn_dist.sweep.rates import forecast_error
-from esn_dist.sweep.units import ENCODE_BLOCK, cells_per_block
+from speed.forecast import STEPS, Measured, errors
+from speed.gpus import mean, of_gpus, utilisation
+from speed.marks import Marked, Pace, answered, encoded, identified, marks, pace
 
 CORPUS = "buzz"
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
@@ -59,6 +60,14 @@ studies:
     seeds: {seeds}
     interventions: [deactivate, {{type: steer, alpha: 0.3}}]
 """
+ENOUGH = {1: (5, 160), 2: (15, 224), 4: (35, 448), 8: (75, 832)}
+"""By actors: seeds that give each of them ten units of answers (of 2,000 each), candidates for two units of counts."""
+
+
+def enough(at: int) -> str:
+    """What the help says of seeds (0) or candidates (1)."""
+    each = ", ".join(f"{sizes[at]} for {actors}" for actors, sizes in ENOUGH.items())
+    return f"For a steady pace, by actors: {each}."
 
 
 def main(
@@ -68,13 +77,17 @@ def main(
     actors: int = 1,
     gpus: Annotated[int, typer.Option(help="Of each replica.")] = 1,
     per_emotion: Annotated[int, typer.Option(help="Evaluation utterances of each of five emotions.")] = 200,
-    candidates: Annotated[int, typer.Option(help="Identification utterances of each emotion.")] = 64,
-    seeds: Annotated[int, typer.Option(help="Of RND: two cells each, beside ten of ConAct and the baseline.")] = 5,
+    candidates: Annotated[int, typer.Option(help=f"Identification utterances of each emotion. {enough(1)}")] = 64,
+    seeds: Annotated[int, typer.Option(help=f"Of RND: two cells each, beside ten of ConAct and one. {enough(0)}")] = 5,
     kill: Annotated[bool, typer.Option("--kill", help="Kill one actor once some answers are done.")] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder of encoded clips that several runs share.")] = None,
     keep: Annotated[Path | None, typer.Option(help="A new folder for clips and store; default: a passing one.")] = None,
 ) -> None:
-    """Run the slice, print its figures as JSON."""
+    """Run the slice, print its figures as JSON.
+
+    A pace is steady where there are more than two units for each actor; below ten, a unit more or less is seen in it.
+    A unit has about 2,000 answers: two cells, at the usual --per-emotion.
+    """
     with tempfile.TemporaryDirectory() as passing:
         folder = keep or Path(passing)
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,9 +97,13 @@ def main(
             gpus=gpus, emotions=", ".join(EMOTIONS), per_emotion=per_emotion, candidates=candidates, seeds=seeds,
         )  # fmt: skip
         (folder / "slice.yaml").write_text(text, encoding="utf-8")
-        facts = figures_of(folder, model, per_emotion * len(EMOTIONS), watch(folder, actors, kill), actors)
-        error = None if gpus > 1 else error_of(model, facts["answers_per_second"], facts["steady"]["answer"], actors)
-        figures = {"model": model, "actors": actors, "gpus_per_actor": gpus, **facts, "forecast_error": error}
+        used = cache is not None and any(cache.rglob("*.safetensors"))
+        seen = watch(folder, actors, kill)
+        spoilt = spoilt_by(seen, gpus, used)
+        facts = figures_of(folder, model, per_emotion * len(EMOTIONS), seen, actors, spoilt)
+        figures = {"model": model, "actors": actors, "gpus_per_actor": gpus, **facts}
+        if kill and not seen.killed:
+            typer.echo(f"no actor was killed: the run was over before {2 * actors + 1} units of answers", err=True)
     typer.echo(json.dumps(figures, indent=1))
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -136,25 +153,27 @@ def watch(folder: Path, actors: int, kill: bool) -> Watched:
         while process.poll() is None:
             time.sleep(0.5)
             seen.host_gb = max(seen.host_gb, psutil.virtual_memory().used / 1e9)
-            answered = sum(1 for _ in marks(folder, "answer"))
-            if not answered:
+            units = sum(1 for _ in marks(StoreFolder(folder / "store"), "answer"))
+            if not units:
                 continue
             look(looks, driver)
             busy.append(utilisation())
-            if kill and not seen.killed and answered > 2 * actors:
+            if kill and not seen.killed and units > 2 * actors:
                 seen.killed = kill_one(driver)
     seen.ended = time.time()
     seen.result = told(folder, process.returncode)
     if len(looks) > 1:
         seen.driver_share = (looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0])
-    seen.gpu_busy = np.mean(busy[:-2] or busy, axis=0).round(1).tolist() if busy else []
+    seen.gpu_busy = mean(busy[:-2] or busy)
     return seen
 
 
 def told(folder: Path, code: int) -> dict[str, Any]:
     """What the driver printed; what it complained of last, where it was interrupted before that."""
+    text = (folder / "out").read_text(encoding="utf-8", errors="replace")
+    begins = re.search(r"^\{$", text, re.MULTILINE)  # Ray tells of an actor's death on the driver's own output
     try:
-        return dict(json.loads((folder / "out").read_text(encoding="utf-8")))
+        return dict(json.JSONDecoder().raw_decode(text, begins.start() if begins else 0)[0])
     except ValueError:
         last = (folder / "err").read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
         problem = f"the run ended with code {code} before its figures; the end of what it said:"
@@ -170,40 +189,29 @@ def look(looks: list[tuple[float, float]], driver: psutil.Process) -> None:
     looks.append((time.time(), times.user + times.system))
 
 
-def utilisation() -> list[float]:
-    """Of each GPU, in percent; empty without any."""
-    return [float(line) for line in of_gpus("utilization.gpu")]
-
-
-def of_gpus(asked: str) -> list[str]:
-    """What the driver library tells of each GPU; empty without any."""
-    query = ["nvidia-smi", f"--query-gpu={asked}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True)
-    except FileNotFoundError:
-        return []
-    return [] if done.returncode else done.stdout.splitlines()
-
-
 def kill_one(driver: psutil.Process) -> float:
-    """kill -9 of one actor; when."""
-    actor = next(p for p in driver.children(recursive=True) if "Actor" in " ".join(p.cmdline()[:1]))
-    os.kill(actor.pid, signal.SIGKILL)
-    return time.time()
+    """kill -9 of one actor; when. 0 where none was found."""
+    for process in driver.children(recursive=True):
+        with suppress(psutil.Error):  # processes come and go
+            if "Actor" in " ".join(process.cmdline()[:1]):
+                process.kill()
+                return time.time()
+    return 0.0
 
 
-def marks(folder: Path, step: str) -> Iterator[Path]:
-    """Done-marks of one step."""
-    return (folder / "store" / "done").glob(f"*/{step}-*.json")
-
-
-def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors: int) -> dict[str, Any]:
-    """What the marks and the log say."""
-    cells = cells_of(folder, model)
-    steps = {s: sorted(p.stat().st_mtime for p in marks(folder, s)) for s in ("encode", "identify", "select", "answer")}
+def figures_of(
+    folder: Path, model: str, utterances: int, seen: Watched, actors: int, spoilt: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the marks and the log say; `spoilt` is why steps cannot be held against the forecast, by step."""
+    store = StoreFolder(folder / "store")
+    cells = len(read_cells(store, model, CORPUS).named())
+    done = {
+        "encode": encoded(store, CORPUS),
+        "identify": identified(store, CORPUS),
+        "answer": answered(store, cells, utterances),
+    }
+    paces = {step: pace(marked, actors) for step, marked in done.items()}
     ready = [moment for moment, _ in events(folder, "ready")]
-    encoded = pace([(at, ENCODE_BLOCK) for at in steps["encode"]], actors)
-    answered = pace(answers_of(folder, cells, utterances), actors)
     return {
         "cells": cells,
         "utterances": utterances,
@@ -211,15 +219,17 @@ def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors:
             "whole run": round(seen.ended - seen.started, 1),
             "until the actors were ready": [round(moment - seen.started, 1) for moment in ready],
             "loading, by actor": [told for _, told in events(folder, "ready")],
-            "first answers after an actor was ready": round(min(steps["answer"]) - ready[0], 1)
-            if ready and steps["answer"]
+            "first answers after an actor was ready": round(min(done["answer"])[0] - ready[0], 1)
+            if ready and done["answer"]
             else None,
         },
-        "clips_encoded_per_second": encoded.best,
-        "answers_per_second": answered.best,
-        "steady": {"encode": encoded.steady is not None, "answer": answered.steady is not None},
-        "first_to_last_per_second": {"encode": encoded.overall, "answer": answered.overall},
-        "units": {step: len(times) for step, times in steps.items()},
+        "clips_encoded_per_second": paces["encode"].best,
+        "counted_per_second": paces["identify"].best,
+        "answers_per_second": paces["answer"].best,
+        "steady": {step: found.steady is not None for step, found in paces.items()},
+        "first_to_last_per_second": {step: found.overall for step, found in paces.items()},
+        "units": {step: len(list(marks(store, step))) for step in ("encode", "identify", "select", "answer")},
+        **forecast_figures(model, actors, measured(done, paces, ready, spoilt)),
         "peak_gb": round(seen.result["peak_bytes"] / 1e9, 2),
         "splits": seen.result["splits"],
         "parked": seen.result["parked"],
@@ -230,63 +240,38 @@ def figures_of(folder: Path, model: str, utterances: int, seen: Watched, actors:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Things per second; None where marks are too few to tell.
-
-    Attributes:
-        steady: while every actor had work.
-        overall: from the first mark to the last one, the end included, at which some actors have nothing left.
-    """
-
-    steady: float | None
-    overall: float | None
-
-    @property
-    def best(self) -> float | None:
-        """The steady one where it can be told."""
-        return self.overall if self.steady is None else self.steady
+def spoilt_by(seen: Watched, gpus: int, cached: bool) -> dict[str, str]:
+    """Why steps tell nothing of the planner's forecast, by step; empty where all do."""
+    if gpus > 1:
+        return dict.fromkeys(STEPS, "rates are of replicas on one GPU each")
+    spoilt = {"encode": "some clips were in the cache before"} if cached else {}
+    if seen.killed:
+        spoilt["answer"] = "an actor was killed"
+    if seen.result["parked"]:
+        spoilt |= dict.fromkeys(STEPS, "units failed")
+    return spoilt
 
 
-def pace(done: Sequence[tuple[float, int]], actors: int) -> Pace:
-    """How fast things were done, from the moment and the number of things of each mark.
-
-    `actors` finish as many units in the time of one, side by side or in turns, so the seconds from each mark to the
-    one that is `actors` marks later are a unit's. Summed, they are steady until fewer units are left than actors: up to
-    the last mark but `actors - 1`. (A single window would count up to `actors - 1` marks too few where all mark at
-    once.) More than `2 * actors` marks give a steady pace, two marks an overall one.
-    """
-    ordered, last = sorted(done), len(done) - 1
-    spans = [(first, first + actors) for first in range(last + 2 - 2 * actors)]
-    return Pace(_rate(ordered, spans) if len(spans) > 1 else None, _rate(ordered, [(0, last)]) if last > 0 else None)
-
-
-def _rate(ordered: Sequence[tuple[float, int]], spans: Sequence[tuple[int, int]]) -> float | None:
-    """Things of all `spans` (each from one mark, which is not counted, to another) over their seconds."""
-    seconds = sum(ordered[stop][0] - ordered[start][0] for start, stop in spans)
-    things = sum(number for start, stop in spans for _, number in ordered[start + 1 : stop + 1])
-    return round(things / seconds, 1) if seconds else None
+def measured(
+    done: Mapping[str, Marked], paces: Mapping[str, Pace], ready: Sequence[float], spoilt: Mapping[str, str]
+) -> Measured:
+    """What the forecast is held against."""
+    last = max((at for marked in done.values() for at, _ in marked), default=None)
+    return Measured(
+        {step: found.steady for step, found in paces.items()},
+        {step: sum(number for _, number in marked) for step, marked in done.items()},
+        last - min(ready) if ready and last else None,
+        spoilt,
+    )
 
 
-def error_of(model: str, answers_per_second: float | None, steady: bool, actors: int) -> float | None:
-    """The planner's forecast of answering over what was measured, less one; None without a GPU, rate or steady pace."""
-    names = set(of_gpus("name"))
-    if answers_per_second is None or not steady or len(names) != 1:
-        return None
-    error = forecast_error(model, names.pop(), answers_per_second, actors)
-    return None if error is None else round(error, 3)
-
-
-def cells_of(folder: Path, model: str) -> int:
-    """Cells in the store."""
-    return len(read_cells(StoreFolder(folder / "store"), model, CORPUS).named())
-
-
-def answers_of(folder: Path, cells: int, utterances: int) -> list[tuple[float, int]]:
-    """When each unit's answers were marked, and how many they are: its first cell stands in its name."""
-    block = cells_per_block(utterances)
-    first = {mark: int(mark.name.split("-")[-2]) for mark in marks(folder, "answer")}
-    return [(mark.stat().st_mtime, utterances * min(block, cells - start)) for mark, start in first.items()]
+def forecast_figures(model: str, actors: int, seen: Measured) -> dict[str, Any]:
+    """Errors of the forecast, and why some are none."""
+    found = errors(model, of_gpus("name"), actors, seen)
+    return {
+        "forecast_errors": {step: None if isinstance(error, str) else error for step, error in found.items()},
+        "no_forecast_errors": {step: why for step, why in found.items() if isinstance(why, str)},
+    }
 
 
 def events(folder: Path, name: str) -> list[tuple[float, str]]:

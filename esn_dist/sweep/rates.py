@@ -47,14 +47,19 @@ def rates_of(spec: ModelSpec) -> tuple[Rate, ...]:
     return tuple(r for r in known_rates() if r.model == spec.model and usual and spec.dtype in (None, dtype))
 
 
-def forecast_error(model: str, device: str, answers_per_second: float, actors: int = 1) -> float | None:
-    """Forecast seconds of answering over measured ones, less one; positive: it was faster than forecast.
+def forecast_error(
+    model: str, device: str, per_second: float, actors: int = 1, rate: str = "answers_per_second"
+) -> float | None:
+    """Forecast seconds over measured ones, less one; positive: it was faster than forecast.
 
     Args:
-        model: a registered one. device: each actor's, one of it. answers_per_second: measured, of all actors together.
+        model: a registered one. device: each actor's, one of it.
+        per_second: measured, of all actors together.
+        rate: the attribute of `Rate` that forecasts it.
 
     Returns:
-        None where no rate was measured for this model on this device.
+        None where no such rate was measured for this model on this device.
     """
-    rate = next((rate for rate in known_rates() if (rate.model, rate.device) == (model, device)), None)
-    return None if rate is None else answers_per_second / (rate.answers_per_second * actors) - 1
+    known = next((known for known in known_rates() if (known.model, known.device) == (model, device)), None)
+    own: float | None = getattr(known, rate, None)
+    return None if own is None else per_second / (own * actors) - 1

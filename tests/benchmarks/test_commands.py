@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import agreement
 import counts
 import interventions
+import sharded
+from esn_dist.cluster.questions import Questions
+from esn_dist.gates.find import find_gates
+from esn_dist.inference.engine import Asked
+from full_size import write_omni
 
+MODEL = "qwen2.5-omni-7b"
 ENGINE = Path(__file__).parents[2] / "benchmarks" / "engine.py"
 KEYS = {
     "device", "versions", "dtype", "size", "utterances", "tokens_per_prompt", "new_tokens", "answers_per_second",
@@ -64,6 +72,48 @@ def test_agreement_is_told_for_each_dtype(tmp_path: Path) -> None:
     found = read(file)["agreement"]
     assert found.keys() == {"float32", "bfloat16"}
     assert found["float32"]["deactivated"]["unequal"] == 0
+
+
+def test_a_replica_over_several_devices_answers_as_the_whole_one(tmp_path: Path) -> None:
+    write_omni(checkpoint := tmp_path, small=True)
+    sharded.main(MODEL, checkpoint, 2, file := tmp_path / "sharded.json", 12, masks=2, rounds=1, token_budget=512)
+    figures = read(file)
+    assert figures["batches"] > 2 and figures["cells"] == 3 and figures["answered"] > 0.5
+    same = {"answers_equal": 1.0, "largest_logprob_difference": 0.0}
+    assert "masks_move_logprob" in figures
+    assert figures["against_whole"] == {"naive": same, "ours": same}
+    for way in ("whole", "naive", "ours"):
+        assert figures[way].keys() == {"answers_per_second", "rates", "peak_gb", "gpu_busy_percent"}
+
+
+@pytest.fixture
+def one_replica(tmp_path: Path) -> Questions:
+    write_omni(tmp_path, small=True)
+    lm = sharded.loaded(MODEL, tmp_path, 1, "cpu")
+    return sharded.questions_of(lm, sharded.encoded(lm, 8), 256)
+
+
+def test_ways_that_are_asked_under_other_masks_do_not_answer_alike(one_replica: Questions) -> None:
+    """What the comparison is worth."""
+    gates = find_gates(one_replica.engine.model.decoder)
+    everything = np.ones((len(gates), gates[0].width), bool)
+    baseline, masked = (sharded.cells_of(one_replica, [mask]) for mask in (None, everything))
+    assert sharded.against(baseline, masked)["largest_logprob_difference"] > 0
+    assert sharded.against(baseline, baseline)["largest_logprob_difference"] == 0
+
+
+def test_the_naive_way_never_looks_at_a_batch_before_the_last_one_is_answered(one_replica: Questions) -> None:
+    for questions, most in ((one_replica, 2), (sharded.one_by_one(one_replica), 0)):
+        pulled: list[Asked[Any]] = []
+
+        def asked(pulled: list[Asked[Any]] = pulled) -> Iterator[Asked[Any]]:
+            for at, batch in one_replica.batches:
+                pulled.append(Asked(batch, one_replica.options_nE[at]))
+                yield pulled[-1]
+
+        answered = questions.engine.answers(asked(), 2, one_replica.prefix)
+        assert max(len(pulled) - done for done, _ in enumerate(answered, start=1)) == most
+        assert len(pulled) == len(one_replica.batches) > 3
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -3,45 +3,99 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 
 import pytest
 
 import slice as sliced
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.rates import known_rates
+from esn_dist.sweep.units import cells_per_block, identify_units
 from full_size import write_omni
+from speed import gpus
+from speed.forecast import STEPS, Measured, errors
+from speed.marks import Pace, marks, pace
 
+MODEL = "qwen2.5-omni-7b"
+RATE = next(rate for rate in known_rates() if rate.model == MODEL)
+BEGAN = 1_700_000_000
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "slice.py"
 
 
-def test_a_tiny_slice_runs_and_says_that_it_was_too_short_for_a_steady_pace(tmp_path: Path) -> None:
-    (checkpoint := tmp_path / "omni").mkdir()
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny slice that ran, with its `figures.json`."""
+    folder, checkpoint = (tmp_path_factory.mktemp(name) for name in ("slice", "omni"))
     write_omni(checkpoint, small=True)
-    options = ["--per-emotion", "4", "--candidates", "32", "--seeds", "1", "--json", str(tmp_path / "figures.json")]
-    command = [sys.executable, str(SCRIPT), "qwen2.5-omni-7b", str(checkpoint), *options]
+    options = ["--per-emotion", "4", "--candidates", "30", "--seeds", "1", "--json", str(folder / "figures.json")]
+    command = [sys.executable, str(SCRIPT), MODEL, str(checkpoint), *options, "--keep", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    return folder
+
+
+def test_a_tiny_slice_runs_and_says_that_it_was_too_short_for_a_steady_pace(ran: Path) -> None:
+    figures = json.loads((ran / "figures.json").read_text(encoding="utf-8"))
     assert (figures["cells"], figures["utterances"], figures["parked"]) == (1 + 2 * (1 + 5), 20, {})
     assert figures["units"] == {"encode": 6, "identify": 1, "select": 6, "answer": 1}
     # One block of answers has no pace: a single mark is a moment.
-    assert figures["answers_per_second"] is None and figures["forecast_error"] is None
+    assert figures["answers_per_second"] is None and figures["counted_per_second"] is None
     assert figures["clips_encoded_per_second"] > 0
-    assert figures["steady"] == {"encode": True, "answer": False}
+    assert figures["steady"] == {"encode": True, "identify": False, "answer": False}
+    assert figures["forecast_errors"]["answer"] is None and figures["no_forecast_errors"]["answer"]
     assert figures["recovery_seconds"] is None
+
+
+def test_marks_and_log_are_held_against_the_planner_s_forecast(
+    ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if a GPU had encoded a block every two seconds, counted two seconds later, and answered at second 15."""
+    shutil.copytree(ran, folder := tmp_path / "slice")
+    store = StoreFolder(folder / "store")
+    for number, mark in enumerate(sorted(marks(store, "encode"), key=lambda mark: mark.name)):
+        os.utime(mark, (0, BEGAN + 2 * number))
+    os.utime(next(marks(store, "identify")), (0, BEGAN + 12))
+    os.utime(next(marks(store, "answer")), (0, BEGAN + 15))
+    moment = datetime.fromtimestamp(BEGAN - 5, UTC).isoformat(timespec="seconds")
+    event = {"time": moment, "event": "ready", "unit": "actor 0", "details": ["its model was loaded in 3 s"]}
+    (store.log / "events.jsonl").write_text(json.dumps(event) + "\n")
+
+    monkeypatch.setattr(sliced, "of_gpus", lambda _: [RATE.device])
+    seen = sliced.Watched(BEGAN - 9, BEGAN + 20, result=sliced.told(folder, 0))
+    figures = sliced.figures_of(folder, MODEL, 20, seen, 1, sliced.spoilt_by(seen, 1, False))
+    assert RATE.clips_per_second and RATE.counted_per_second
+    # 20 clips are evaluated, in the first block; each of five emotions has 30 candidates in a block of its own.
+    seconds = 170 / RATE.clips_per_second + 150 / RATE.counted_per_second + 13 * 20 / RATE.answers_per_second
+    assert figures["forecast_errors"]["whole"] == pytest.approx(seconds / 20 - 1, abs=1e-3)
+    assert figures["forecast_errors"]["encode"] == pytest.approx(5 * 30 / 10 / RATE.clips_per_second - 1, abs=1e-3)
+    few = "too few units for a steady pace"
+    assert figures["no_forecast_errors"] == {"answer": few, "identify": few}
+    assert figures["seconds"]["first answers after an actor was ready"] == 20
+
+    cached = sliced.spoilt_by(seen, 1, True)
+    figures = sliced.figures_of(folder, MODEL, 20, seen, 1, cached)
+    assert figures["no_forecast_errors"] == {"answer": few, "identify": few} | dict.fromkeys(
+        ("encode", "whole"), "some clips were in the cache before"
+    )
 
 
 def test_a_pace_is_steady_while_every_actor_has_work_or_says_that_it_is_not() -> None:
     marks = [(0.0, 10), (2.0, 10), (3.0, 20), (4.0, 20), (5.0, 30)]
-    assert sliced.pace(marks, 1) == sliced.Pace((10 + 20 + 20 + 30) / 5, (10 + 20 + 20 + 30) / 5)
+    assert pace(marks, 1) == Pace((10 + 20 + 20 + 30) / 5, (10 + 20 + 20 + 30) / 5)
     # From the first mark to the third, and from the second to the fourth; the fifth unit ran alone.
-    assert sliced.pace(marks, 2) == sliced.Pace((10 + 20 + 20 + 20) / (3 + 2), 16.0)
-    assert sliced.pace(marks, 3) == sliced.Pace(None, 16.0)
-    assert sliced.pace(marks[:2], 1) == sliced.Pace(None, 5.0)
-    assert sliced.pace(marks[:1], 1) == sliced.pace([], 1) == sliced.pace([(1.0, 5), (1.0, 5)], 1)
-    assert sliced.pace([], 1) == sliced.Pace(None, None)
+    assert pace(marks, 2) == Pace((10 + 20 + 20 + 20) / (3 + 2), 16.0)
+    assert pace(marks, 3) == Pace(None, 16.0)
+    assert pace(marks[:2], 1) == Pace(None, 5.0)
+    assert pace(marks[:1], 1) == pace([], 1) == pace([(1.0, 5), (1.0, 5)], 1)
+    assert pace([], 1) == Pace(None, None)
 
 
 @pytest.mark.parametrize("actors", [1, 2, 8])
@@ -51,7 +105,7 @@ def test_units_that_end_unevenly_do_not_slow_the_steady_pace(actors: int, units:
     """Units of 8 s and 2,000 answers; whether actors mark at once, or in turns up to a whole unit `apart`."""
     starts = [8 * apart * actor / actors for actor in range(actors)]
     marks = [(starts[unit % actors] + 8 * (unit // actors + 1), 2_000) for unit in range(units)]
-    assert sliced.pace(marks, actors).steady == pytest.approx(2_000 / 8 * actors, abs=0.1)
+    assert pace(marks, actors).steady == pytest.approx(2_000 / 8 * actors, abs=0.1)
 
 
 def test_a_kill_that_nobody_noticed_is_no_number_and_no_crash(tmp_path: Path) -> None:
@@ -68,15 +122,50 @@ def test_an_interrupted_run_is_told_with_its_last_words(tmp_path: Path, printed:
     assert "line 99" in str(told.value) and "line 1\n" not in str(told.value)
 
 
-def test_the_forecast_is_held_against_a_steady_run_on_one_sort_of_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    rate = next(rate for rate in known_rates() if rate.model == "qwen2.5-omni-7b")
-    for names, steady, expected in [
-        ([rate.device, rate.device], True, 0.1),
-        ([rate.device, rate.device], False, None),
-        ([rate.device, "another"], True, None),
-        (["another"], True, None),
-        ([], True, None),
+def test_a_forecast_is_of_all_actors_and_of_one_sort_of_gpu() -> None:
+    assert RATE.counted_per_second and RATE.clips_per_second
+    paces = {"answer": 2 * 1.1 * RATE.answers_per_second, "identify": RATE.counted_per_second, "encode": None}
+    things = {"answer": 1_000, "identify": 200, "encode": 50}
+    seconds = 1_000 / RATE.answers_per_second + 200 / RATE.counted_per_second + 50 / RATE.clips_per_second
+    found = Measured(paces, things, seconds, {})
+    assert errors(MODEL, [RATE.device] * 2, 2, found) == {
+        "answer": 0.1, "identify": -0.5, "encode": "too few units for a steady pace", "whole": -0.5,
+    }  # fmt: skip
+    for names, why in ([], "no GPU"), (["another", RATE.device], "several sorts"), (["another"], "no rate of"):
+        assert all(why in str(said) for said in errors(MODEL, names, 2, found).values())
+    assert "no actor" in str(errors(MODEL, [RATE.device], 2, replace(found, seconds=None))["whole"])
+
+
+def test_a_spoilt_step_and_the_whole_say_why() -> None:
+    for seen, of_one, steps in [
+        (sliced.Watched(killed=5.0, result={"parked": {}}), 1, {"answer"}),
+        (sliced.Watched(result={"parked": {"unit": "why"}}), 1, {"answer", "identify", "encode"}),
+        (sliced.Watched(result={"parked": {}}), 2, {"answer", "identify", "encode"}),
+        (sliced.Watched(result={"parked": {}}), 1, set()),
     ]:
-        monkeypatch.setattr(sliced, "of_gpus", lambda _, names=names: names)
-        assert sliced.error_of(rate.model, 2 * 1.1 * rate.answers_per_second, steady, actors=2) == expected
-    assert sliced.error_of("kimi-audio-7b", 20.0, True, 1) is None
+        spoilt = sliced.spoilt_by(seen, of_one, False)
+        assert spoilt.keys() == steps
+        measured = Measured(dict.fromkeys(STEPS, 1.0), dict.fromkeys(STEPS, 1), 1.0, spoilt)
+        told = {step for step, error in errors(MODEL, [RATE.device], 1, measured).items() if isinstance(error, str)}
+        assert told == steps | ({"whole"} if steps else set())
+
+
+@pytest.mark.parametrize("actors", sliced.ENOUGH)
+def test_the_sizes_that_help_names_are_enough(actors: int) -> None:
+    seeds, candidates = sliced.ENOUGH[actors]
+    assert ceil((1 + 2 * (seeds + 5)) / cells_per_block(1_000)) > 10 * actors
+    assert len(identify_units(MODEL, "buzz", range(5 * ceil(candidates / SHARD_ROWS)))) > 2 * actors
+
+
+def test_the_figures_are_found_behind_what_ray_says_of_a_dead_actor(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text(
+        "(raylet) A worker died {unexpectedly}.\n" + json.dumps({"splits": 0}, indent=1) + "\n"
+    )
+    assert sliced.told(tmp_path, 0) == {"splits": 0}
+
+
+def test_a_gpu_that_tells_no_share_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    for told, expected in ((["97", " 3"], [97, 3]), (["[N/A]", "5"], []), ([], [])):
+        monkeypatch.setattr(gpus, "of_gpus", lambda _, told=told: told)
+        assert gpus.utilisation() == expected
+    assert gpus.mean([[], [90, 10], [80, 0]]) == [85, 5] and gpus.mean([[]]) == gpus.mean([]) == []

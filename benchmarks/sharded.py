@@ -1,0 +1,199 @@
+"""One replica whose layers are spread over several GPUs, against the same model whole on one of them.
+
+    python benchmarks/full_size.py write qwen2.5-omni-7b /data/omni    # once: random weights in the published form
+    python benchmarks/sharded.py qwen2.5-omni-7b /data/omni --gpus 2 --json FILE
+
+The same questions in the same batches, under the same masks, cell after cell, in three ways. `whole`: on one GPU.
+`naive`: layer after layer over all GPUs, each batch waited for, so that one GPU works at a time. `ours`: over all GPUs,
+as an actor does it, with several batches under way. Without a GPU all three run on the CPU, and speed means nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import typer
+from torch import Tensor
+
+from esn_dist.cluster.questions import Questions, Rows
+from esn_dist.corpora.synthetic import EMOTIONS
+from esn_dist.gates.find import Gate, find_gates
+from esn_dist.gates.scale import scaled
+from esn_dist.inference.answer import Answers
+from esn_dist.inference.engine import Asked, Engine
+from esn_dist.inference.packed.engine import engine_of
+from esn_dist.inference.packed.steps import compiler_here
+from esn_dist.inference.selfcheck import clip
+from esn_dist.models.audio_lm import AudioLM, Prompt
+from esn_dist.models.registry import load
+from esn_dist.sweep.spec import ModelSpec
+from esn_dist.task.prompt import option_order
+from speed.clock import facts, rounded, seconds_of
+from speed.gpus import looked_at, mean
+
+SECONDS = (2.0, 8.0)
+SHARE = 0.005  # of the gates that a mask deactivates
+NEW = 20  # tokens of an answer at most: what a sweep allows
+Masks = Sequence[npt.NDArray[np.bool_] | None]
+
+
+class OneByOne(Engine[Any]):
+    """An engine that has one batch under way, and waits for all GPUs before it looks at the next one."""
+
+    def __init__(self, inner: Engine[Any]) -> None:
+        super().__init__(inner.model, inner.kernels)
+        self.inner = inner
+
+    def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> Any:
+        return self.inner.batch(prompts, rows)
+
+    def answers(self, asked: Iterable[Asked[Any]], new: int, prefix: int = 0) -> Iterator[Answers]:
+        for one in asked:
+            yield from self.inner.answers([one], new, prefix)  # its prefix too is computed anew: a row of some tokens
+            for gpu in range(torch.cuda.device_count()):
+                torch.cuda.synchronize(gpu)
+
+
+@dataclass
+class Way:
+    """What one way gave: rows of each cell, most memory of each GPU, answers/s of each round, the GPUs' busy shares."""
+
+    cells: list[Rows]
+    peak_gb: list[float]
+    rates: list[float] = field(default_factory=list)
+    looks: list[list[float]] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """All but the rows."""
+        rates = {"answers_per_second": rounded(median(self.rates)), "rates": list(map(rounded, self.rates))}
+        return {**rates, "peak_gb": self.peak_gb, "gpu_busy_percent": mean(self.looks)}
+
+
+def main(
+    model: str,
+    checkpoint: Path,
+    gpus: Annotated[int, typer.Option(help="That share the replica.")] = 2,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    utterances: int = 1_000,
+    masks: Annotated[int, typer.Option(help="Cells beside the baseline.")] = 4,
+    rounds: int = 2,
+    token_budget: Annotated[
+        int, typer.Option(help="Of a batch; where it is small, more batches are under way.")
+    ] = 16_384,
+) -> None:
+    """Measure, print the figures as JSON, the ways' answers compared."""
+    device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
+    alone = loaded(model, checkpoint, 1, device)
+    found = facts(alone.device, alone.dtype)
+    rows = encoded(alone, utterances)
+    drawn = masks_of(find_gates(alone.decoder), masks)
+    whole = measure({"whole": questions_of(alone, rows, token_budget)}, drawn, rounds)
+    del alone
+    gc.collect()  # modules and their hooks hold each other
+    torch.cuda.empty_cache()
+    shared = questions_of(loaded(model, checkpoint, gpus, device), rows, token_budget)
+    ways = whole | measure({"ours": shared, "naive": one_by_one(shared)}, drawn, rounds)
+    figures = {
+        "model": model, "gpus": gpus, **found, "utterances": utterances, "cells": len(drawn),
+        "answered": float(np.mean([rows.answer >= 0 for rows in ways["whole"].cells])),
+        "batches": len(shared.batches), "devices": devices_of(shared.engine.model), **compared(ways),
+    }  # fmt: skip
+    typer.echo(json.dumps(figures, indent=1))
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def loaded(model: str, checkpoint: Path, gpus: int, device: Literal["cpu", "cuda"]) -> AudioLM:
+    """As an actor loads it."""
+    return load(ModelSpec.model_validate({"name": model, "source": str(checkpoint), "gpus": gpus}), device)
+
+
+def encoded(lm: AudioLM, utterances: int) -> list[Tensor]:
+    """Audio rows of buzzing clips, away from the GPU."""
+    return [lm.encode(clip(seconds)).cpu() for seconds in np.random.default_rng(0).uniform(*SECONDS, utterances)]
+
+
+def masks_of(gates: Sequence[Gate], number: int) -> Masks:
+    """The baseline's, which is none, and random ones."""
+    shape, draw = (len(gates), gates[0].width), np.random.default_rng(1)
+    return [None, *(draw.random(shape) < SHARE for _ in range(number))]
+
+
+def questions_of(lm: AudioLM, rows: Sequence[Tensor], token_budget: int) -> Questions:
+    """What is asked, in batches that depend on the clips and the budget alone."""
+    orders = [option_order(EMOTIONS, 0, "sharded", str(number)) for number in range(len(rows))]
+    engine = engine_of(lm, kernels=lm.device.type == "cuda" and compiler_here())
+    return Questions(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget)
+
+
+def one_by_one(questions: Questions) -> Questions:
+    """The same questions, in the same batches, put to an engine that waits for each batch."""
+    naive = copy.copy(questions)
+    naive.engine = OneByOne(questions.engine)
+    return naive
+
+
+def measure(ways: dict[str, Questions], masks: Masks, rounds: int) -> dict[str, Way]:
+    """Each way's cells: once to warm up, whose answers are kept, then in turns by the clock."""
+    found, gpus = dict[str, Way](), range(torch.cuda.device_count())
+    for name, questions in ways.items():
+        for gpu in gpus:
+            torch.cuda.reset_peak_memory_stats(gpu)
+        cells = cells_of(questions, masks)
+        found[name] = Way(cells, [rounded(torch.cuda.max_memory_allocated(gpu) / 1e9) for gpu in gpus])
+    for _ in range(rounds):
+        for name, questions in ways.items():
+            with looked_at(found[name].looks):
+                seconds = seconds_of(partial(cells_of, questions, masks))  # all has come home, so all GPUs are done
+            found[name].rates.append(len(masks) * questions.size / seconds)
+    return found
+
+
+def cells_of(questions: Questions, masks: Masks) -> list[Rows]:
+    """The answers under each mask, one after the other, as in a unit of a sweep."""
+    gates, found = find_gates(questions.engine.model.decoder), []
+    for member_LN in masks:
+        with nullcontext() if member_LN is None else scaled(gates, member_LN, 0.0, "fold"):
+            found.append(questions.ask(NEW))
+    return found
+
+
+def devices_of(lm: AudioLM) -> dict[str, int]:
+    """How many of the decoder's gates lie on each device."""
+    places = [str(gate.down.device) for gate in find_gates(lm.decoder)]
+    return {place: places.count(place) for place in dict.fromkeys(places)}
+
+
+def compared(ways: dict[str, Way]) -> dict[str, Any]:
+    """Rates, and how far the answers of `naive` and `ours` are from those of `whole`."""
+    figures = {name: way.figures() for name, way in ways.items()}
+    rate, cells = {name: found["answers_per_second"] for name, found in figures.items()}, ways["whole"].cells
+    return {
+        **figures,
+        "ours_over_naive": rounded(rate["ours"] / rate["naive"]),
+        "masks_move_logprob": against(cells[:1] * len(cells), cells)["largest_logprob_difference"],
+        "against_whole": {name: against(cells, ways[name].cells) for name in ("naive", "ours")},
+    }
+
+
+def against(expected: Sequence[Rows], found: Sequence[Rows]) -> dict[str, float]:
+    """The share of equal answers, and the largest difference of an option's log-probability, over all cells."""
+    equal = [a.answer == b.answer for a, b in zip(expected, found, strict=True)]
+    apart = [np.abs(a.logprob - b.logprob).max() for a, b in zip(expected, found, strict=True)]
+    return {"answers_equal": float(np.mean(equal)), "largest_logprob_difference": float(np.max(apart))}
+
+
+if __name__ == "__main__":
+    typer.run(main)
