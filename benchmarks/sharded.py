@@ -14,7 +14,6 @@ import copy
 import gc
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from torch import Tensor
 from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.gates.find import Gate, find_gates
-from esn_dist.gates.scale import scaled
+from esn_dist.gates.scale import Scale
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.engine import Asked, Engine
 from esn_dist.inference.packed.engine import engine_of
@@ -59,11 +58,16 @@ class OneByOne(Engine[Any]):
     def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> Any:
         return self.inner.batch(prompts, rows)
 
-    def answers(self, asked: Iterable[Asked[Any]], new: int, prefix: int = 0) -> Iterator[Answers]:
-        for one in asked:
-            yield from self.inner.answers([one], new, prefix)  # its prefix too is computed anew: a row of some tokens
-            for gpu in range(torch.cuda.device_count()):
-                torch.cuda.synchronize(gpu)
+    def _answers(self, asked: Iterable[Asked[Any]], new: int, prefix: int) -> Iterator[Answers]:
+        return self.inner.answers(_waiting(asked), new, prefix)
+
+
+def _waiting(asked: Iterable[Asked[Any]]) -> Iterator[Asked[Any]]:
+    """The batches; the next one once all GPUs have done what they were asked."""
+    for one in asked:
+        for gpu in range(torch.cuda.device_count()):
+            torch.cuda.synchronize(gpu)
+        yield one
 
 
 @dataclass
@@ -163,11 +167,8 @@ def measure(ways: dict[str, Questions], masks: Masks, rounds: int) -> dict[str, 
 
 def cells_of(questions: Questions, masks: Masks) -> list[Rows]:
     """The answers under each mask, one after the other, as in a unit of a sweep."""
-    gates, found = find_gates(questions.engine.model.decoder), []
-    for member_LN in masks:
-        with nullcontext() if member_LN is None else scaled(gates, member_LN, 0.0, "fold"):
-            found.append(questions.ask(NEW))
-    return found
+    gates = find_gates(questions.engine.model.decoder)
+    return questions.ask_under([None if m is None else Scale(gates, m, 0.0, "fold") for m in masks], NEW)
 
 
 def devices_of(lm: AudioLM) -> dict[str, int]:

@@ -12,7 +12,6 @@ log when actors were ready. Buzzing clips of 2 to 8 s; what is identified, selec
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -170,10 +169,8 @@ def watch(folder: Path, actors: int, kill: bool) -> Watched:
 
 def told(folder: Path, code: int) -> dict[str, Any]:
     """What the driver printed; what it complained of last, where it was interrupted before that."""
-    text = (folder / "out").read_text(encoding="utf-8", errors="replace")
-    begins = re.search(r"^\{$", text, re.MULTILINE)  # Ray tells of an actor's death on the driver's own output
     try:
-        return dict(json.JSONDecoder().raw_decode(text, begins.start() if begins else 0)[0])
+        return dict(json.loads((folder / "out").read_text(encoding="utf-8")))
     except ValueError:
         last = (folder / "err").read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
         problem = f"the run ended with code {code} before its figures; the end of what it said:"

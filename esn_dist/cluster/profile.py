@@ -15,7 +15,7 @@ from esn_dist.models.source import Shape
 from esn_dist.sweep.spec import ModelSpec
 
 CPU_BUDGET = 4_096  # tokens of a batch
-LEAST, MOST = 2_048, 65_536  # on a GPU; beyond, nothing is gained
+LEAST, MOST = 2_048, 65_536  # on a GPU; beyond, nothing is gained. GPUs that hand batches on need more of them
 FREE = 0.9  # share of a GPU's memory that weights and batches may fill
 
 
@@ -45,12 +45,12 @@ def new_profile(
     weights = sum(path.stat().st_size for path in checkpoint.rglob("*.safetensors"))
     wide = dtype == "float32"  # published weights have 16 bits, and are widened when loaded
     resident = 0 if spec.offload else weights * (1 + wide) // spec.gpus
-    budget = token_budget(gpu.memory, resident, shape, 4 if wide else 2)
+    budget = token_budget(gpu.memory, resident, shape, 4 if wide else 2, MOST // spec.gpus)
     return EngineProfile(device, dtype, scaling, budget, engine=engine, kernels=gpu.compiler)
 
 
-def token_budget(memory: int, weights: int, shape: Shape, number: int) -> int:
-    """Tokens of a batch, a power of two: as many as `memory` bytes hold beside `weights`.
+def token_budget(memory: int, weights: int, shape: Shape, number: int, most: int = MOST) -> int:
+    """Tokens of a batch, a power of two, `most` at most: as many as `memory` bytes hold beside `weights`.
 
     A token needs, in numbers of `number` bytes, about four times a layer's width while it passes a layer (u, up, h and
     the stream), and in three batches under way its keys and values, which a quarter of each layer's width holds with
@@ -59,7 +59,7 @@ def token_budget(memory: int, weights: int, shape: Shape, number: int) -> int:
     width = shape.width // max(1, shape.experts)
     token = number * (4 * width + 3 * shape.layers * width // 8)
     tokens = max(LEAST, (FREE * memory - weights) / token)
-    return int(min(MOST, 2 ** int(log2(tokens))))
+    return int(2 ** int(log2(min(most, tokens))))
 
 
 def look_at_gpu() -> Gpu:

@@ -12,3 +12,9 @@ SEVEN = Shape(28, 18_944, 0)
 def test_float32_halves_the_batches_of_16_bits() -> None:
     half, full = (token_budget(24 * GB, 8 * GB, SEVEN, number) for number in (2, 4))
     assert LEAST < full == half // 2 < MOST
+
+
+def test_gpus_that_share_a_model_get_smaller_batches_so_that_each_has_one() -> None:
+    assert token_budget(80 * GB, 18 * GB, SEVEN, 2) == MOST
+    assert token_budget(80 * GB, 9 * GB, SEVEN, 2, MOST // 2) == MOST // 2
+    assert token_budget(80 * GB, 6 * GB, SEVEN, 2, MOST // 3) == MOST // 4, "a power of two"
