@@ -157,13 +157,6 @@ def test_the_sizes_that_help_names_are_enough(actors: int) -> None:
     assert len(identify_units(MODEL, "buzz", range(5 * ceil(candidates / SHARD_ROWS)))) > 2 * actors
 
 
-def test_the_figures_are_found_behind_what_ray_says_of_a_dead_actor(tmp_path: Path) -> None:
-    (tmp_path / "out").write_text(
-        "(raylet) A worker died {unexpectedly}.\n" + json.dumps({"splits": 0}, indent=1) + "\n"
-    )
-    assert sliced.told(tmp_path, 0) == {"splits": 0}
-
-
 def test_a_gpu_that_tells_no_share_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     for told, expected in ((["97", " 3"], [97, 3]), (["[N/A]", "5"], []), ([], [])):
         monkeypatch.setattr(gpus, "of_gpus", lambda _, told=told: told)
