@@ -28,7 +28,6 @@ from esn_dist.models.kimi_audio.weights import load_network, speech_tokenizer_fo
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
 
-
 Segment = tuple[Tensor, int]
 """Log-mel [1, M, 3000] of 30 s, and the segment's rows."""
 

@@ -18,6 +18,7 @@ from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import Part
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.audio import segments
+from tests.models.grouped import assert_neighbours_change_no_bit
 from tests.models.kimi_audio.maths import (
     OFFSET,
     Array,
@@ -61,6 +62,10 @@ def test_continuous_features_and_rows(kimi: KimiAudio, weights: Any, tools: Any,
     np.testing.assert_allclose(kimi.features([kimi.listen(wave)])[0], features, atol=2e-4)
     token = weights["main"]["model.embed_tokens.weight"][np.array(discrete_codes(wave, weights["glm"])) + OFFSET]
     np.testing.assert_allclose(kimi.encode(wave), (token + adapted(features, weights["main"])) * np.sqrt(2), atol=5e-4)
+
+
+def test_a_clips_rows_in_any_group_are_the_same_bits_and_those_of_the_clip_alone(kimi: KimiAudio) -> None:
+    assert_neighbours_change_no_bit(kimi, (800, 72_000, 496_000, 16_000), 3, 2e-5)
 
 
 def test_the_adaptors_norm_takes_the_models_own_epsilon(kimi: KimiAudio, weights: Any) -> None:
