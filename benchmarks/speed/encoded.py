@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import batched
 
 from torch import Tensor
 
@@ -14,7 +13,8 @@ from esn_dist.sweep.units import ENCODE_BLOCK
 
 def encode_all(lm: AudioLM, reads: Sequence[Read]) -> list[Tensor]:
     """Audio rows of each clip on the CPU; a clip that cannot be read or heard ends it all."""
-    said = [one for block in batched(reads, ENCODE_BLOCK) for one in encode_block(lm, block)]
+    blocks = [reads[start : start + ENCODE_BLOCK] for start in range(0, len(reads), ENCODE_BLOCK)]
+    said = [one for block in blocks for one in encode_block(lm, block)]
     for one in said:
         if isinstance(one, Exception):
             raise one

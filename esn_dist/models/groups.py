@@ -44,14 +44,16 @@ def in_groups(
             rows += encode(waiting[:size])
             del waiting[:size]
     if waiting:
-        rows += encode([*waiting, *waiting[-1:] * (size - len(waiting))])[: len(waiting)]
+        rows += encode([*waiting, *waiting[-1:] * (size - len(waiting))])  # nobody reads the copies
     ready = iter(rows)
     return [[next(ready) for _ in range(length)] for length in lengths]
 
 
 def sent(value: Tensor, device: torch.device) -> Tensor:
     """`value` on `device`, without waiting for what the device still does."""
-    return value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value.to(device)
+    if (value.device.type, device.type) == ("cpu", "cuda"):
+        value = value.pin_memory()
+    return value.to(device, non_blocking=True)
 
 
 @contextmanager
