@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni import Qwen25Omni, audio_rows
 from esn_dist.task.prompt import question
 from speed.clock import at_threads, seconds_of, thread_counts
+from speed.encoded import encode_all
 from speed.subject import Subject, order_of
 
 Mask = npt.NDArray[np.bool_]
@@ -118,7 +120,7 @@ class Ours:
         self.subject, self.clips, self.packed = subject, clips, packed
         self.engine = engine_of(subject.lm, packed=packed, kernels=subject.lm.device.type == "cuda")
         self._rows: list[Tensor] = like._rows if like else []
-        subject.lm.encode(decode(clips[0]))
+        encode_all(subject.lm, [partial(decode, clips[0])])
         with at_threads(thread_counts(subject.lm.device)[0]):  # an actor's, on a CPU: one
             self.encode_seconds = seconds_of(self._encode)
             self.compose_seconds = seconds_of(self._compose)
@@ -131,7 +133,7 @@ class Ours:
             return self.questions.ask(new_tokens)
 
     def _encode(self) -> None:
-        self._rows = self._rows or [self.subject.lm.encode(decode(path)).cpu() for path in self.clips]
+        self._rows = self._rows or encode_all(self.subject.lm, [partial(decode, path) for path in self.clips])
 
     def _compose(self) -> None:
         self.questions = self.questions_of(range(len(self.clips)))

@@ -1,7 +1,7 @@
 """Executes units on one loaded model: encode, identify, answer. The body of an actor, without Ray.
 
-A unit's result is a function of the unit and the job alone: batches are composed from the unit's rows, every utterance
-is encoded by itself, and what fails is an outcome with a reason, never a number.
+A unit's result is a function of the unit and the job alone: batches are composed from the unit's rows, an utterance's
+audio rows do not depend on its neighbours, and what fails is an outcome with a reason, never a number.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,9 @@ from esn_dist.corpora.utterance import Clip
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import Scale
+from esn_dist.inference.encode import encode_block
 from esn_dist.inference.features import FeatureCache
 from esn_dist.inference.packed.engine import engine_of
-from esn_dist.models.audio_lm import ClipUnfit
 from esn_dist.models.registry import load
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
@@ -67,9 +68,12 @@ class Executor:
         self.model = load(job.model, job.profile.device)
         self.gates = find_gates(self.model.decoder, job.model.sparse_gates)
         self.engine = engine_of(self.model, packed=job.profile.engine == "packed", kernels=job.profile.kernels)
-        identity = digest(job.fingerprint, job.profile.dtype, job.profile.device)
+        if not job.profile.together:
+            self.model.group = 0
+        grouped = (self.model.group,) if self.model.group else ()
+        identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *grouped)
         self.features = FeatureCache(job.cache / "features", identity)
-        self._model_in_use = threading.Lock()
+        self._model_in_use = threading.RLock()
         self._evaluation: tuple[str, Questions, tuple[str, ...]] | None = None
 
     def run(self, unit: Unit) -> Done:
@@ -91,8 +95,7 @@ class Executor:
 
     def _encode_block(self, unit: EncodeUnit) -> Done:
         lost: list[str] = []
-        with self._model_in_use:
-            self._features(unit, lost)
+        self._features(unit, lost)
         return Done([], tuple(lost))
 
     def _identify(self, unit: IdentifyUnit) -> Done:
@@ -181,17 +184,18 @@ class Executor:
         hashes = [clip.sha256 for clip in clips.values()]
         if (kept := self.features.load(hashes)) is not None:
             return dict(zip(clips, kept, strict=True))
-        encoded = {row: self._encode(clip, lost) for row, clip in clips.items()}
-        whole = [features for features in encoded.values() if features is not None]
+        reads = [partial(decode_clip, clip) for clip in clips.values()]
+        said = encode_block(self.model, reads, self._model_in_use)
+        lost += [
+            _reason(clip, one) for clip, one in zip(clips.values(), said, strict=True) if isinstance(one, Exception)
+        ]
+        whole = [rows_RD for rows_RD in said if isinstance(rows_RD, Tensor)]
         if len(whole) == len(clips):  # a block with a failure is not kept: the file may come back
             self.features.save(hashes, whole)
-        return encoded
+        return {row: one if isinstance(one, Tensor) else None for row, one in zip(clips, said, strict=True)}
 
-    def _encode(self, clip: Clip, lost: list[str]) -> Tensor | None:
-        try:
-            return self.model.encode(decode_clip(clip)).cpu()
-        except AudioError as error:
-            lost.append(f"{clip.utterance.id}: {error.reason}: {error.detail}")
-        except ClipUnfit as error:
-            lost.append(f"{clip.utterance.id}: unfit for this model: {error}")
-        return None
+
+def _reason(clip: Clip, error: Exception) -> str:
+    """Why a clip is lost, for the log."""
+    told = f"{error.reason}: {error.detail}" if isinstance(error, AudioError) else f"unfit for this model: {error}"
+    return f"{clip.utterance.id}: {told}"

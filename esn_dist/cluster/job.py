@@ -41,6 +41,7 @@ class EngineProfile:
         threads: torch threads of a CPU actor.
         engine: "packed" (where the decoder has the form for it) or "padded".
         kernels: whether gates are watched, and the packed engine's element-wise steps made, by CUDA kernels of our own.
+        together: whether clips go through the audio encoder in groups, where the adapter has such a way.
     """
 
     device: Literal["cpu", "cuda"]
@@ -52,6 +53,7 @@ class EngineProfile:
     # What stores had that were begun before there was a choice.
     engine: Literal["packed", "padded"] = "padded"
     kernels: bool = False
+    together: bool = False
 
     def as_attributes(self) -> dict[str, str | int]:
         return asdict(self)

@@ -46,7 +46,7 @@ def new_profile(
     wide = dtype == "float32"  # published weights have 16 bits, and are widened when loaded
     resident = 0 if spec.offload else weights * (1 + wide) // spec.gpus
     budget = token_budget(gpu.memory, resident, shape, 4 if wide else 2, MOST // spec.gpus)
-    return EngineProfile(device, dtype, scaling, budget, engine=engine, kernels=gpu.compiler)
+    return EngineProfile(device, dtype, scaling, budget, engine=engine, kernels=gpu.compiler, together=True)
 
 
 def token_budget(memory: int, weights: int, shape: Shape, number: int, most: int = MOST) -> int:

@@ -6,7 +6,7 @@ official processor's, which cuts a clip longer than 10 minutes with a warning; h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,17 +19,21 @@ from transformers import AudioFlamingo3ForConditionalGeneration, WhisperFeatureE
 from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, runs_on
 from esn_dist.models.chat import chat_prompt, conversation
+from esn_dist.models.groups import PADDED, attending, in_groups, sent
 from esn_dist.models.loading import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
 
 LONGEST = 600  # seconds
+Windows = tuple[Tensor, Tensor]
+"""Log-mel [W, M, 3000] of a clip's windows, and their valid frames [W, 3000]."""
 
 
 class AudioFlamingo3(AudioLM):
     """Adapter around a loaded `AudioFlamingo3ForConditionalGeneration`."""
 
     settings: ClassVar = DEFAULTS["audio-flamingo-3"]
+    GROUP: ClassVar = 8  # windows of 30 s
 
     def __init__(self, model: Any, tokenizer: Any, extractor: Any, settings: Mapping[str, str] = settings) -> None:
         if settings["order"] != "audio, text":
@@ -38,6 +42,8 @@ class AudioFlamingo3(AudioLM):
                 expected="'audio, text'",
             )
         self.model = model
+        self.tower = model.model.audio_tower
+        self.group = self.GROUP if runs_on(self.tower).type == "cuda" else 0
         self.decoder = model.model.language_model
         self.head = model.lm_head
         self.embedding = model.model.language_model.embed_tokens
@@ -54,22 +60,47 @@ class AudioFlamingo3(AudioLM):
         model = load_transformers(AudioFlamingo3ForConditionalGeneration, source, dtype, placement)
         return cls(model, load_tokenizer(source), WhisperFeatureExtractor.from_pretrained(source), settings)
 
-    @torch.inference_mode()
-    def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+    def listen(self, wave_S: npt.NDArray[np.float32]) -> Windows:
         rate = self.extractor.sampling_rate
         if len(wave_S) > LONGEST * rate:
             raise ClipTooLong(f"{len(wave_S) / rate:.1f} s; the model hears {LONGEST} s at most")
         mel_WMF, mask_WF = self.mel(wave_S)
-        device = runs_on(self.model.model.audio_tower)
+        if not any(map(self._rows, mask_WF)):
+            raise ClipTooShort(f"{len(wave_S)} samples give {int(mask_WF.sum())} mel frames and no audio token")
+        return mel_WMF, mask_WF
+
+    @torch.inference_mode()
+    def rows_of(self, heard: Iterable[Windows]) -> list[Tensor]:
+        if not self.group:
+            return [self._alone(windows) for windows in heard]
+        clips = (list(zip(*windows, strict=True)) for windows in heard)
+        with attending(self.tower.config, PADDED):
+            return [torch.cat(rows) for rows in in_groups(clips, self.group, self._together)]
+
+    def _alone(self, windows: Windows) -> Tensor:
+        """Rows [R, D] of one clip, as officially."""
+        (mel_WMF, mask_WF), device = windows, runs_on(self.tower)
         output = self.model.get_audio_features(
             mel_WMF.to(device, self.dtype), input_features_mask=mask_WF.to(device), return_dict=True
         )
         rows_RD: Tensor = output.pooler_output
-        if not len(rows_RD):
-            raise ClipTooShort(f"{len(wave_S)} samples give {int(mask_WF.sum())} mel frames and no audio token")
         return rows_RD
 
-    def mel(self, wave_S: npt.NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    def _together(self, windows: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """Rows [R, D] of each window: what `get_audio_features` does, but without asking the device how many."""
+        mels, masks = zip(*windows, strict=True)
+        device = runs_on(self.tower)
+        frames_GTD = self.tower(
+            sent(torch.stack(mels).to(self.dtype), device), input_features_mask=sent(torch.stack(masks), device)
+        ).last_hidden_state
+        rows_GRD = self.model.model.multi_modal_projector(frames_GTD)
+        return [rows_RD[: self._rows(mask_F)] for rows_RD, mask_F in zip(rows_GRD, masks, strict=True)]
+
+    def _rows(self, mask_F: Tensor) -> int:
+        """Audio rows of a window with valid frames `mask_F`."""
+        return max(0, int(self.tower._get_feat_extract_output_lengths(mask_F.sum())[1]))
+
+    def mel(self, wave_S: npt.NDArray[np.float32]) -> Windows:
         """Log-mel [W, M, 3000] of W windows of 30 s, the last one filled with silence, and their valid frames."""
         window = self.extractor.n_samples
         windows = [wave_S[start : start + window] for start in range(0, len(wave_S), window)]

@@ -7,7 +7,7 @@ D model width, V vocabulary.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -70,9 +70,14 @@ class AudioLM(ABC):
         tokenizer: the checkpoint's own.
         stop_ids: tokens that end an answer; never taken from a generation config, which may lack them.
         settings: the adapter's defaults for what changes answers but not weights; kept in the store.
+        group: pieces of audio that go through the encoder at a time, from as many clips as it takes; 0: clips go one by
+            one, as officially. The two round differently.
+        GROUP: what `group` is where the encoder is on a GPU, which is idle most of the time when clips go one by one.
     """
 
     settings: ClassVar[dict[str, str]]
+    GROUP: ClassVar[int] = 0
+    group: int = 0
     decoder: nn.Module
     head: nn.Module
     embedding: nn.Module
@@ -92,12 +97,30 @@ class AudioLM(ABC):
             UserError: the folder does not hold this model, whole, or the devices cannot.
         """
 
-    @abstractmethod
     def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
         """Audio rows [R, D] of one mono 16 kHz clip, in the decoder's dtype, ready to stand in for the placeholders.
 
         Raises:
             ClipUnfit: the clip yields no row, or is longer than the model hears.
+        """
+        return self.rows_of([self.listen(wave_S)])[0]
+
+    @abstractmethod
+    def listen(self, wave_S: npt.NDArray[np.float32]) -> Any:
+        """The CPU's share of `encode`: what this adapter's encoder takes of the clip, such as its log-mel.
+
+        May be called from several threads at once.
+
+        Raises:
+            ClipUnfit: the clip yields no row, or is longer than the model hears.
+        """
+
+    @abstractmethod
+    def rows_of(self, heard: Iterable[Any]) -> list[Tensor]:
+        """The device's share: audio rows [R, D] of each clip of which `heard` has what `listen` returned.
+
+        A clip's rows are the same, bit for bit, whichever clips stand beside it. What comes late in `heard` is waited
+        for while the device is at work on what came before.
         """
 
     @abstractmethod

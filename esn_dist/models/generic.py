@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,6 +54,7 @@ class GenericAudioLM(AudioLM):
         extractor = getattr(processor, "feature_extractor", None) or getattr(processor, "audio_processor", None)
         takes_rate = extractor is not None and "sampling_rate" in signature(type(extractor).__call__).parameters
         self._rate = {"audio_kwargs": {"sampling_rate": RATE}} if takes_rate else {}
+        self._processing = Lock()  # a tokenizer's settings are changed by its call
         self._template = lru_cache(maxsize=4_096)(self._probe_ids)
         if hasattr(model, "set_experts_implementation"):
             model.set_experts_implementation("eager")  # others call the activation once for all experts together
@@ -76,15 +78,21 @@ class GenericAudioLM(AudioLM):
             _probe_offloaded(lm, source)
         return lm
 
-    @torch.inference_mode()
-    def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+    def listen(self, wave_S: npt.NDArray[np.float32]) -> dict[str, Tensor]:
         inputs = self.official(wave_S, "")
         audio_L = inputs["input_ids"][0] == self.placeholder
         if not audio_L.any():
             raise ClipTooShort(f"{len(wave_S)} samples give no audio token")
         _one_run(audio_L)
-        rows_RD: Tensor = self._entering_decoder(inputs)[0][audio_L.to(self.device)]
-        return rows_RD
+        return inputs
+
+    @torch.inference_mode()
+    def rows_of(self, heard: Iterable[dict[str, Tensor]]) -> list[Tensor]:
+        return [self._rows(inputs) for inputs in heard]
+
+    def _rows(self, inputs: dict[str, Tensor]) -> Tensor:
+        first, last = _one_run(inputs["input_ids"][0] == self.placeholder)
+        return self._entering_decoder(inputs)[0, first : last + 1]
 
     def prompt(self, rows: int, text: str) -> Prompt:
         before, after = self._template(text)
@@ -92,6 +100,10 @@ class GenericAudioLM(AudioLM):
 
     def official(self, wave_S: npt.NDArray[np.float32], text: str) -> dict[str, Tensor]:
         """The processor's own inputs of one clip and question."""
+        with self._processing:
+            return self._official(wave_S, text)
+
+    def _official(self, wave_S: npt.NDArray[np.float32], text: str) -> dict[str, Tensor]:
         messages = conversation(self.system_prompt, text, self.order)
         if type(self.tokenizer).__name__ == MISTRAL:  # it makes audio tokens from the clip itself
             for part in messages[-1]["content"]:

@@ -7,7 +7,7 @@ range on all three rotary axes, so the decoder is called directly and never thro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
 from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, runs_on
 from esn_dist.models.chat import chat_prompt, conversation
+from esn_dist.models.groups import PACKED, attending, in_groups, sent
 from esn_dist.models.loading import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
@@ -34,10 +36,13 @@ class Qwen25Omni(AudioLM):
     """Adapter around a loaded `Qwen2_5OmniThinkerForConditionalGeneration`."""
 
     settings: ClassVar = DEFAULTS["qwen2.5-omni"]
+    GROUP: ClassVar = 32  # chunks of 2 s, beyond which the tower does not attend: some ten clips
 
     def __init__(self, thinker: Any, tokenizer: Any, extractor: Any, settings: Mapping[str, str] = settings) -> None:
         self.thinker = thinker
         self.tower = thinker.model.audio_tower
+        self.chunk: int = 2 * self.tower.config.n_window  # mel frames
+        self.group = self.GROUP if runs_on(self.tower).type == "cuda" else 0
         self.decoder = thinker.model.language_model
         self.head = thinker.lm_head
         self.embedding = thinker.model.language_model.embed_tokens
@@ -57,8 +62,7 @@ class Qwen25Omni(AudioLM):
         extractor = WhisperFeatureExtractor.from_pretrained(source)
         return cls(thinker, tokenizer, extractor, settings)
 
-    @torch.inference_mode()
-    def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+    def listen(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
         longest = self.extractor.chunk_length * self.extractor.sampling_rate
         if len(wave_S) > longest:
             seconds = len(wave_S) / self.extractor.sampling_rate
@@ -67,11 +71,43 @@ class Qwen25Omni(AudioLM):
         frames = mel_MF.shape[1]
         if audio_rows(frames) < 1:
             raise ClipTooShort(f"{len(wave_S)} samples give {frames} mel frames and no audio token")
-        lens = torch.tensor([frames], device=runs_on(self.tower))
+        return mel_MF
+
+    @torch.inference_mode()
+    def rows_of(self, heard: Iterable[Tensor]) -> list[Tensor]:
+        if not self.group:
+            return [self._alone(mel_MF) for mel_MF in heard]
+        clips = (mel_MF.split(self.chunk, dim=1) for mel_MF in heard)
+        with attending(self.tower.config, PACKED):
+            return [torch.cat(rows) for rows in in_groups(clips, self.group, self._together)]
+
+    def _alone(self, mel_MF: Tensor) -> Tensor:
+        """Rows [R, D] of one clip, by the tower as it is."""
+        lens = torch.tensor([mel_MF.shape[1]], device=runs_on(self.tower))
         after_cnn = (lens - 1) // 2 + 1
         output = self.tower(mel_MF.to(lens.device, self.dtype), feature_lens=lens, aftercnn_lens=after_cnn)
         rows_RD: Tensor = output.last_hidden_state
         return rows_RD
+
+    def _together(self, chunks: Sequence[Tensor]) -> list[Tensor]:
+        """Rows [R, D] of each chunk [M, F]: all have the same number of positions, of which a short one's last are not
+        seen. Chunks have an even number of positions, so the pairs that make a row never straddle two."""
+        device, positions = runs_on(self.tower), self.chunk // 2
+        mel_GMF = torch.stack([pad(mel_MF, (0, self.chunk - mel_MF.shape[1])) for mel_MF in chunks])
+        frames_G = torch.tensor([mel_MF.shape[1] for mel_MF in chunks])
+        seen_GP = torch.arange(positions) < (frames_G[:, None] + 1) // 2
+        at_L = torch.arange(len(chunks) * positions)
+        output = self.tower(
+            padded_feature=sent(mel_GMF.to(self.dtype), device),
+            chunk_lengths=sent(frames_G, device),
+            valid_indices=sent(at_L, device),
+            pool_indices=sent(at_L[::2].contiguous(), device),
+            cu_seqlens=sent(torch.arange(0, len(at_L) + 1, positions, dtype=torch.int32), device),
+            max_seqlen=positions,
+            seen_G11P=sent(seen_GP[:, None, None], device),
+        )
+        rows_GRD = output.last_hidden_state.unflatten(0, (len(chunks), -1))
+        return [rows_RD[: max(0, audio_rows(mel.shape[1]))] for rows_RD, mel in zip(rows_GRD, chunks, strict=True)]
 
     def mel(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
         """Log-mel [M, F] float32 with F = ceil(S / 160), equal to the official processor's valid frames."""

@@ -24,6 +24,7 @@ from esn_dist.models.audio_lm import EXCLUDED, ClipTooLong, ClipTooShort, Part
 from esn_dist.models.placement import Placement
 from esn_dist.task.prompt import question
 from tests.models.against_hooks import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
+from tests.models.grouped import assert_neighbours_change_no_bit, rows_in_groups
 
 # From 30 ms to 34 s; 480160 samples end in a window of one frame, which adds no token.
 LENGTHS = (480, 16_000, 16_001, 37_920, 480_000, 480_160, 544_000)
@@ -103,6 +104,23 @@ def test_ids_mel_and_mask_equal_the_official_processors(
 @pytest.mark.parametrize(("samples", "rows"), [(16_000, 25), (37_920, 59), (480_160, 750), (544_000, 850)])
 def test_a_second_has_25_audio_tokens(flamingo: AudioFlamingo3, tools: Any, samples: int, rows: int) -> None:
     assert len(flamingo.encode(tools.wave(samples))) == rows
+
+
+def test_a_clips_rows_in_any_group_are_the_same_bits_and_the_official_ones(flamingo: AudioFlamingo3) -> None:
+    """Whole windows stand in groups of whole ones only, and beside windows that are mostly padding."""
+    assert_neighbours_change_no_bit(flamingo, (480_000, 960_000, 16_000, 480_160), 2, 2e-5)
+
+
+def test_a_group_of_whole_windows_attends_under_a_mask_as_any_other(flamingo: AudioFlamingo3) -> None:
+    """Without one a GPU takes another kernel: a window's bits would tell whether padding stood beside it."""
+    masks: list[Any] = []
+    handle = flamingo.tower.layers[0].register_forward_pre_hook(lambda module, args: masks.append(args[1]))
+    for lengths in ([960_000], [480_000, 16_000]):
+        rows_in_groups(flamingo, lengths, 2)
+    handle.remove()
+    assert [(mask.shape, mask.dtype, mask.all().item()) for mask in masks] == [
+        ((2, 1, 1, 1500), torch.bool, True), ((2, 1, 1, 1500), torch.bool, False),
+    ]  # fmt: skip
 
 
 def test_batched_cached_audio_gives_the_logits_and_the_answers_of_generate_on_single_items(

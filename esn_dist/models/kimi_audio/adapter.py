@@ -6,7 +6,8 @@ for an answer in text. There is no system role.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from transformers import WhisperFeatureExtractor
 
 from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import AudioLM, Prompt, runs_on
+from esn_dist.models.groups import in_groups, sent
 from esn_dist.models.kimi_audio.audio import rows, segments, tokenizer_mel, whisper_mel
 from esn_dist.models.kimi_audio.config import WHISPER, KimiConfig, read_kimi
 from esn_dist.models.kimi_audio.prompt import merged, streams
@@ -25,6 +27,23 @@ from esn_dist.models.kimi_audio.tokens import TextTokens
 from esn_dist.models.kimi_audio.weights import load_network, speech_tokenizer_folder
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
+
+Segment = tuple[Tensor, int]
+"""Log-mel [1, M, 3000] of 30 s, and the segment's rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the two encoders take of one clip.
+
+    Attributes:
+        mel_SMF, valid_SF: the speech tokenizer's.
+        segments: Whisper's.
+    """
+
+    mel_SMF: Tensor
+    valid_SF: Tensor
+    segments: tuple[Segment, ...]
 
 
 class KimiAudio(AudioLM):
@@ -35,6 +54,7 @@ class KimiAudio(AudioLM):
     """
 
     settings: ClassVar = DEFAULTS["kimi-audio"]
+    GROUP: ClassVar = 8  # segments of 30 s through Whisper; the speech tokenizer takes each clip at its own length
 
     def __init__(
         self,
@@ -47,6 +67,7 @@ class KimiAudio(AudioLM):
         if settings["system_prompt"]:
             raise UserError("Kimi-Audio has no system role", expected="system_prompt: '' (the default)")
         self.network, self.config = network, config
+        self.group = self.GROUP if runs_on(network.whisper).type == "cuda" else 0
         self.decoder, self.head, self.embedding = network.decoder, network.head, network.decoder.embed_tokens
         self.tokenizer = tokenizer
         self.extractors = extractors
@@ -62,29 +83,46 @@ class KimiAudio(AudioLM):
         network = load_network(config, source, glm, dtype, placement)
         return cls(network, config, tokenizer, (extractors[0], extractors[1]), settings)
 
-    @torch.inference_mode()
-    def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
-        codes_R = self.codes(wave_S)
-        token_RD = self.embedding((codes_R + self.config.audio_offset).to(self.device))
-        heard_RD = self.network.adaptor(self.features(wave_S).to(runs_on(self.network.adaptor))).to(token_RD)
-        # The root is taken in the compute dtype, as officially: 1.4140625 in bfloat16.
-        rows_RD: Tensor = (token_RD + heard_RD) * torch.tensor(2.0, dtype=self.dtype, device=token_RD.device).sqrt()
-        return rows_RD
+    def listen(self, wave_S: npt.NDArray[np.float32]) -> Heard:
+        pieces = segments(wave_S)
+        mels = [(whisper_mel(self.extractors[1], piece), rows(len(piece))) for piece in pieces]
+        return Heard(*tokenizer_mel(self.extractors[0], pieces), tuple(mels))
 
-    def codes(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+    @torch.inference_mode()
+    def rows_of(self, heard: Iterable[Heard]) -> list[Tensor]:
+        codes = list[Tensor]()
+
+        def in_turn() -> Iterator[Heard]:
+            for one in heard:
+                codes.append(self.codes(one))
+                yield one
+
+        features = self.features(in_turn())
+        return [self._rows(codes_R, features_RD) for codes_R, features_RD in zip(codes, features, strict=True)]
+
+    def codes(self, heard: Heard) -> Tensor:
         """Discrete codes [R] of a clip."""
-        mel_SMF, valid_SF = tokenizer_mel(self.extractors[0], segments(wave_S))
         device = runs_on(self.network.speech_tokenizer)
-        codes_R: Tensor = self.network.codes(mel_SMF.to(device), valid_SF.to(device))
+        codes_R: Tensor = self.network.codes(sent(heard.mel_SMF, device), heard.valid_SF)
         return codes_R
 
-    def features(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
-        """Continuous features [R, 5120] of a clip, as many as codes."""
+    def features(self, heard: Iterable[Heard]) -> list[Tensor]:
+        """Continuous features [R, 5120] of each clip, as many as codes."""
         device = runs_on(self.network.whisper)
-        return torch.cat([
-            self.network.features(whisper_mel(self.extractors[1], piece).to(device, self.dtype), rows(len(piece)))
-            for piece in segments(wave_S)
-        ])  # fmt: skip
+
+        def encoded(pieces: Sequence[Segment]) -> list[Tensor]:
+            mel_SMF = torch.cat([mel_1MF for mel_1MF, _ in pieces])
+            found: list[Tensor] = self.network.features(sent(mel_SMF.to(self.dtype), device), [r for _, r in pieces])
+            return found
+
+        return list(map(torch.cat, in_groups((one.segments for one in heard), self.group or 1, encoded)))
+
+    def _rows(self, codes_R: Tensor, features_RD: Tensor) -> Tensor:
+        token_RD = self.embedding((codes_R + self.config.audio_offset).to(self.device))
+        heard_RD = self.network.adaptor(features_RD.to(runs_on(self.network.adaptor))).to(token_RD)
+        # The root is taken in the compute dtype, as officially: 1.4140625 in bfloat16.
+        rows_RD: Tensor = (token_RD + heard_RD) * torch.tensor(2.0, dtype=self.dtype).sqrt()
+        return rows_RD
 
     def prompt(self, rows: int, text: str) -> Prompt:
         heard = [self.config.audio_offset] * rows  # stand-ins: their embeddings are overwritten by the audio rows

@@ -6,7 +6,7 @@ where each weight stands in the published files; knows no prompts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
@@ -56,10 +56,13 @@ class KimiNetwork(nn.Module):
         return codes_R
 
     @torch.inference_mode()
-    def features(self, mel_1MF: Tensor, rows: int) -> Tensor:
-        """Continuous features [R, 4 · 1280] of one segment: Whisper over all 30 s, four frames side by side."""
-        frames_TD: Tensor = self.whisper(mel_1MF).last_hidden_state[0]
-        return frames_TD[: rows * self.stacked].reshape(rows, -1)
+    def features(self, mel_SMF: Tensor, rows: Sequence[int]) -> list[Tensor]:
+        """Continuous features [R, 4 · 1280] of each segment: Whisper over all 30 s, four frames side by side."""
+        frames_STD: Tensor = self.whisper(mel_SMF).last_hidden_state
+        return [
+            frames_TD[: count * self.stacked].reshape(count, -1)
+            for frames_TD, count in zip(frames_STD, rows, strict=True)
+        ]
 
     def stored_names(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """Each parameter's name, the folder of its file, and the names it may have there."""

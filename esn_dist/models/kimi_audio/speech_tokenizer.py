@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
 
+from esn_dist.models.groups import sent
 from esn_dist.models.kimi_audio.config import SpeechTokenizerConfig
 
 
@@ -33,15 +34,16 @@ class SpeechTokenizer(nn.Module):
 
         Args:
             mel_SMF: log-mel of S segments; F is a multiple of 2 × `pool`.
-            valid_SF: 1 on frames of the clip, 0 on padding.
+            valid_SF: 1 on frames of the clip, 0 on padding. Best on the CPU: which codes are kept is asked there.
         """
         hidden_STD = self._frames(mel_SMF)
         valid_ST = valid_SF[:, ::2].bool()
-        attend_S1TT = self._visible(valid_ST)
+        kept_R = valid_ST[:, :: self.pool].flatten().nonzero().flatten()
+        attend_S1TT = self._visible(sent(valid_ST, mel_SMF.device))
         for layer in self.layers:
             hidden_STD = layer(hidden_STD, attend_S1TT)
         pooled_SQD = hidden_STD.unflatten(1, (-1, self.pool)).mean(2)  # padding in a last window counts in its mean
-        return self._nearest(pooled_SQD)[valid_ST[:, :: self.pool]]
+        return self._nearest(pooled_SQD).flatten()[sent(kept_R, mel_SMF.device)]
 
     def _frames(self, mel_SMF: Tensor) -> Tensor:
         """Two convolutions that see no future; zeros stand before the first frame."""

@@ -18,6 +18,7 @@ from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import Part
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.audio import segments
+from tests.models.grouped import assert_neighbours_change_no_bit
 from tests.models.kimi_audio.maths import (
     OFFSET,
     Array,
@@ -50,7 +51,7 @@ def weights(checkpoint: Path) -> dict[str, dict[str, Array]]:
 def test_codes(kimi: KimiAudio, weights: Any, tools: Any, samples: int) -> None:
     wave = tools.wave(samples)
     expected = discrete_codes(wave.astype(np.float64), weights["glm"])
-    assert kimi.codes(wave).tolist() == expected
+    assert kimi.codes(kimi.listen(wave)).tolist() == expected
     assert samples < 2_000 or len(set(expected)) > 2, "one code everywhere shows nothing"
 
 
@@ -58,9 +59,13 @@ def test_codes(kimi: KimiAudio, weights: Any, tools: Any, samples: int) -> None:
 def test_continuous_features_and_rows(kimi: KimiAudio, weights: Any, tools: Any, samples: int) -> None:
     wave = tools.wave(samples)
     features = continuous(wave.astype(np.float64), weights["whisper"])
-    np.testing.assert_allclose(kimi.features(wave), features, atol=2e-4)
+    np.testing.assert_allclose(kimi.features([kimi.listen(wave)])[0], features, atol=2e-4)
     token = weights["main"]["model.embed_tokens.weight"][np.array(discrete_codes(wave, weights["glm"])) + OFFSET]
     np.testing.assert_allclose(kimi.encode(wave), (token + adapted(features, weights["main"])) * np.sqrt(2), atol=5e-4)
+
+
+def test_a_clips_rows_in_any_group_are_the_same_bits_and_those_of_the_clip_alone(kimi: KimiAudio) -> None:
+    assert_neighbours_change_no_bit(kimi, (800, 72_000, 496_000, 16_000), 3, 2e-5)
 
 
 def test_the_adaptors_norm_takes_the_models_own_epsilon(kimi: KimiAudio, weights: Any) -> None:
@@ -146,5 +151,6 @@ def test_segments_and_rows_at_every_boundary(
 ) -> None:
     wave = tools.wave(round(seconds * 16_000))
     assert len(segments(wave)) == pieces
-    assert len(kimi.codes(wave)) == len(kimi.features(wave)) == codes
+    heard = kimi.listen(wave)
+    assert len(kimi.codes(heard)) == len(kimi.features([heard])[0]) == codes
     assert codes == sum(-(-len(piece) // 1280) for piece in segments(wave))

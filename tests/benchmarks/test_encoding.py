@@ -1,0 +1,51 @@
+"""Encoding is measured both ways, and the measure sees rows that are wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import encoding
+from esn_dist.corpora.audio import decode
+from full_size import write_flamingo
+from speed.subject import Subject
+
+RATES = {"one by one", "in groups"}
+
+
+def test_the_shipped_model_is_encoded_both_ways(tmp_path: Path) -> None:
+    encoding.main("tiny", file := tmp_path / "encoding.json", utterances=6, rounds=1)
+    figures = json.loads(file.read_text())
+    rates = figures["clips_per_second"]
+    assert rates.keys() == RATES
+    assert figures["ratio"] == pytest.approx(rates["in groups"] / rates["one by one"], rel=1e-3)
+    assert 0 <= figures["largest_difference"] < 1e-5 < figures["root_mean_square"]
+    assert figures["clips_with_bits_of_neighbours"] == 0
+
+
+def test_a_written_folder_is_encoded_both_ways(tmp_path: Path) -> None:
+    model = "audio-flamingo-3"
+    (folder := tmp_path / "model").mkdir()
+    write_flamingo(folder, small=True)
+    encoding.main("tiny", file := tmp_path / "encoding.json", model=model, folder=folder, utterances=3, rounds=1)
+    figures = json.loads(file.read_text())
+    assert figures["clips_per_second"].keys() == RATES and figures["model"] == model
+    assert figures["mean_difference"] < 1e-2 * figures["root_mean_square"]
+
+
+def test_rows_that_feel_their_neighbours_and_rows_of_another_clip_are_told(spoken: Subject) -> None:
+    lm, clips = spoken.lm, spoken.clips[:3]
+    own = encoding.alone(lm, clips)
+    assert encoding.apart(own, own)["largest_difference"] == 0
+    assert encoding.apart([own[0]], [own[0] + 0.5])["mean_difference"] == pytest.approx(0.5)
+    rows_of = lm.rows_of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lm, "group", 0)
+        patch.setattr(lm, "rows_of", lambda heard: [r + 1e-3 * n for n, r in enumerate(rows_of(heard))])
+        found = encoding.measure(lm, clips, 1)
+    assert found["clips_with_bits_of_neighbours"] == 2  # the middle one keeps its place
+    assert found["largest_difference"] == pytest.approx(2e-3, rel=0.1)
+    assert torch.equal(lm.encode(decode(clips[0])), own[0])

@@ -1,0 +1,36 @@
+"""Many clips through an encoder in groups, held against each clip by itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from esn_dist.models.audio_lm import AudioLM
+from tests.models.material import wave
+
+
+def rows_in_groups(lm: AudioLM, lengths: Sequence[int], group: int) -> list[Tensor]:
+    """Rows of clips of so many samples, which stand side by side in groups of `group` pieces; 0: one by one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lm, "group", group)
+        return lm.rows_of(lm.listen(wave(samples)) for samples in lengths)
+
+
+def assert_neighbours_change_no_bit(lm: AudioLM, lengths: Sequence[int], group: int, tolerance: float) -> None:
+    """A clip has the same rows in any group and at any place in it, and those of the official way but for rounding."""
+    alone = dict(zip(lengths, rows_in_groups(lm, lengths, 0), strict=True))
+    first = dict(zip(lengths, rows_in_groups(lm, lengths, group), strict=True))
+    for samples in lengths:
+        assert first[samples].isfinite().all()
+        torch.testing.assert_close(first[samples], alone[samples], atol=tolerance, rtol=0)
+    for seed in range(3):
+        others = random.Random(seed).sample(lengths, len(lengths) - seed)
+        for samples, rows_RD in zip(others, rows_in_groups(lm, others, group), strict=True):
+            assert torch.equal(rows_RD, first[samples]), samples
+    for samples in lengths:
+        assert torch.equal(rows_in_groups(lm, [samples], group)[0], first[samples]), samples
+    assert not torch.equal(first[lengths[0]][0], first[lengths[1]][0]), "rows all alike show nothing"

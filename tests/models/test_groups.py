@@ -1,0 +1,96 @@
+"""Pieces in groups of one size: none is lost or moved, and none feels its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import accelerate
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from esn_dist.models.groups import PACKED, attending, in_groups
+from esn_dist.models.placement import Placement
+from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from tests.models.grouped import assert_neighbours_change_no_bit, rows_in_groups
+from tests.models.material import wave
+
+# Parts of one chunk of 2 s, whole chunks, and a last chunk of one mel frame, which has a position and no row.
+LENGTHS = (4_000, 480, 32_000, 32_001, 37_920, 64_000, 64_159, 160_000)
+
+
+@given(st.lists(st.integers(0, 5), max_size=9), st.integers(1, 4))
+def test_every_clip_gets_the_rows_of_its_own_pieces_in_order_and_groups_have_one_size(
+    lengths: list[int], size: int
+) -> None:
+    def doubled(pieces: Sequence[int]) -> list[Tensor]:
+        assert len(pieces) == size
+        return [torch.tensor(2 * piece) for piece in pieces]
+
+    numbers = iter(range(sum(lengths)))
+    clips = [[next(numbers) for _ in range(length)] for length in lengths]
+    rows = in_groups(clips, size, doubled)
+    assert [[int(row) for row in clip] for clip in rows] == [[2 * piece for piece in clip] for clip in clips]
+
+
+def test_a_group_is_encoded_as_soon_as_it_is_full() -> None:
+    encoded: list[int] = []
+
+    def clips() -> Iterator[list[int]]:
+        for number in range(4):
+            assert len(encoded) == number // 2 * 2
+            yield [number]
+
+    def encode(pieces: Sequence[int]) -> list[Tensor]:
+        encoded.extend(pieces)
+        return [torch.tensor(piece) for piece in pieces]
+
+    in_groups(clips(), 2, encode)
+
+
+@pytest.mark.parametrize("group", [1, 5, 32])
+def test_a_clips_rows_in_any_group_are_the_same_bits_and_the_official_ones(omni: Qwen25Omni, group: int) -> None:
+    assert_neighbours_change_no_bit(omni, LENGTHS, group, 1e-5)
+
+
+def test_the_one_by_one_way_has_its_bits_back_after_groups(omni: Qwen25Omni) -> None:
+    before = omni.encode(wave(37_920))
+    rows_in_groups(omni, LENGTHS, 4)
+    assert torch.equal(omni.encode(wave(37_920)), before)
+    config = omni.tower.config
+    kind = config._attn_implementation
+    with pytest.raises(RuntimeError), attending(config, PACKED):
+        raise RuntimeError("no room")
+    assert config._attn_implementation == kind != PACKED
+
+
+def test_on_a_cpu_clips_go_one_by_one(omni: Qwen25Omni) -> None:
+    """The published answers of the shipped model hang on these bits."""
+    assert omni.group == 0
+
+
+def test_an_offloaded_tower_encodes_groups_to_the_same_bits(
+    omni: Qwen25Omni, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("omni")
+    for part in (omni.thinker, omni.tokenizer, omni.extractor):
+        part.save_pretrained(folder)
+    away = Qwen25Omni.load(folder, torch.float32, Placement(), Qwen25Omni.settings)
+    accelerate.cpu_offload(away.thinker, execution_device=torch.device("cpu"))
+    assert next(away.tower.layers.parameters()).is_meta
+    for ours, theirs in zip(rows_in_groups(away, LENGTHS, 4), rows_in_groups(omni, LENGTHS, 4), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_bfloat16_in_groups_is_as_near_to_float32_as_one_by_one(
+    omni: Qwen25Omni, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("omni")
+    for part in (omni.thinker, omni.tokenizer, omni.extractor):
+        part.save_pretrained(folder)
+    half = Qwen25Omni.load(folder, torch.bfloat16, Placement(), Qwen25Omni.settings)
+    exact = torch.cat(rows_in_groups(omni, LENGTHS, 0))
+    off = [(torch.cat(rows_in_groups(half, LENGTHS, group)).float() - exact).abs().mean() for group in (0, 32)]
+    assert off[1] < 1.1 * off[0]
