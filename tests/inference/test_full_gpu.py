@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GP
 DEVICE = "cuda"
 SIZE = Size(hidden=1024, layers=4, gates=8192, heads=8, key_value_heads=2)
 PROMPTS, BUDGET, NEW = 200, 16_384, 2
-# Nats between the two best of some 300 words, whose log-probabilities spread by 11 (the best two: 2.8 at the median). On
+# Nats between the two best of some 300 words, whose log-probabilities spread by 11 (the best two by 2.8, median). On
 # a CPU, halves differ from the whole by at most 5e-5 and 0.4.
 TIE = {torch.float32: 0.01, torch.bfloat16: 1.5}
 
