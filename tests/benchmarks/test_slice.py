@@ -113,6 +113,15 @@ def test_a_kill_that_nobody_noticed_is_no_number_and_no_crash(tmp_path: Path) ->
     assert sliced.recovery(tmp_path, 0.0) is None
 
 
+def test_a_death_that_the_log_puts_into_the_second_of_the_kill_was_noticed_at_once(tmp_path: Path) -> None:
+    log = StoreFolder(tmp_path / "store").log
+    log.mkdir(parents=True)
+    moment = datetime.fromtimestamp(BEGAN, UTC).isoformat(timespec="seconds")
+    event = {"time": moment, "event": "actor died", "unit": "actor 0", "details": ["killed"]}
+    (log / "events.jsonl").write_text(json.dumps(event) + "\n")
+    assert sliced.recovery(tmp_path, BEGAN + 0.5) == {"noticed": 0.0, "successor ready": None}
+
+
 @pytest.mark.parametrize("printed", ["", "stopping after the units in flight\n"])
 def test_an_interrupted_run_is_told_with_its_last_words(tmp_path: Path, printed: str) -> None:
     (tmp_path / "out").write_text(printed)
