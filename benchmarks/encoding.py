@@ -38,7 +38,7 @@ ALONE, GROUPED = "one by one", "in groups"
 
 
 def main(
-    size: Annotated[Literal["tiny", "full"], typer.Option(help="Which clips, and which model without --folder.")],
+    size: Annotated[Literal["tiny", "full"], typer.Option(help="Clips, and model without --folder.")] = "tiny",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
     model: Annotated[str, typer.Option(help="Name of the model in --folder.")] = "qwen2.5-omni-7b",
     folder: Annotated[Path | None, typer.Option(help="A checkpoint, as full_size.py writes it.")] = None,

@@ -20,6 +20,13 @@ def rows_in_groups(lm: AudioLM, lengths: Sequence[int], group: int) -> list[Tens
         return lm.rows_of(lm.listen(wave(samples)) for samples in lengths)
 
 
+def assert_nothing_waits_for_the_device(lm: AudioLM, lengths: Sequence[int], group: int) -> None:
+    """Of a model on the meta device, where asking for any number fails, as does a tensor left on the CPU."""
+    rows = rows_in_groups(lm, lengths, group)
+    assert all(rows_RD.is_meta for rows_RD in rows)
+    assert all(len(rows_RD) > 0 for rows_RD in rows)
+
+
 def assert_neighbours_change_no_bit(lm: AudioLM, lengths: Sequence[int], group: int, tolerance: float) -> None:
     """A clip has the same rows in any group and at any place in it, and those of the official way but for rounding."""
     alone = dict(zip(lengths, rows_in_groups(lm, lengths, 0), strict=True))

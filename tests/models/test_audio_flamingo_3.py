@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from esn_dist.models.audio_lm import EXCLUDED, ClipTooLong, ClipTooShort, Part
 from esn_dist.models.placement import Placement
 from esn_dist.task.prompt import question
 from tests.models.against_hooks import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
-from tests.models.grouped import assert_neighbours_change_no_bit, rows_in_groups
+from tests.models.grouped import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device, rows_in_groups
 
 # From 30 ms to 34 s; 480160 samples end in a window of one frame, which adds no token.
 LENGTHS = (480, 16_000, 16_001, 37_920, 480_000, 480_160, 544_000)
@@ -109,6 +110,12 @@ def test_a_second_has_25_audio_tokens(flamingo: AudioFlamingo3, tools: Any, samp
 def test_a_clips_rows_in_any_group_are_the_same_bits_and_the_official_ones(flamingo: AudioFlamingo3) -> None:
     """Whole windows stand in groups of whole ones only, and beside windows that are mostly padding."""
     assert_neighbours_change_no_bit(flamingo, (480_000, 960_000, 16_000, 480_160), 2, 2e-5)
+
+
+def test_no_layer_and_no_group_waits_for_the_device(flamingo: AudioFlamingo3, tokenizer: Any) -> None:
+    there: Any = deepcopy(flamingo.model).to("meta")
+    lm = AudioFlamingo3(there, tokenizer, extractor())
+    assert_nothing_waits_for_the_device(lm, (480_000, 16_000, 960_000), 2)
 
 
 def test_a_group_of_whole_windows_attends_under_a_mask_as_any_other(flamingo: AudioFlamingo3) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from typing import Any
 
 import accelerate
 import pytest
@@ -14,7 +16,7 @@ from torch import Tensor
 from esn_dist.models.groups import PACKED, attending, in_groups
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from tests.models.grouped import assert_neighbours_change_no_bit, rows_in_groups
+from tests.models.grouped import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device, rows_in_groups
 from tests.models.material import wave
 
 # Parts of one chunk of 2 s, whole chunks, and a last chunk of one mel frame, which has a position and no row.
@@ -53,6 +55,14 @@ def test_a_group_is_encoded_as_soon_as_it_is_full() -> None:
 @pytest.mark.parametrize("group", [1, 5, 32])
 def test_a_clips_rows_in_any_group_are_the_same_bits_and_the_official_ones(omni: Qwen25Omni, group: int) -> None:
     assert_neighbours_change_no_bit(omni, LENGTHS, group, 1e-5)
+
+
+def test_no_layer_and_no_group_waits_for_the_device(omni: Qwen25Omni) -> None:
+    there: Any = deepcopy(omni.thinker).to("meta")
+    lm = Qwen25Omni(there, omni.tokenizer, omni.extractor)
+    assert_nothing_waits_for_the_device(lm, LENGTHS, 4)
+    with pytest.raises((RuntimeError, NotImplementedError)):  # as it does clip by clip
+        rows_in_groups(lm, LENGTHS, 0)
 
 
 def test_the_one_by_one_way_has_its_bits_back_after_groups(omni: Qwen25Omni) -> None:

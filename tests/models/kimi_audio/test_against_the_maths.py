@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import Part
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.audio import segments
-from tests.models.grouped import assert_neighbours_change_no_bit
+from tests.models.grouped import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device
 from tests.models.kimi_audio.maths import (
     OFFSET,
     Array,
@@ -66,6 +67,12 @@ def test_continuous_features_and_rows(kimi: KimiAudio, weights: Any, tools: Any,
 
 def test_a_clips_rows_in_any_group_are_the_same_bits_and_those_of_the_clip_alone(kimi: KimiAudio) -> None:
     assert_neighbours_change_no_bit(kimi, (800, 72_000, 496_000, 16_000), 3, 2e-5)
+
+
+def test_no_layer_and_no_group_waits_for_the_device(kimi: KimiAudio) -> None:
+    there = deepcopy(kimi.network).to("meta")
+    lm = KimiAudio(there, kimi.config, kimi.tokenizer, kimi.extractors)
+    assert_nothing_waits_for_the_device(lm, (800, 72_000, 496_000), 2)
 
 
 def test_the_adaptors_norm_takes_the_models_own_epsilon(kimi: KimiAudio, weights: Any) -> None:
