@@ -125,4 +125,4 @@ def steps_of(schedule: Schedule) -> dict[str, tuple[int, int]]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

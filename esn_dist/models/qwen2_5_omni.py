@@ -36,7 +36,7 @@ class Qwen25Omni(AudioLM):
     """Adapter around a loaded `Qwen2_5OmniThinkerForConditionalGeneration`."""
 
     settings: ClassVar = DEFAULTS["qwen2.5-omni"]
-    GROUP: ClassVar = 32  # chunks of 2 s, beyond which the tower does not attend: some ten clips
+    GROUP: ClassVar = 128  # chunks of 2 s, beyond which the tower does not attend: a block of clips of 8 s
 
     def __init__(self, thinker: Any, tokenizer: Any, extractor: Any, settings: Mapping[str, str] = settings) -> None:
         self.thinker = thinker
