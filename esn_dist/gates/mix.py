@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from esn_dist.gates.find import Gate, Routed
+from esn_dist.gates.handover import sent
 from esn_dist.gates.positions import Positions
 
 
@@ -54,7 +55,7 @@ class Mix:
         if gates[0].experts:
             raise TypeError("mix weighs all gates of a layer at once, and experts show theirs one after the other")
         self._gates, self._alpha, self._tau, self._kernels = gates, alpha, tau, kernels
-        self._members = [_Members.of(member_ELN[:, layer]) for layer in range(len(gates))]
+        self._members = [_Members.of(member_ELN[:, layer]).on(gate.down.device) for layer, gate in enumerate(gates)]
         self._positions: Positions | None = None
 
     def see(self, positions: Positions) -> None:
@@ -101,7 +102,7 @@ class Mix:
         return g_BLN.index_copy(-1, members.columns_C, (own_BLC * s_BC[:, None]).to(g_BLN.dtype))
 
     def _members_on(self, layer: int, device: torch.device) -> _Members:
-        # Layers may lie on different devices; what a layer needs moves there once.
+        # An offloaded layer tells only now where it is executed; what it needs moves there once.
         members = self._members[layer] = self._members[layer].on(device)
         return members
 
@@ -146,6 +147,6 @@ class _Members:
         return cls(torch.from_numpy(columns_C), torch.from_numpy(share_EC.astype(np.float32)))
 
     def on(self, device: torch.device) -> _Members:
-        if self.columns_C.device == device:
+        if device in (self.columns_C.device, torch.device("meta")):  # a placeholder says nothing of where it will be
             return self
-        return _Members(self.columns_C.to(device), self.share_EC.to(device))
+        return _Members(sent(self.columns_C, device), sent(self.share_EC, device))

@@ -12,6 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from esn_dist.gates.handover import handed
+
 
 @dataclass(frozen=True)
 class Positions:
@@ -52,7 +54,7 @@ class Positions:
         if self.part_T.device == device:
             return self
         if device not in self._elsewhere:
-            self._elsewhere[device] = Positions(self.part_T.to(device), self.starts_R.to(device))
+            self._elsewhere[device] = Positions(handed(self.part_T, device), handed(self.starts_R, device))
         return self._elsewhere[device]
 
     @cached_property

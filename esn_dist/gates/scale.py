@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from esn_dist.gates.find import Gate, Routed
+from esn_dist.gates.handover import sent
 
 How = Literal["fold", "gate"]
 
@@ -66,7 +67,7 @@ def scaled(
 
 def _folded(gate: Gate, neurons: npt.NDArray[np.intp], scale: float) -> Callable[[], AbstractContextManager[None]]:
     at = np.unravel_index(neurons, gate.down.transpose(-1, -2).shape[:-1])
-    index = tuple(torch.as_tensor(i, device=gate.down.device) for i in at)
+    index = tuple(sent(torch.from_numpy(i), gate.down.device) for i in at)
 
     @contextmanager
     def applied() -> Iterator[None]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -47,13 +46,6 @@ def in_groups(
         rows += encode([*waiting, *waiting[-1:] * (size - len(waiting))])  # nobody reads the copies
     ready = iter(rows)
     return [[next(ready) for _ in range(length)] for length in lengths]
-
-
-def sent(value: Tensor, device: torch.device) -> Tensor:
-    """`value` on `device`, without waiting for what the device still does."""
-    if (value.device.type, device.type) == ("cpu", "cuda"):
-        value = value.pin_memory()
-    return value.to(device, non_blocking=True)
 
 
 @contextmanager

@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
+from esn_dist.gates.handover import sent
 from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, runs_on
 from esn_dist.models.chat import chat_prompt, conversation
-from esn_dist.models.groups import PACKED, attending, in_groups, sent
+from esn_dist.models.groups import PACKED, attending, in_groups
 from esn_dist.models.loading import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from esn_dist.gates.handover import Handed
 from esn_dist.gates.positions import Positions
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State
@@ -87,7 +88,7 @@ class PackedEngine(Engine[PackedBatch]):
         first = PackedBatch(batch.embedded_TD[:length], batch.part_T[:length], (length,))
         x_TD, geometry = first.after(0, 0)
         cache = self.layers.cache(1, geometry.slots)
-        self.layers.run(x_TD, geometry, cache, geometry.last_B)
+        self.layers.run(x_TD, geometry, cache)
         return cache
 
 
@@ -138,9 +139,9 @@ class _Going:
         logits_BV = self._logits(x_TD, self.geometry)
         options_BO = self.one.options_BO.to(logits_BV.device, non_blocking=True)
         self.logprob_BO = logits_BV.log_softmax(-1).gather(1, options_BO)
-        self.token_B, self.finite_B = logits_BV.argmax(-1), logits_BV.isfinite().all(-1)
-        self.running_B = self.finite_B & ~torch.isin(self.token_B, self.engine.stops)
-        self.tokens = [self.token_B.where(self.running_B, EXCLUDED)]
+        self.tokens: list[Tensor] = []
+        self.finite_B = self.running_B = torch.ones_like(options_BO[:, 0], dtype=torch.bool)
+        self._take(logits_BV)
 
     def _step_and_send(self) -> None:
         if self.new > 1:
@@ -160,18 +161,24 @@ class _Going:
         return torch.stack([self.running_B, self.finite_B, *self.tokens])
 
     def _step(self) -> None:
-        step, first = len(self.tokens) - 1, self.engine.model.device
+        """One more token of every row."""
+        token_B, running_B = self.fed.taken()
         if self.one.watcher:
-            part_B = torch.where(self.running_B, int(Part.GENERATED), EXCLUDED).to(first)
+            part_B = torch.where(running_B.bool(), int(Part.GENERATED), EXCLUDED)
             self.one.watcher.see(Positions.padded(part_B[:, None]))
-        logits_BV = self._logits(self.engine.model.step(self.token_B.to(first)), self.geometry.next(step))
-        self.token_B = logits_BV.argmax(-1)
-        self.finite_B &= logits_BV.isfinite().all(-1) | ~self.running_B
-        self.running_B = self.running_B & self.finite_B & ~torch.isin(self.token_B, self.engine.stops)
-        self.tokens.append(self.token_B.where(self.running_B, EXCLUDED))
+        self._take(self._logits(self.engine.model.step(token_B), self.geometry.next(len(self.tokens) - 1)))
+
+    def _take(self, logits_BV: Tensor) -> None:
+        """The most likely token of every row that still speaks; on its way to where it is fed back."""
+        token_B = logits_BV.argmax(-1)
+        self.finite_B = self.finite_B & (logits_BV.isfinite().all(-1) | ~self.running_B)
+        self.running_B = self.running_B & self.finite_B & ~torch.isin(token_B, self.engine.stops)
+        self.tokens.append(token_B.where(self.running_B, EXCLUDED))
+        # Asked for now: later it would stand behind the next batch, which the last GPU is about to get.
+        self.fed = Handed(torch.stack([token_B, self.running_B]), self.engine.model.device)
 
     def _logits(self, x_TD: Tensor, geometry: Geometry) -> Tensor:
         """Float32, at each row's last token; on the last GPU, since the others go on with other batches."""
-        hidden_BD = self.engine.layers.run(x_TD, geometry, self.cache, geometry.last_B, self.one.watcher)
+        hidden_BD = self.engine.layers.run(x_TD, geometry, self.cache, self.one.watcher)
         logits_BV: Tensor = self.engine.model.head(hidden_BD).float()
         return logits_BV.to(self.engine.stops.device)

@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers import Qwen2Model
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import Qwen2_5OmniThinkerTextModel
 
+from esn_dist.gates.handover import handed
 from esn_dist.inference.engine import Watcher
 from esn_dist.inference.packed.attention import attend
 from esn_dist.inference.packed.cache import Cache, Geometry
@@ -95,27 +96,24 @@ class Qwen2Layers:
         like = [layer.out_DX for layer in self.layers]
         return Cache.empty(like, rows, slots, self.kv_heads, self.head_width)
 
-    def run(
-        self, x_TD: Tensor, geometry: Geometry, cache: Cache, last_B: Tensor, watcher: Watcher | None = None
-    ) -> Tensor:
-        """Hidden states [B, D] after the final norm, of the tokens at `last_B`.
+    def run(self, x_TD: Tensor, geometry: Geometry, cache: Cache, watcher: Watcher | None = None) -> Tensor:
+        """Hidden states [B, D] after the final norm, of each row's last token.
+
+        The last layer's attention and MLP run for those alone, unless somebody watches.
 
         Args:
             x_TD: input embeddings; overwritten.
             cache: keys and values of what came before; those of these tokens are added.
-            last_B: each row's last token; the last layer's attention and MLP run for them alone, unless somebody
-                watches.
         """
         for number, layer in enumerate(self.layers):
             if x_TD.device != layer.down_DN.device:
-                x_TD = x_TD.to(layer.down_DN.device, non_blocking=True)
+                x_TD = handed(x_TD, layer.down_DN.device)
                 geometry = geometry.on(x_TD.device)
             ends = watcher is None and number + 1 == len(self.layers)
-            read_B = last_B.to(x_TD.device) if ends else None
-            x_TD = self._attention(layer, x_TD, geometry, cache.layers[number], read_B)
+            x_TD = self._attention(layer, x_TD, geometry, cache.layers[number], geometry.last_B if ends else None)
             self._mlp(number, layer, x_TD, watcher)
         if watcher is not None:
-            x_TD = x_TD[last_B.to(x_TD.device)]
+            x_TD = x_TD[geometry.last_B]
         return self.steps.rms_norm(x_TD, self.norm_D.to(x_TD.device), self.eps)
 
     def _attention(self, layer: Layer, x_TD: Tensor, geometry: Geometry, kept: Tensor, read_B: Tensor | None) -> Tensor:
@@ -147,6 +145,7 @@ class Qwen2Layers:
         """Cosines and sines [2, S, W] of at least `slots` positions."""
         known = self._angles.get(x_TD.device)
         if known is None or known.shape[1] < slots:
+            slots = 1 << (slots - 1).bit_length()  # seldom made anew: the GPU that turns may not be the one that asks
             # All three axes of Qwen2.5-Omni's rotary positions are one in a prompt of audio and text.
             both = self._rotary(x_TD[None, :1], torch.arange(slots, device=x_TD.device)[None])
             known = torch.stack([a.reshape(slots, -1) for a in both]).to(x_TD.device)

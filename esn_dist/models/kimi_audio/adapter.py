@@ -18,8 +18,9 @@ from torch import Tensor
 from transformers import WhisperFeatureExtractor
 
 from esn_dist.errors import UserError
+from esn_dist.gates.handover import sent
 from esn_dist.models.audio_lm import AudioLM, Prompt, runs_on
-from esn_dist.models.groups import in_groups, sent
+from esn_dist.models.groups import in_groups
 from esn_dist.models.kimi_audio.audio import rows, segments, tokenizer_mel, whisper_mel
 from esn_dist.models.kimi_audio.config import WHISPER, KimiConfig, read_kimi
 from esn_dist.models.kimi_audio.prompt import merged, streams

@@ -1,0 +1,68 @@
+"""Two GPUs: what one hands to the other holds neither up, and a model on both answers as on one.
+
+On a machine with two GPUs: `python -m pytest tests/inference/test_two_gpus.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from esn_dist.gates.find import find_gates
+from esn_dist.gates.handover import Handed, handed
+from full_size import write_omni
+from sharded import cells_of, encoded, loaded, questions_of
+
+pytestmark = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+FIRST, SECOND = torch.device("cuda:0"), torch.device("cuda:1")
+LONG = 2_000_000_000  # cycles: about a second
+
+
+def busy(device: torch.device) -> torch.cuda.Event:
+    """A device at work for a second; what it was asked last."""
+    with torch.cuda.device(device):
+        torch.cuda._sleep(LONG)
+        return torch.cuda.current_stream(device).record_event()
+
+
+def test_who_hands_over_does_not_wait_for_a_busy_receiver() -> None:
+    x = torch.randn(1_000, 1_000, device=FIRST)
+    handed(x, SECOND)  # the first time, both get to know each other
+    torch.cuda.synchronize(SECOND)
+    at_work = busy(SECOND)
+    there = Handed(x, SECOND)
+    torch.cuda.current_stream(FIRST).synchronize()
+    assert not at_work.query()
+    assert torch.equal(there.taken().cpu(), x.cpu())
+    assert at_work.query(), "what is taken comes after what the receiver was asked before"
+
+
+def test_who_receives_works_on_until_it_takes_what_comes() -> None:
+    x = torch.randn(1_000, 1_000, device=FIRST)
+    handed(x, SECOND)
+    torch.cuda.synchronize(SECOND)
+    at_work = busy(FIRST)
+    there = Handed(x * 2, SECOND)
+    torch.cuda.current_stream(SECOND).synchronize()
+    assert not at_work.query()
+    assert torch.equal(there.taken().cpu(), 2 * x.cpu())
+
+
+def test_a_model_on_two_gpus_answers_as_on_one_bit_for_bit(tmp_path: Path) -> None:
+    write_omni(tmp_path, small=True)
+    alone, shared = (loaded("qwen2.5-omni-7b", tmp_path, gpus, "cuda") for gpus in (1, 2))
+    assert {gate.down.device for gate in find_gates(shared.decoder)} == {FIRST, SECOND}
+    rows = encoded(alone, 40)
+    masks = [None, *(np.random.default_rng(0).random((2, len(find_gates(alone.decoder)), 1)) < 0.5)]
+    ways = [questions_of(lm, rows, 1_024) for lm in (alone, shared)]
+    assert len(ways[0].batches) > 3
+    member_LN = [m if m is None else np.repeat(m, find_gates(alone.decoder)[0].width, 1) for m in masks]
+    for one, other in zip(*(cells_of(questions, member_LN) for questions in ways), strict=True):
+        assert np.array_equal(one.answer, other.answer) and np.array_equal(one.logprob, other.logprob)
+    gates = [find_gates(lm.decoder) for lm in (alone, shared)]
+    counts = [questions.ask(2, counted=g) for questions, g in zip(ways, gates, strict=True)]
+    for one, other in zip((counts[0].K, counts[0].T), (counts[1].K, counts[1].T), strict=True):
+        assert one is not None and other is not None and np.array_equal(one, other)
