@@ -5,14 +5,17 @@
 
 Ours against the same pass without counts, and against the usual hook: (g > 0) summed over positions on the device and
 then fetched, layer by layer. That hook is put under our plain engine and under batched `generate`; ours calls no hooks.
-Counting reads every token, so it is held against a pass that does, without counts. Passes take turns. On a GPU its
-busy time is measured too: what the GPU does more, whatever the host does meanwhile. Writing to the store is not here.
+Counting reads every token, so it is held against a pass that does, without counts. Passes take turns. A sweep fetches
+the counts of one unit while the next one is answered, so ours is told without and with fetching. On a GPU its own time
+is measured too: what the GPU does more, kernels and copies apart, whatever the host does meanwhile. Writing to the
+store is not here.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -33,10 +36,16 @@ from speed.ways import Generate, Idle, Ours
 BATCH = 32
 EVERY = {"tiny": 1, "full": 4}  # batched generate answers every n-th clip
 PLAIN = {
-    "ours, counted": "ours, every token", "plain engine, usual hook": "plain engine", "batched, usual hook": "batched"
-}  # fmt: skip
+    "ours, counted": "ours, every token",
+    "ours, counted, fetched": "ours, every token",
+    "plain engine, usual hook": "plain engine",
+    "batched, usual hook": "batched",
+}
 """What each counting pass is held against: the same work without counts."""
+ADDED = ("added_to_time", "added_to_gpu_time", "added_by_copies")
 Pass = Callable[[], object]
+Busy = defaultdict[str, tuple[int, float]]
+"""Launches and seconds of each kernel, and each kind of copy."""
 
 
 class Fetched(list[Tensor]):
@@ -72,14 +81,16 @@ def measure(subject: Subject, every: int, rounds: int) -> dict[str, Any]:
             for name, work in passes.items():
                 times[name].append(seconds_of(work))
     busy = {name: busy_seconds(work) for name, work in passes.items()} if device.type == "cuda" else {}
+    more = {name: more_of(busy[name], busy[plain]) for name, plain in PLAIN.items() if busy}
     clips = {name: len((slow if name.startswith("batched") else ours).clips) for name in passes}
     return {
         **facts(device, subject.lm.dtype), "utterances": clips,
         "tokens_per_prompt": round(ours.tokens_per_prompt, 1), "new_tokens": subject.new_tokens,
         "answers_per_second": {name: rounded(clips[name] / median(taken)) for name, taken in times.items()},
         "added_to_time": {name: rounded(added(times[name], times[plain])) for name, plain in PLAIN.items()},
-        "added_to_gpu_time": {name: rounded(busy[name] / busy[plain] - 1) for name, plain in PLAIN.items() if busy},
-        "gpu_busy_seconds": busy,
+        "added_to_gpu_time": {name: rounded(kernels) for name, (kernels, _) in more.items()},
+        "added_by_copies": {name: rounded(copies) for name, (_, copies) in more.items()},
+        "gpu_busy_seconds": {name: rounded(sum(s for _, s in events.values())) for name, events in busy.items()},
         "hook_calls": {name: len(seen) for name, seen in warm.items() if isinstance(seen, Fetched)},
     }  # fmt: skip
 
@@ -96,7 +107,8 @@ def passes_of(subject: Subject, ours: Ours, plain: Ours, slow: Generate) -> dict
     return {
         "ours": lambda: ours.questions.ask(subject.new_tokens),
         "ours, every token": lambda: ours.questions.ask(subject.new_tokens, mix=Idle()),
-        "ours, counted": lambda: ours.questions.ask(subject.new_tokens, counted=subject.gates),
+        "ours, counted": lambda: ours.questions.count(subject.new_tokens, subject.gates),
+        "ours, counted, fetched": lambda: ours.questions.ask(subject.new_tokens, counted=subject.gates),
         "plain engine": asked,
         "plain engine, usual hook": under_usual_hook(subject.gates, asked),
         "batched": generated,
@@ -129,20 +141,36 @@ def added(own: Sequence[float], plain: Sequence[float]) -> float:
     return median(a / b - 1 for a, b in zip(own, plain, strict=True))
 
 
-def busy_seconds(work: Pass) -> float:
-    """The sum of what the GPU's kernels and copies took."""
+def busy_seconds(work: Pass) -> Busy:
+    """What the GPU's kernels and copies took."""
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         work()
         torch.cuda.synchronize()
-    events = [event for event in profiler.events() or () if event.device_type.name == "CUDA"]
-    return float(sum(event.time_range.elapsed_us() for event in events)) / 1e6
+    found: Busy = defaultdict(lambda: (0, 0.0))
+    for event in (event for event in profiler.events() or () if event.device_type.name == "CUDA"):
+        launches, seconds = found[event.name]
+        found[event.name] = launches + 1, seconds + event.time_range.elapsed_us() / 1e6
+    return found
+
+
+def more_of(own: Busy, plain: Busy) -> tuple[float, float]:
+    """Shares of the plain pass's time that kernels, and copies to the host, add to it.
+
+    Only those that are launched more or less often: the others do the same work in both passes, and differ by the
+    clock, which moves by more than counts cost.
+    """
+    names = [name for name in own.keys() | plain.keys() if own[name][0] != plain[name][0]]
+    added = {name: own[name][1] - plain[name][1] for name in names}
+    whole = sum(seconds for _, seconds in plain.values())
+    copies = sum(seconds for name, seconds in added.items() if name.startswith("Memcpy DtoH"))
+    return (sum(added.values()) - copies) / whole, copies / whole
 
 
 def show(figures: Mapping[str, Any]) -> None:
     """The table."""
-    table = Table("pass", "answers/s", "added to its time", "added to GPU time")
+    table = Table("pass", "answers/s", "added to its time", "added to GPU time", "by copies")
     for name, rate in figures["answers_per_second"].items():
-        shares = (figures[key].get(name) for key in ("added_to_time", "added_to_gpu_time"))
+        shares = (figures[key].get(name) for key in ADDED)
         table.add_row(name, f"{rate:g}", *("" if share is None else f"{share:+.1%}" for share in shares))
     console = Console()
     console.print(f"{figures['device']}, {figures['dtype']}, {figures['tokens_per_prompt']} tokens per prompt")

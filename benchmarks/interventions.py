@@ -6,7 +6,8 @@
 The form in which steering engines publish theirs. Ours holds one mask at a time, always: 8 or 32 masks per batch are 8
 or 32 cells one after the other, each over 1/8 or 1/32 of the utterances. Every row takes turns with unsteered cells;
 its overhead is the median over such pairs. The gate path is the plain engine's, against that one's unsteered cells. Mix
-reads every position of a row, so it is held against an unsteered cell that computes every token too.
+reads every position of a row, so it is held against an unsteered cell that computes every token too. Masks are made
+ready before the clock runs: in a sweep that is done while another unit is answered.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal
@@ -23,10 +25,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from esn_dist.cluster.questions import Questions
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.gates.mix import Mix
-from esn_dist.gates.scale import How, scaled
+from esn_dist.gates.scale import How, Scale
 from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
 from speed.subject import Subject, subject_of
 from speed.ways import SCALE, Idle, Mask, Ours
@@ -35,8 +36,8 @@ MASKS = (1, 8, 32)  # per batch
 MIX = (1.0, 0.1)
 """Gain and temperature; no figure depends on them."""
 MIXED = "mix"
-Work = Callable[[int], object]
-"""Answers every utterance once, under masks drawn from a seed."""
+Work = Callable[[int], Callable[[], object]]
+"""Draws masks from a seed and makes them ready; what it returns answers every utterance once under them."""
 
 
 def main(
@@ -78,11 +79,11 @@ def measure(subject: Subject, rounds: int) -> dict[str, Any]:
 
 def paired(one: Ours, name: str, work: Work, seed: int) -> tuple[float, float]:
     """Seconds of an unsteered pass of the same engine and of `work`, one after the other."""
-    new, idle = one.subject.new_tokens, Idle() if name == MIXED else None
+    new, idle, steered = one.subject.new_tokens, Idle() if name == MIXED else None, work(seed)
     if seed == 0:
         one.questions.ask(new, mix=idle)
-        work(0)  # picks kernels, allocates
-    return seconds_of(lambda: one.questions.ask(new, mix=idle)), seconds_of(lambda: work(seed))
+        steered()  # picks kernels, allocates
+    return seconds_of(lambda: one.questions.ask(new, mix=idle)), seconds_of(steered)
 
 
 def single(subject: Subject, one: Ours) -> dict[str, Work]:
@@ -90,20 +91,22 @@ def single(subject: Subject, one: Ours) -> dict[str, Work]:
     how: How = "fold" if one.packed else "gate"
 
     def steered(one_layer: bool) -> Work:
-        def work(seed: int) -> None:
+        def work(seed: int) -> Callable[[], object]:
             member_LN = only_middle(subject.mask(seed)) if one_layer else subject.mask(seed)
-            one.answer(member_LN, subject.new_tokens, how)
+            return partial(one.questions.ask_under, [Scale(subject.gates, member_LN, SCALE, how)], subject.new_tokens)
 
         return work
 
-    def mixed(seed: int) -> None:
+    def unsteered(seed: int) -> Callable[[], object]:
+        return partial(one.questions.ask, subject.new_tokens)
+
+    def mixed(seed: int) -> Callable[[], object]:
         member_ELN = np.stack([subject.mask(len(EMOTIONS) * seed + e) for e in range(len(EMOTIONS))])
-        one.questions.ask(subject.new_tokens, mix=Mix(subject.gates, member_ELN, *MIX))
+        return partial(one.questions.ask, subject.new_tokens, mix=Mix(subject.gates, member_ELN, *MIX))
 
     layers = {"one layer": True, "all layers": False}
     found = {f"{told}, {how}": steered(only) for told, only in layers.items()}
-    again: dict[str, Work] = {"unsteered again": lambda seed: one.questions.ask(subject.new_tokens), MIXED: mixed}
-    return {**found, **(again if one.packed else {})}
+    return {**found, **({"unsteered again": unsteered, MIXED: mixed} if one.packed else {})}
 
 
 def split(subject: Subject, ours: Ours, masks: int) -> dict[str, Work]:
@@ -112,17 +115,16 @@ def split(subject: Subject, ours: Ours, masks: int) -> dict[str, Work]:
         return {}
     shares = [ours.questions_of(range(at, len(subject.clips), masks)) for at in range(masks)]
 
-    def work(seed: int) -> None:
-        for at, share in enumerate(shares):
-            cell(subject, share, subject.mask(masks * seed + at))
+    def work(seed: int) -> Callable[[], object]:
+        states = [Scale(subject.gates, subject.mask(masks * seed + at), SCALE, "fold") for at in range(masks)]
+
+        def answered() -> None:
+            for share, state in zip(shares, states, strict=True):
+                share.ask_under([state], subject.new_tokens)
+
+        return answered
 
     return {f"{masks} mask{'s'[: masks > 1]} per batch, fold": work}
-
-
-def cell(subject: Subject, questions: Questions, member_LN: Mask) -> None:
-    """All of `questions` under one folded mask."""
-    with scaled(subject.gates, member_LN, SCALE, "fold"):
-        questions.ask(subject.new_tokens)
 
 
 def only_middle(member_LN: Mask) -> Mask:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,13 @@ def test_counting_is_compared_with_the_same_pass_without(tmp_path: Path) -> None
     assert figures["added_to_time"].keys() == set(counts.PLAIN)
     assert figures["answers_per_second"].keys() == figures["utterances"].keys()
     assert figures["hook_calls"]["batched, usual hook"] > 0
+
+
+def test_what_counting_adds_is_told_from_what_it_launches_and_not_from_the_clock() -> None:
+    """Products differ by more between two passes than counts cost."""
+    plain = defaultdict(lambda: (0, 0.0), {"product": (100, 9.0), "gated": (10, 1.0)})
+    own = defaultdict(lambda: (0, 0.0), {"product": (100, 8.0), "counted": (10, 1.2), "Memcpy DtoH": (1, 0.5)})
+    assert counts.more_of(own, plain) == pytest.approx((0.02, 0.05))
 
 
 def test_agreement_is_told_for_each_dtype(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def busy(device: torch.device) -> torch.cuda.Event:
     """A device at work for a second; what it was asked last."""
     with torch.cuda.device(device):
         torch.cuda._sleep(LONG)
-        return torch.cuda.current_stream(device).record_event()
+        asked: torch.cuda.Event = torch.cuda.current_stream(device).record_event()
+    return asked
 
 
 def test_who_hands_over_does_not_wait_for_a_busy_receiver() -> None:
