@@ -64,7 +64,7 @@ def compared(subject: Subject, usual: Generate, ours: Ours, member_LN: Mask | No
     """Shares and differences over all clips; the tolerance of a tie is by dtype."""
     tokens, first = usual.generate(member_LN, subject.new_tokens, logits=True)
     texts = [subject.lm.text(row) for row in tokens]
-    rows = ours.answer(member_LN, subject.new_tokens)
+    (rows,) = ours.answer([member_LN], subject.new_tokens)
     expected = np.array([code_of(text, path) for text, path in zip(texts, subject.clips, strict=True)])
     logprob_nE = np.stack([options_of(subject, *both) for both in zip(first, subject.clips, strict=True)])
     best_two = np.sort(logprob_nE, axis=1)[:, -2:]

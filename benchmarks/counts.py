@@ -102,7 +102,7 @@ def passes_of(subject: Subject, ours: Ours, plain: Ours, slow: Generate) -> dict
         return plain.questions.ask(subject.new_tokens)
 
     def generated() -> object:
-        return slow.answer(None, subject.new_tokens)
+        return slow.answer([None], subject.new_tokens)
 
     return {
         "ours": lambda: ours.questions.ask(subject.new_tokens),

@@ -14,6 +14,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal
@@ -88,11 +89,7 @@ def take_turn(recorded: Recorded, subject: Subject, name: str, way: Way, new_tok
     """One round of one way: ours answers several cells, the others one, at each number of threads."""
     cells = CELLS if name == "ours" else 1
     masks = [subject.mask(CELLS * number + cell) for cell in range(cells)]
-
-    def work() -> None:
-        for mask in masks:
-            way.answer(mask, new_tokens)
-
+    work = partial(way.answer, masks, new_tokens)
     for threads in thread_counts(subject.lm.device):
         with at_threads(threads):
             rate = cells * len(way.clips) / seconds_of(work)
@@ -102,7 +99,7 @@ def take_turn(recorded: Recorded, subject: Subject, name: str, way: Way, new_tok
 def warmed_up(way: Way, subject: Subject) -> float:
     """The first pass picks kernels and allocates; returns the way's peak of memory in GB."""
     forget_peak()
-    way.answer(subject.mask(0), subject.new_tokens)
+    way.answer([subject.mask(0)], subject.new_tokens)
     return peak_gb(subject.lm.device)
 
 

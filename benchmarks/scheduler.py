@@ -52,9 +52,9 @@ GAINS = {"tiny": 12, "full": 1_333}  # of each of 750 masks: 10^4 and 10^6 cells
 RAY_ACTORS = {"tiny": (2,), "full": (2, 8, 32)}
 WORKERS = {"tiny": (1, 8), "full": (1, 2, 4, 8, 16, 64)}
 
-# Of the simulated workers. An answer: issue 7's compiled rate of one H100. A clip's features: assumed. A pass
+# Of the simulated workers. An answer, a clip's features: as measured on an H100 (`esn_dist/sweep/rates.yaml`). A pass
 # over counts: 28 x 18,944 gates in 3 parts at the rate of `benchmarks/store.py` on two virtual cores.
-SECONDS = {"answer": 1 / 210, "clip": 1 / 60, "row of a pass": 28 * 18_944 * len(PARTS) * 2 / 400e6, "mask": 0.3}
+SECONDS = {"answer": 1 / 248.9, "clip": 1 / 181, "row of a pass": 28 * 18_944 * len(PARTS) * 2 / 400e6, "mask": 0.3}
 SPREAD = 0.1  # of a unit's time (deviation of its logarithm)
 LATENCY = 0.002  # seconds from a hand that gives to an idle worker that begins (a round trip of Ray's is 1.7 ms)
 

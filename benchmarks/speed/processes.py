@@ -45,7 +45,7 @@ def _spans(subject: Subject, new_tokens: Sequence[int], seed: int) -> list[tuple
     torch.set_num_threads(1)
     try:
         ours = Ours(subject, subject.clips)
-        ours.answer(None, subject.new_tokens)
+        ours.answer([None], subject.new_tokens)
         return [_span(ours, subject.mask(PROCESSES * cell + seed), new) for cell, new in enumerate(new_tokens)]
     except BaseException:
         _start.abort()  # the other one would wait in vain
@@ -55,5 +55,5 @@ def _spans(subject: Subject, new_tokens: Sequence[int], seed: int) -> list[tuple
 def _span(ours: Ours, mask: Mask, new_tokens: int) -> tuple[float, float]:
     _start.wait(PATIENCE)
     started = time.monotonic()
-    ours.answer(mask, new_tokens)
+    ours.answer([mask], new_tokens)
     return started, time.monotonic()

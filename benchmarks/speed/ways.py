@@ -24,7 +24,7 @@ from esn_dist.corpora.audio import decode
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.gates.find import Gate
 from esn_dist.gates.positions import Positions
-from esn_dist.gates.scale import How, scaled
+from esn_dist.gates.scale import Scale
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni import Qwen25Omni, audio_rows
 from esn_dist.task.prompt import question
@@ -37,12 +37,12 @@ SCALE = 0.0  # of masked gates: deactivation
 
 
 class Way(Protocol):
-    """Whoever answers all `clips` under a mask."""
+    """Whoever answers all `clips` under masks."""
 
     clips: Sequence[Path]
 
-    def answer(self, member_LN: Mask | None, new_tokens: int) -> object:
-        """Every question once, with the masked gates at `SCALE`; None leaves the gates alone."""
+    def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> object:
+        """Every question once under each mask, with its gates at `SCALE`; None leaves the gates alone."""
 
 
 class Generate:
@@ -51,9 +51,9 @@ class Generate:
     def __init__(self, subject: Subject, clips: Sequence[Path], size: int) -> None:
         self.subject, self.clips, self.size = subject, clips, size
 
-    def answer(self, member_LN: Mask | None, new_tokens: int) -> list[str]:
-        """The texts."""
-        return [self.subject.lm.text(row) for row in self.generate(member_LN, new_tokens)[0]]
+    def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> list[list[str]]:
+        """The texts, mask by mask."""
+        return [[self.subject.lm.text(row) for row in self.generate(mask, new_tokens)[0]] for mask in masks]
 
     def generate(self, member_LN: Mask | None, new_tokens: int, logits: bool = False) -> tuple[list[Any], list[Tensor]]:
         """New tokens of each clip, and its logits [V] at the first of them where asked for."""
@@ -125,12 +125,10 @@ class Ours:
             self.encode_seconds = seconds_of(self._encode)
             self.compose_seconds = seconds_of(self._compose)
 
-    def answer(self, member_LN: Mask | None, new_tokens: int, how: How = "fold") -> Rows:
-        """The rows of one cell."""
-        if member_LN is None:
-            return self.questions.ask(new_tokens)
-        with scaled(self.subject.gates, member_LN, SCALE, how):
-            return self.questions.ask(new_tokens)
+    def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> list[Rows]:
+        """The rows of each cell, asked as the cells of a sweep's unit are."""
+        states = [None if mask is None else Scale(self.subject.gates, mask, SCALE, "fold") for mask in masks]
+        return self.questions.ask_under(states, new_tokens)
 
     def _encode(self) -> None:
         self._rows = self._rows or encode_all(self.subject.lm, [partial(decode, path) for path in self.clips])

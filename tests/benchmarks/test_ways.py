@@ -33,13 +33,13 @@ def test_a_mask_on_one_side_only_is_seen(spoken: Subject) -> None:
     usual, ours = Generate(spoken, spoken.clips, 1), Ours(spoken, spoken.clips)
     everything = np.ones((len(spoken.gates), spoken.gates[0].width), bool)
     logprob_nE = usual_logprob(spoken, usual, everything)
-    assert np.abs(logprob_nE - ours.answer(None, 1).logprob).max() > 0.1
-    np.testing.assert_allclose(logprob_nE, ours.answer(everything, 1).logprob, atol=1e-4)
-    np.testing.assert_allclose(usual_logprob(spoken, usual, None), ours.answer(None, 1).logprob, atol=1e-4)
+    assert np.abs(logprob_nE - ours.answer([None], 1)[0].logprob).max() > 0.1
+    np.testing.assert_allclose(logprob_nE, ours.answer([everything], 1)[0].logprob, atol=1e-4)
+    np.testing.assert_allclose(usual_logprob(spoken, usual, None), ours.answer([None], 1)[0].logprob, atol=1e-4)
 
 
 def test_padded_batches_are_answered_as_single_clips(spoken: Subject) -> None:
-    single, batched = (Generate(spoken, spoken.clips, size).answer(None, 20) for size in (1, 5))
+    single, batched = (Generate(spoken, spoken.clips, size).answer([None], 20) for size in (1, 5))
     assert single == batched
 
 
