@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from esn_dist.inference import features
@@ -62,7 +63,7 @@ def test_a_flipped_bit_is_the_same_as_none_and_saving_again_mends_it(tmp_path: P
 def test_two_threads_that_write_one_block_at_once_both_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two corpora may hold the same clips, and an actor encodes in two threads."""
     both = threading.Barrier(2, timeout=20)
-    write = features.save_file
+    write = save_file
 
     def at_once(*args: Any, **kwargs: Any) -> None:
         write(*args, **kwargs)
