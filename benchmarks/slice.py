@@ -281,12 +281,12 @@ def events(folder: Path, name: str) -> list[tuple[float, str]]:
 def recovery(folder: Path, killed: float) -> dict[str, float | None] | None:
     """From the kill to the death's notice, and to the successor's readiness; None: no such event came.
 
-    The log knows whole seconds, rounded down: what came at once may stand before the kill, and is 0.
+    The log knows milliseconds, rounded down: what came at once may stand before the kill, and is 0.
     """
     if not killed:
         return None
     found = {
-        "noticed": [at for at, _ in events(folder, "actor died") if at >= killed - 1],
+        "noticed": [at for at, _ in events(folder, "actor died") if at >= killed - 0.001],
         "successor ready": [at for at, _ in events(folder, "ready") if at > killed],
     }
     return {what: max(0.0, round(min(moments) - killed, 1)) if moments else None for what, moments in found.items()}

@@ -6,11 +6,11 @@ damaged file is the same as none: whoever needs it encodes the block again. File
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,7 +26,8 @@ class FeatureCache:
 
     Attributes:
         folder: shared by all actors of a machine, or by all machines.
-        model: fingerprint of everything that the features depend on beside the clip (weights, dtype, device type).
+        model: fingerprint of everything that the features depend on beside the clip (weights, dtype, device type, the
+            size of the encoder's groups).
     """
 
     folder: Path
@@ -50,7 +51,7 @@ class FeatureCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         joined = torch.cat([r.cpu() for r in rows]).contiguous()
         lengths = torch.tensor([len(r) for r in rows])
-        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial = path.with_suffix(f".{uuid4().hex}.partial")  # threads may write one block at once, and machines
         save_file({"rows": joined, "lengths": lengths}, partial, metadata={"crc32": _crc32(joined)})
         partial.replace(path)
 

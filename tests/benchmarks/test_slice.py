@@ -113,13 +113,14 @@ def test_a_kill_that_nobody_noticed_is_no_number_and_no_crash(tmp_path: Path) ->
     assert sliced.recovery(tmp_path, 0.0) is None
 
 
-def test_a_death_that_the_log_puts_into_the_second_of_the_kill_was_noticed_at_once(tmp_path: Path) -> None:
+def test_a_death_in_the_millisecond_of_the_kill_was_noticed_at_once_and_one_before_is_another_s(tmp_path: Path) -> None:
     log = StoreFolder(tmp_path / "store").log
     log.mkdir(parents=True)
-    moment = datetime.fromtimestamp(BEGAN, UTC).isoformat(timespec="seconds")
+    moment = datetime.fromtimestamp(BEGAN, UTC).isoformat(timespec="milliseconds")
     event = {"time": moment, "event": "actor died", "unit": "actor 0", "details": ["killed"]}
     (log / "events.jsonl").write_text(json.dumps(event) + "\n")
-    assert sliced.recovery(tmp_path, BEGAN + 0.5) == {"noticed": 0.0, "successor ready": None}
+    assert sliced.recovery(tmp_path, BEGAN + 0.0005) == {"noticed": 0.0, "successor ready": None}
+    assert sliced.recovery(tmp_path, BEGAN + 0.5) == {"noticed": None, "successor ready": None}
 
 
 @pytest.mark.parametrize("printed", ["", "stopping after the units in flight\n"])

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 
+from esn_dist.cluster import executor as executor_module
 from esn_dist.cluster.executor import Executor
 from esn_dist.cluster.job import Job
 from esn_dist.cluster.prepare import prepare_corpus, prepare_model, prepare_root
 from esn_dist.cluster.select import Selection, mask_keys
+from esn_dist.models.audio_lm import AudioLM
+from esn_dist.models.registry import load
+from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import open_answers, open_counts, read_cells
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
+from esn_dist.sweep.spec import ModelSpec
 from esn_dist.sweep.units import AnswerUnit, EncodeUnit, IdentifyUnit
 from esn_dist.task.answers import Outcome
 from tests.cluster.planted import EMOTIONS, write_corpus
@@ -100,6 +106,37 @@ def test_features_that_were_encoded_once_serve_without_the_file(job: Job) -> Non
     lost: list[str] = []
     assert (answers_of(job, Executor(job), lost).outcome != Outcome.UNREADABLE).all()
     assert not lost
+
+
+def test_clips_go_one_by_one_where_the_profile_says_so_and_share_no_cache_with_groups(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_on_a_gpu(spec: ModelSpec, device: Literal["cpu", "cuda"]) -> AudioLM:
+        model = load(spec, device)
+        model.group = model.GROUP
+        return model
+
+    monkeypatch.setattr(executor_module, "load", as_on_a_gpu)
+    unit, hashes = EncodeUnit(MODEL, "tones", "evaluation", 0), [c.sha256 for c in job.corpora["tones"].evaluation]
+    kept, calls = dict[bool, torch.Tensor](), dict[bool, int]()
+    for together in (True, False):
+        executor = Executor(replace(job, profile=replace(job.profile, together=together)))
+        calls[together] = 0
+
+        def count(*_: Any, together: bool = together) -> None:
+            calls[together] += 1
+
+        executor.model.tower.register_forward_pre_hook(count)  # type: ignore[attr-defined]
+        assert executor.features.load(hashes) is None, "rows of the other way would serve"
+        executor.run(unit)
+        executor.run(unit)
+        loaded = executor.features.load(hashes)
+        assert loaded is not None
+        kept[together] = torch.cat(loaded)
+    assert calls == {True: 1, False: len(hashes)}
+    torch.testing.assert_close(kept[True], kept[False], atol=1e-4, rtol=0)
+    # The name that versions without groups gave: a store of theirs finds its features.
+    assert executor.features.model == digest(job.fingerprint, job.profile.dtype, job.profile.device)
 
 
 def test_a_candidate_that_vanished_has_no_counts_and_no_answer(job: Job) -> None:

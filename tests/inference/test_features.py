@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
+from esn_dist.inference import features
 from esn_dist.inference.features import FeatureCache
 
 CLIPS = ["a1", "b2", "c3"]
@@ -53,6 +58,25 @@ def test_a_flipped_bit_is_the_same_as_none_and_saving_again_mends_it(tmp_path: P
     assert cache.load(CLIPS) is None
     cache.save(CLIPS, rows())
     assert cache.load(CLIPS) is not None
+
+
+def test_two_threads_that_write_one_block_at_once_both_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two corpora may hold the same clips, and an actor encodes in two threads."""
+    both = threading.Barrier(2, timeout=20)
+    write = save_file
+
+    def at_once(*args: Any, **kwargs: Any) -> None:
+        write(*args, **kwargs)
+        both.wait()  # the other one's is written too, and neither has its name yet
+
+    monkeypatch.setattr(features, "save_file", at_once)
+    cache = FeatureCache(tmp_path, "m" * 64)
+    with ThreadPoolExecutor(2) as threads:
+        for writing in [threads.submit(cache.save, CLIPS, rows()) for _ in range(2)]:
+            writing.result()
+    loaded = cache.load(CLIPS)
+    assert loaded is not None and torch.equal(torch.cat(loaded), torch.cat(rows()))
+    assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 1
 
 
 def test_two_writers_of_one_block_leave_one_file_and_no_scraps(tmp_path: Path) -> None:

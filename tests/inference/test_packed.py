@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import Scale, scaled
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.batches import shared_prefix
-from esn_dist.inference.engine import Asked, Engine, PaddedEngine, Watcher
+from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State, Watcher
 from esn_dist.inference.packed.engine import PackedEngine, engine_of
 from esn_dist.inference.packed.layers import Qwen2Layers
 from esn_dist.models.audio_lm import AudioLM, Part, Prompt
@@ -251,6 +251,46 @@ def test_memory_that_runs_out_in_a_later_step_splits_the_batch_too(case: Case) -
         assert_same([said], [answers])
     assert one.splits == 2
     assert np.array_equal(counters[0].result()[1], counters[1].result()[1])
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+def test_a_state_that_finds_no_memory_beside_the_batches_under_way_is_entered_once_they_are_answered(
+    case: Case, stages: int
+) -> None:
+    one = PackedEngine(case.model, False)
+    one.stages = stages
+    scale = Scale(case.gates, case.member_ELN[0], 0.0, "fold")
+    batches = [one.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
+
+    def asked(state: State) -> list[Asked[Any]]:
+        return [Asked(b, case.options(len(b)), None, s) for s in (None, state) for b in batches]
+
+    expected = list(one.answers(asked(scale), NEW, case.prefix))
+    said = list(one.answers(asked(Crowded(scale)), NEW, case.prefix))
+    assert_same(said, expected)
+    assert one.splits == 0
+
+
+def test_a_state_for_which_there_is_no_memory_at_all_fails_and_leaves_the_gates_alone(case: Case) -> None:
+    batch, before = case.packed.batch(case.prompts[0], case.rows[0]), case.gates[0].down.clone()
+    never = Crowded(Scale(case.gates, case.member_ELN[0], 0.0, "fold"), times=99)
+    asked = [Asked(batch, case.options(3), None, state) for state in (None, never)]
+    with pytest.raises(torch.OutOfMemoryError):
+        list(case.packed.answers(asked, NEW, case.prefix))
+    assert torch.equal(case.gates[0].down, before)
+
+
+class Crowded:
+    """A state that finds no memory when it is entered for the first times."""
+
+    def __init__(self, scale: Scale, times: int = 1) -> None:
+        self.scale, self.times = scale, times
+
+    def applied(self) -> AbstractContextManager[None]:
+        self.times -= 1
+        if self.times >= 0:
+            raise torch.OutOfMemoryError("no room")
+        return self.scale.applied()
 
 
 class memory_for:

@@ -52,12 +52,20 @@ class PackedEngine(Engine[PackedBatch]):
         stepped: deque[_Going] = deque()
         for one in asked:
             if prefix and not one.watcher and (shared is None or shared[0] is not one.state):
-                shared = one.state, self._prefix(one, prefix)
+                if (beginning := self._prefix_beside_others(one, prefix)) is None:
+                    shared = None
+                    yield from self._under_way(read, stepped)
+                    beginning = self._prefix(one, prefix)
+                shared = one.state, beginning
             read.append(_Going(self, one, new, None if one.watcher or shared is None else shared[1]))
             if len(read) == self.stages:
                 stepped.append(read.popleft().stepped())
             if len(stepped) > self.stages:
                 yield self._said(stepped.popleft())
+        yield from self._under_way(read, stepped)
+
+    def _under_way(self, read: deque[_Going], stepped: deque[_Going]) -> Iterator[Answers]:
+        """What the batches under way say, until none is."""
         while read:
             stepped.append(read.popleft().stepped())
         while stepped:  # taken out one by one, so that none keeps its memory once it is answered
@@ -80,6 +88,13 @@ class PackedEngine(Engine[PackedBatch]):
         if (said := _Going(self, one, new, shared).stepped().said()) is None:
             raise torch.OutOfMemoryError
         return said
+
+    def _prefix_beside_others(self, one: Asked[PackedBatch], length: int) -> Cache | None:
+        """As `_prefix`; None where batches under way leave no memory for it, or for the state."""
+        try:
+            return self._prefix(one, length)
+        except torch.OutOfMemoryError:
+            return None
 
     def _prefix(self, one: Asked[PackedBatch], length: int) -> Cache:
         """Keys and values of the first `length` tokens, which are the same in every row, under the state of `one`."""
