@@ -19,7 +19,7 @@ import xarray as xr
 from esn_dist.errors import UserError
 from esn_dist.selection.firing import Firing, Sums, pooled
 from esn_dist.selection.masks import budget, random_like, random_mask, top
-from esn_dist.selection.passes import add_counts
+from esn_dist.selection.passes import sum_counts
 from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
 from esn_dist.selection.selectors import SELECTORS, Scores
 from esn_dist.store.folder import StoreFolder
@@ -146,7 +146,7 @@ class Selection:
             chosen = identify_together(candidates, self._emotions(names), wanted, caps)
             sums[size] = [Sums(own, at) for own in chosen]
         for index, name in enumerate(names):
-            add_counts([of_size[index] for of_size in sums.values()], self.folder, self.model, name)
+            sum_counts([of_size[index] for of_size in sums.values()], self.folder, self.model, name)
         return sums
 
 

@@ -17,7 +17,7 @@ from esn_dist.store.read import count_shards
 from esn_dist.store.shards import CountShard
 
 
-def add_counts(sums: Sequence[Sums], folder: StoreFolder, model: str, corpus: str) -> None:
+def sum_counts(sums: Sequence[Sums], folder: StoreFolder, model: str, corpus: str) -> None:
     """Add all counts of a model on a corpus to each of `sums`; memory holds one shard."""
     for shard in count_shards(folder, model, corpus):
         for one in sums:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from esn_dist.selection import pools
 from esn_dist.selection.firing import Firing, Identification, NothingIdentified, Sums, accumulate
-from esn_dist.selection.passes import add_counts
+from esn_dist.selection.passes import sum_counts
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks
@@ -53,7 +53,7 @@ class Made:
 
     def passed(self, model: str, corpora: Sequence[str], sums: Sequence[Sequence[Sums]]) -> None:
         for index, corpus in enumerate(corpora):
-            add_counts([one[index] for one in sums], self.folder, model, corpus)
+            sum_counts([one[index] for one in sums], self.folder, model, corpus)
 
     def slow(self, model: str, corpus: str, chosen: Identification, parts: Sequence[int]) -> Firing:
         """The obvious way: every row."""

@@ -69,15 +69,14 @@ def test_shards_hold_what_blocks_hold_and_read_it_when_asked(folder: StoreFolder
     values["T"][3] = 65535
     write.write_counts(folder, "tiny", "synthetic", slice(0, 64), **values)
     write.write_counts(folder, "tiny", "synthetic", slice(96, 128), **shard_of_counts(1, 2))
-    blocks, shards = (
-        list(read.count_blocks(folder, "tiny", "synthetic")),
-        [*read.count_shards(folder, "tiny", "synthetic")],
-    )
+    blocks = list(read.count_blocks(folder, "tiny", "synthetic"))
+    shards = list(read.count_shards(folder, "tiny", "synthetic"))
     assert len(blocks) == len(shards) == 3
     for block, shard in zip(blocks, shards, strict=True):
         right = np.array(("anger", "joy", "sadness"))[block.answer] == np.array(block.label)
         assert np.array_equal(shard.correct, right)
         assert np.array_equal(shard.K, block.K) and np.array_equal(shard.positions, block.T)
+        assert shard.K_correct is not None
         assert np.array_equal(shard.K_correct, block.K[right].sum(axis=0, dtype=np.uint32))
 
 
