@@ -15,7 +15,7 @@ import json
 import os
 import tempfile
 import time
-from collections import Counter, deque
+from collections import deque
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,22 +39,23 @@ from esn_dist.errors import UserError
 from esn_dist.seeds import generator
 from esn_dist.store.done import done_units
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.schema import PARTS
 from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.units import AnswerUnit, IdentifyUnit, SelectUnit, Unit
 from speed.apart import apart, peak_bytes
 from speed.made import Size, build, items, load, many, paper
+from speed.passes import Passes
 
 ACTORS = 1_000
 GAINS = {"tiny": 12, "full": 1_333}  # of each of 750 masks: 10^4 and 10^6 cells, each of which is a unit
 RAY_ACTORS = {"tiny": (2,), "full": (2, 8, 32)}
 WORKERS = {"tiny": (1, 8), "full": (1, 2, 4, 8, 16, 64)}
 
-# Of the simulated workers. An answer, a clip's features: as measured on an H100 (`esn_dist/sweep/rates.yaml`). A pass
-# over counts: 28 x 18,944 gates in 3 parts at the rate of `benchmarks/store.py` on two virtual cores.
-SECONDS = {"answer": 1 / 248.9, "clip": 1 / 181, "row of a pass": 28 * 18_944 * len(PARTS) * 2 / 400e6, "mask": 0.3}
+# Of the simulated workers. An answer, a clip's features: as measured on an H100 (`esn_dist/sweep/rates.yaml`). A shard
+# of a pass, read as its sum or by its rows: 28 x 18,944 gates in 3 parts, as `benchmarks/store.py` measured them on two
+# virtual cores, files dropped from memory first.
+SECONDS = {"answer": 1 / 248.9, "clip": 1 / 181, "shard's sum": 0.020, "shard's rows": 0.24, "mask": 0.3}
 SPREAD = 0.1  # of a unit's time (deviation of its logarithm)
 LATENCY = 0.002  # seconds from a hand that gives to an idle worker that begins (a round trip of Ray's is 1.7 ms)
 
@@ -111,13 +112,16 @@ def drive(root: Path, ray_actors: int) -> dict[str, Any]:
 def simulate(root: Path, sizes: tuple[int, ...]) -> dict[int, dict[str, float]]:
     """The paper's sweep, model after model, on each number of workers: hours, and what became of the workers' time."""
     sweep, found = load(root), dict[int, dict[str, float]]()
+    passes = {model.name: passes_of(root, model.name) for model in sweep.models}
     for size in sizes:
-        spent = dict.fromkeys(("seconds", "busy", "tail", "units"), 0.0)
+        spent = dict.fromkeys(("seconds", "busy", "tail", "units", "selecting"), 0.0)
         for model in sweep.models:
             run, clock = MadeRun(root, model.name), Clock()
             workers = SimulatedWorkers(size, clock, run.corpora)
-            assert not run.go(workers, SimulatedDesk(clock, run.masks, workers.rows)).left
+            desk = SimulatedDesk(clock, run.masks, passes[model.name])
+            assert not run.go(workers, desk).left
             spent["seconds"] += clock.now
+            spent["selecting"] += desk.spent
             spent["busy"] += sum(workers.busy)
             spent["tail"] += sum(clock.now - free for free in workers.free)
             spent["units"] += len(run.schedule.done)
@@ -125,8 +129,16 @@ def simulate(root: Path, sizes: tuple[int, ...]) -> dict[int, dict[str, float]]:
         found[size] = {
             "hours": spent["seconds"] / 3600, "units": int(spent["units"]), "share_of_linear": spent["busy"] / whole,
             "idle_at_the_end": spent["tail"] / whole, "idle_before": (whole - spent["busy"] - spent["tail"]) / whole,
+            "selecting_seconds": spent["selecting"],
         }  # fmt: skip
     return found
+
+
+def passes_of(root: Path, model: str) -> Passes:
+    """The passes of one model's selections."""
+    sweep, folder = load(root), StoreFolder(root)
+    caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
+    return Passes(folder, model, items(sweep, folder), caps)
 
 
 class MadeRun:
@@ -190,12 +202,12 @@ class SimulatedWorkers(FakeWorkers):
     """Actors that take the time of `SECONDS`.
 
     Attributes:
-        rows: candidates answered, by corpus. busy, free: seconds that each actor worked, and when it will have ended.
+        busy, free: seconds that each actor worked, and when it will have ended.
     """
 
     def __init__(self, size: int, clock: Clock, corpora: dict[str, CorpusItems]) -> None:
         super().__init__(size)
-        self.clock, self.corpora, self.rows = clock, corpora, Counter[str]()
+        self.clock, self.corpora = clock, corpora
         self.busy, self.free = [0.0] * size, [0.0] * size
         self._ends: list[tuple[float, int, str]] = []
 
@@ -219,16 +231,19 @@ class SimulatedWorkers(FakeWorkers):
         if isinstance(unit, AnswerUnit):
             return spread * SECONDS["answer"] * len(unit.cells) * len(self.corpora[unit.corpus].evaluation)
         if isinstance(unit, IdentifyUnit):
-            self.rows[unit.corpus] += SHARD_ROWS * len(unit.shards)
             return spread * SECONDS["answer"] * SHARD_ROWS * len(unit.shards)
         return spread * SECONDS["clip"] * SHARD_ROWS
 
 
 class SimulatedDesk:
-    """The driver's own selections: a pass over the counts wherever a mask rests on others than the one before."""
+    """The driver's own selections: a pass over the counts wherever a mask rests on others than the one before.
 
-    def __init__(self, clock: Clock, masks: dict[str, MaskKey], rows: Counter[str]) -> None:
-        self.clock, self.masks, self.rows = clock, masks, rows
+    Attributes:
+        spent: seconds of selecting.
+    """
+
+    def __init__(self, clock: Clock, masks: dict[str, MaskKey], passes: Passes) -> None:
+        self.clock, self.masks, self.passes, self.spent = clock, masks, passes, 0.0
         self._read: tuple[object, ...] | None = None
         self._ends: deque[tuple[float, str]] = deque()
 
@@ -245,7 +260,9 @@ class SimulatedDesk:
         seconds = SECONDS["mask"]
         if mask.sources and (mask.corpus, mask.parts) != self._read:
             self._read = (mask.corpus, mask.parts)
-            seconds += SECONDS["row of a pass"] * sum(self.rows[source] for source in mask.sources)
+            shards = self.passes.read_for(mask, self.masks.values())
+            seconds += SECONDS["shard's sum"] * shards.summed + SECONDS["shard's rows"] * shards.by_rows
+        self.spent += seconds
         begin = max(self.clock.now, self._ends[-1][0] if self._ends else 0.0)
         self._ends.append((begin + seconds, unit.id))
 
@@ -277,12 +294,11 @@ def _show(figures: dict[str, Any]) -> None:
         table.add_row(f"{found['actors']} {kind}", f"{found['units']:,}", f"{found['units_per_second']:,.0f}", peak)
     console.print(table)
     if "workers" in figures:
-        simulated = Table(
-            "workers", "hours", "of linear", "idle before", "at the end", title="The paper's sweep, simulated"
-        )
+        columns = ("workers", "hours", "of linear", "idle before", "at the end", "selecting")
+        simulated = Table(*columns, title="The paper's sweep, simulated")
         for size, found in figures["workers"].items():
-            shares = (found[name] for name in ("share_of_linear", "idle_before", "idle_at_the_end"))
-            simulated.add_row(str(size), f"{found['hours']:.2f}", *(f"{share:.1%}" for share in shares))
+            shares = [f"{found[name]:.1%}" for name in ("share_of_linear", "idle_before", "idle_at_the_end")]
+            simulated.add_row(str(size), f"{found['hours']:.2f}", *shares, f"{found['selecting_seconds']:.0f} s")
         console.print(simulated)
 
 

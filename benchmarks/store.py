@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,9 @@ from rich.table import Table
 
 from esn_dist.cluster.schedule import Schedule
 from esn_dist.seeds import digest, generator
-from esn_dist.selection.firing import accumulate, identify
+from esn_dist.selection.firing import Firing, Identification, Sums, accumulate, identify
 from esn_dist.selection.masks import top
+from esn_dist.selection.passes import sum_counts
 from esn_dist.selection.pools import correctly_answered
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_model, create_root
@@ -98,7 +99,7 @@ def main(
 
 
 def counts(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
-    """Write all shards as an actor does, then make one pass over them as a selector does."""
+    """Write all shards as an actor does, then make a pass over them as a selector does, and one over every row."""
     shape = (len(PARTS), sizes.layers, sizes.width)
     gates, rows = Gates(sizes.layers, sizes.width), len(EMOTIONS) * sizes.shards * SHARD_ROWS
     raw, written, wrote, published = 2 * rows * int(np.prod(shape)), list[str](), Stopwatch(), Stopwatch()
@@ -115,19 +116,19 @@ def counts(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
         with published:
             publish(folder, f"identify-{shard}", files, lease)
         written += files
-    stored = sum((folder.data / file).stat().st_size for file in written)
-    cold, warm = Stopwatch(), Stopwatch()
-    forget(folder.data)
-    with cold:
-        one_pass(folder)
-    with warm:
-        firing = one_pass(folder)
+    size = {file: (folder.data / file).stat().st_size for file in written}
+    stored, summed = sum(size.values()), sum(size[file] for file in written if "/K_correct/" in file)
+    firing, cold, warm = timed(folder, one_pass)
+    by_rows, rows_cold, rows_warm = timed(folder, rows_pass)
+    assert np.array_equal(firing.K, by_rows.K) and np.array_equal(firing.T, by_rows.T)
+    shards = rows // SHARD_ROWS
     found: dict[str, Any] = {
         "utterances": rows, "raw_bytes": raw, "stored_bytes": stored, "bytes_per_utterance": stored / rows,
-        "write_bytes_per_second": raw / wrote.seconds,
-        "publish_seconds_per_shard": published.seconds * SHARD_ROWS / rows,
-        "pass_bytes_per_second": raw / cold.seconds, "pass_bytes_per_second_warm": raw / warm.seconds,
-        "pass_seconds_per_utterance": cold.seconds / rows,
+        "sums_bytes_per_utterance": summed / rows, "sums_share_of_bytes": summed / stored,
+        "write_bytes_per_second": raw / wrote.seconds, "publish_seconds_per_shard": published.seconds / shards,
+        "pass_seconds_per_shard": cold / shards, "pass_seconds_per_shard_warm": warm / shards,
+        "rows_pass_seconds_per_shard": rows_cold / shards, "rows_pass_seconds_per_shard_warm": rows_warm / shards,
+        "rows_pass_bytes_per_second": raw / rows_cold, "rows_pass_bytes_per_second_warm": raw / rows_warm,
     }  # fmt: skip
     for selector in PAPER_SELECTORS:
         if selector is not Selector.RND:
@@ -137,12 +138,33 @@ def counts(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
     return found
 
 
-def one_pass(folder: StoreFolder) -> Any:
-    """Every count once, through the reader, into the sums that all selectors start from."""
-    candidates = correctly_answered(folder, MODEL, CORPUS)
-    chosen = identify(candidates.label, candidates.right, EMOTIONS)
+def timed(folder: StoreFolder, way: Callable[[StoreFolder], Firing]) -> tuple[Firing, float, float]:
+    """What a pass finds, and its seconds: files dropped from memory first, and again."""
+    cold, warm = Stopwatch(), Stopwatch()
+    forget(folder.data)
+    with cold:
+        way(folder)
+    with warm:
+        firing = way(folder)
+    return firing, cold.seconds, warm.seconds
+
+
+def one_pass(folder: StoreFolder) -> Firing:
+    """What all selectors start from, as the driver sums it: here every shard is wanted whole, and read as its sum."""
+    sums = Sums(chosen(folder), range(len(PARTS)))
+    sum_counts([sums], folder, MODEL, CORPUS)
+    return sums.firing()
+
+
+def rows_pass(folder: StoreFolder) -> Firing:
+    """The same from every row, as shards are read that a cap cuts through, and stores without sums."""
     blocks = ((block.K, block.positions) for block in count_blocks(folder, MODEL, CORPUS))
-    return accumulate(chosen, blocks, range(len(PARTS)))
+    return accumulate(chosen(folder), blocks, range(len(PARTS)))
+
+
+def chosen(folder: StoreFolder) -> Identification:
+    candidates = correctly_answered(folder, MODEL, CORPUS)
+    return identify(candidates.label, candidates.right, EMOTIONS)
 
 
 def answers(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
@@ -173,7 +195,8 @@ def answers(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
 def scaled(figures: dict[str, Any]) -> dict[str, Any]:
     """The paper's three models on its three corpora by multiplication: nothing of this was written or read.
 
-    Candidates are all that `configs/paper.yaml` may ask; identification stops earlier where models answer well.
+    Candidates are all that `configs/paper.yaml` may ask; identification stops earlier where models answer well. A pass
+    reads a sum for each of their shards, and the rows of one more of each emotion, which its cap cuts through.
     """
     sweep, counts = load_sweep(PAPER), figures["counts"]
     rows = {spec.name: candidates(spec, None)[0] or 0 for spec in sweep.corpora}
@@ -187,7 +210,14 @@ def scaled(figures: dict[str, Any]) -> dict[str, Any]:
         "answers_bytes": answers * figures["answers"]["bytes_per_answer"],
         "counts_write_hours": utterances * raw / counts["write_bytes_per_second"] / 3600,
         "answers_write_hours": answers / figures["answers"]["answers_per_second"] / 3600,
-        "pass_seconds": {name: count * counts["pass_seconds_per_utterance"] for name, count in rows.items()},
+        "pass_seconds": {
+            spec.name: rows[spec.name] / SHARD_ROWS * counts["pass_seconds_per_shard"]
+            + len(spec.emotions) * counts["rows_pass_seconds_per_shard"]
+            for spec in sweep.corpora
+        },
+        "pass_seconds_by_rows": {
+            name: count / SHARD_ROWS * counts["rows_pass_seconds_per_shard"] for name, count in rows.items()
+        },
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ Knows nothing of Ray; NumPy and the store only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -17,13 +17,14 @@ import numpy.typing as npt
 import xarray as xr
 
 from esn_dist.errors import UserError
-from esn_dist.selection.firing import Block, Firing, Sums, pooled
+from esn_dist.selection.firing import Firing, Sums, pooled
 from esn_dist.selection.masks import budget, random_like, random_mask, top
+from esn_dist.selection.passes import sum_counts
 from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
 from esn_dist.selection.selectors import SELECTORS, Scores
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import read_mask_file
-from esn_dist.store.read import count_blocks, read_masks, read_model
+from esn_dist.store.read import read_masks, read_model
 from esn_dist.store.schema import PARTS
 from esn_dist.store.write import write_masks
 from esn_dist.sweep.keys import AND, MaskKey
@@ -134,7 +135,7 @@ class Selection:
     def _sum(self, corpora: str, parts: tuple[str, ...]) -> dict[Size, list[Sums]]:
         """One list of a sum per corpus for each size that any mask asks for.
 
-        All from one reading of the counts: at full width it takes a minute, and a study of sizes has many of them.
+        All from one reading of the counts: a study of sizes has many of them.
         """
         names, at = corpora.split(AND), [PARTS.index(part) for part in parts]
         candidates = [correctly_answered(self.folder, self.model, name) for name in names]
@@ -145,13 +146,8 @@ class Selection:
             chosen = identify_together(candidates, self._emotions(names), wanted, caps)
             sums[size] = [Sums(own, at) for own in chosen]
         for index, name in enumerate(names):
-            for K, T in self._blocks(name):
-                for of_size in sums.values():
-                    of_size[index].add(K, T)
+            sum_counts([of_size[index] for of_size in sums.values()], self.folder, self.model, name)
         return sums
-
-    def _blocks(self, corpus: str) -> Iterator[Block]:
-        return ((block.K, block.positions) for block in count_blocks(self.folder, self.model, corpus))
 
 
 def mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:

@@ -155,17 +155,47 @@ class Sums:
 
     def add(self, K: npt.NDArray[np.uint16], T: npt.NDArray[np.uint16]) -> None:
         """Add the next rows (see `Block`). Raises `ValueError` where a chosen one was never written."""
-        codes = self.chosen.code[self._rows : self._rows + len(K)]
+        codes, sums = self._take(K.shape[2:], T)
+        for row in np.flatnonzero(codes >= 0):
+            for part in self.parts:
+                sums[codes[row]] += K[row, part]
+
+    def add_summed(self, K: npt.NDArray[np.uint32], T: npt.NDArray[np.uint16]) -> None:
+        """Add the next rows by K[part, layer, neuron], the sum over those of them that are chosen, all of one emotion.
+
+        T is that of every row, as in `add`. Raises `ValueError` as `add`, and where they are of several emotions.
+        """
+        codes, sums = self._take(K.shape[1:], T)
+        emotions = np.unique(codes[codes >= 0])
+        if len(emotions) != 1:
+            raise ValueError(f"one sum cannot be that of {len(emotions)} emotions")
+        for part in self.parts:
+            sums[emotions[0]] += K[part]
+
+    def skip(self, rows: int) -> None:
+        """Pass over the next rows, none of which is chosen."""
+        if self.ahead(rows).any():
+            raise ValueError(f"{rows} rows from {self._rows} on are passed over, and some of them are chosen")
+        self._rows += rows
+
+    def ahead(self, rows: int) -> npt.NDArray[np.bool_]:
+        """Which of the next rows are chosen."""
+        return np.asarray(self.chosen.code[self._rows : self._rows + rows] >= 0)
+
+    def _take(
+        self, gates: tuple[int, ...], T: npt.NDArray[np.uint16]
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+        """Add the T of the next rows; returns their codes, and the K of each emotion to add theirs to."""
+        codes = self.chosen.code[self._rows : self._rows + len(T)]
         if self._K is None or self._T is None:
             self._T = np.zeros((len(self.chosen.emotions), *T.shape[2:]), np.int64)
-            self._K = np.zeros((len(self.chosen.emotions), *K.shape[2:]), np.int64)
+            self._K = np.zeros((len(self.chosen.emotions), *gates), np.int64)
         for row in np.flatnonzero(codes >= 0):
             if (T[row] == NOT_WRITTEN).any():
                 raise ValueError(f"the counts of utterance {self._rows + row} were never written")
             self._T[codes[row]] += T[row, self.parts].sum(axis=0, dtype=np.int64)
-            for part in self.parts:
-                self._K[codes[row]] += K[row, part]
-        self._rows += len(K)
+        self._rows += len(T)
+        return codes, self._K
 
     def firing(self) -> Firing:
         """What was added up.

@@ -1,4 +1,4 @@
-"""Which stored utterances a model answered correctly, and which of them identify: the one place that decides it.
+"""Which of the stored utterances that a model answered correctly identify: the one place that decides it.
 
 Over several corpora each gives the same number of utterances of each emotion, so that none outweighs the others. Reads
 a store's counts; knows no selectors and no masks.
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from esn_dist.selection.firing import Identification, identify
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import open_counts
-from esn_dist.task.answers import Outcome
+from esn_dist.store.shards import answered_correctly
 
 Size = int | Literal["auto"]
 
@@ -38,10 +38,9 @@ class Candidates:
 def correctly_answered(folder: StoreFolder, model: str, corpus: str) -> Candidates:
     """The candidates of a model on a corpus. Raises `UserError` where nothing was counted."""
     counts = open_counts(folder, model, corpus)
-    said = counts.emotion.values[counts.answer.values]  # code −1 reads as some emotion; the outcome says it is none
-    answered = counts.outcome.values == Outcome.ANSWERED
     labels = counts.label.values
-    return Candidates(tuple(map(str, counts.utterance.values)), labels, answered & (said == labels))
+    right = answered_correctly(counts.outcome.values, counts.answer.values, labels, counts.emotion.values)
+    return Candidates(tuple(map(str, counts.utterance.values)), labels, right)
 
 
 def shared_emotions(of_corpora: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from esn_dist.errors import UserError, did_you_mean
 from esn_dist.store.columns import read_columns
 from esn_dist.store.folder import StoreFolder, answers_group, corpus_group, counts_group, masks_group, model_group
 from esn_dist.store.lazy import Positions, lazy_variable, read_rows
-from esn_dist.store.schema import PARTS, SIZE_NOT_WRITTEN, T_NOT_WRITTEN, VERSION, VERSION_ATTRIBUTE, open_array
+from esn_dist.store.schema import PARTS, SIZE_NOT_WRITTEN, VERSION, VERSION_ATTRIBUTE, Array, open_array
+from esn_dist.store.shards import CountShard, answered_correctly, has_counts
 from esn_dist.store.tables import (
     SHARD_ROWS,
     CellMaskTable,
@@ -124,7 +125,7 @@ def open_counts(folder: StoreFolder, model: str, corpus: str) -> xr.Dataset:
     """
     path = _existing(folder, counts_group(model, corpus))
     labels = read_columns(path, LabelTable)
-    written = (np.asarray(open_array(path / "T")[:]) != T_NOT_WRITTEN).all(axis=1)
+    written = has_counts(np.asarray(open_array(path / "T")[:]))
     positions = np.array([row for row in _named(labels) if written[row]], dtype=np.int64)
     names = ("K", "T", "answer", "outcome", "logprob", *_routed(path))
     variables = {name: lazy_variable(open_array(path / name), {"utterance": positions}) for name in names}
@@ -144,14 +145,26 @@ def count_blocks(folder: StoreFolder, model: str, corpus: str, shards: int = 1) 
     path = _existing(folder, counts_group(model, corpus))
     labels = read_columns(path, LabelTable)
     arrays = {name: open_array(path / name) for name in ("T", "answer", "outcome", "K", *_routed(path))}
-    for start in range(0, len(labels), shards * SHARD_ROWS):
-        rows = slice(start, min(start + shards * SHARD_ROWS, len(labels)))
-        named = np.array([bool(name) for name in labels.id[rows]])
-        kept = np.flatnonzero(named & (np.asarray(arrays["T"][rows]) != T_NOT_WRITTEN).all(axis=1)) + start
-        if len(kept):
-            values = {name: read_rows(array, kept) for name, array in arrays.items()}
-            table = labels.take(map(int, kept))
-            yield CountBlock(rows, table.id, table.label, **values)
+    for rows, kept in _blocks(labels, arrays["T"], shards):
+        values = {name: read_rows(array, kept) for name, array in arrays.items()}
+        table = labels.take(map(int, kept))
+        yield CountBlock(rows, table.id, table.label, **values)
+
+
+def count_shards(folder: StoreFolder, model: str, corpus: str) -> Iterator[CountShard]:
+    """As `count_blocks`, a shard at a time, but whoever gets it reads its K, the sum over its correct ones, or neither.
+
+    A store, or a shard of it, that was written before there were such sums has none.
+    """
+    path = _existing(folder, counts_group(model, corpus))
+    labels, emotions = read_columns(path, LabelTable), _emotions(folder, corpus)
+    arrays = {name: open_array(path / name) for name in ("T", "answer", "outcome", "K", *_routed(path))}
+    sums = open_array(path / "K_correct") if (path / "K_correct").is_dir() else None
+    for rows, kept in _blocks(labels, arrays["T"], 1):
+        T, answer, outcome = (read_rows(arrays[name], kept) for name in ("T", "answer", "outcome"))
+        correct = answered_correctly(outcome, answer, labels.take(map(int, kept)).label, emotions)
+        summed = {"K_correct": sums} if sums and _is_file(path / "K_correct", sums, rows.start // SHARD_ROWS) else {}
+        yield CountShard(T, correct, kept, arrays | summed)
 
 
 def open_masks(folder: StoreFolder, model: str) -> xr.Dataset:
@@ -252,6 +265,22 @@ def _describe_model(folder: StoreFolder, model: str) -> dict[str, Any]:
         "counts": [name for name in corpora if (folder.data / counts_group(model, name)).is_dir()],
         "answers": [name for name in corpora if (folder.data / answers_group(model, name)).is_dir()],
     }
+
+
+def _blocks(labels: LabelTable, T: Array, shards: int) -> Iterator[tuple[slice, Positions]]:
+    """Rows of every `shards` shards, and those among them that have counts; blocks without any are left out."""
+    for start in range(0, len(labels), shards * SHARD_ROWS):
+        rows = slice(start, min(start + shards * SHARD_ROWS, len(labels)))
+        named = np.array([bool(name) for name in labels.id[rows]])
+        kept = np.flatnonzero(named & has_counts(np.asarray(T[rows]))) + start
+        if len(kept):
+            yield rows, kept
+
+
+def _is_file(path: Path, array: Array, row: int) -> bool:
+    """Whether the chunk of `row` was written: one that was not reads as zeros."""
+    key = array.metadata.encode_chunk_key((row, *(0 for _ in array.shape[1:])))
+    return (path / key).is_file()
 
 
 def _routed(counts: Path) -> tuple[str, ...]:

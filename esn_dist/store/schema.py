@@ -11,6 +11,7 @@ from math import nan
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
+import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
@@ -51,7 +52,8 @@ class ArraySpec:
 
     def create(self, group: zarr.Group) -> Array:
         """Make the array inside `group`; every chunk carries a crc32c."""
-        blosc = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=2)
+        typesize = np.dtype(self.dtype).itemsize
+        blosc = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=typesize)
         created = group.create_array(
             self.name,
             shape=self.shape,
@@ -85,7 +87,8 @@ def count_arrays(
 ) -> tuple[ArraySpec, ...]:
     """K[utterance, part, layer, neuron] in shards, T[utterance, part], and the identification run's own answers.
 
-    A model with experts has T_expert[utterance, part, layer, expert] too.
+    A model with experts has T_expert[utterance, part, layer, expert] too. K_correct[shard, part, layer, neuron] sums K
+    over each shard's correctly answered utterances.
 
     Everything but K has chunks of one shard's rows, so that a unit of whole shards is alone in its chunks.
     """
@@ -101,12 +104,16 @@ def count_arrays(
         shards=(SHARD_ROWS, parts, layers, width),
         attributes={"parts": PARTS},
     )
+    sums = ArraySpec(
+        "K_correct", ("shard", "part", "layer", "neuron"), (-(-rows // SHARD_ROWS), parts, layers, width),
+        (1, 1, inner, width), "uint32", 0, (1, parts, layers, width), {"parts": PARTS},
+    )  # fmt: skip
     t_attributes = {"parts": PARTS, "not_written": T_NOT_WRITTEN}
     t = ArraySpec(
         "T", ("utterance", "part"), (rows, parts), (SHARD_ROWS, parts), "uint16", T_NOT_WRITTEN, None, t_attributes
     )
     responses = _response_arrays(("utterance",), (rows,), (SHARD_ROWS,), emotions)
-    return (k, *([_routed(rows, layers, experts)] if experts else []), *responses, t)
+    return (k, sums, *([_routed(rows, layers, experts)] if experts else []), *responses, t)
 
 
 def _routed(rows: int, layers: int, experts: int) -> ArraySpec:

@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from esn_dist.store.columns import categories_of, read_columns
 from esn_dist.store.folder import StoreFolder, answers_group, counts_group, masks_group
-from esn_dist.store.schema import TEXT_WIDTH, Array, open_array
+from esn_dist.store.schema import TEXT_WIDTH, Array, dims_of, open_array
+from esn_dist.store.shards import answered_correctly, correct_sums
+from esn_dist.store.tables import SHARD_ROWS, LabelTable
 from esn_dist.store.texts import decode_texts, encode_cut_texts
 
 Values = npt.ArrayLike
+Ready = Mapping[str, npt.NDArray[Any]]
 
 
 def write_counts(
@@ -41,6 +45,8 @@ def write_counts(
     an unreadable one, has T = 65535 everywhere and is left out by the reader), answer[utterance] (-1 = none),
     outcome[utterance], logprob[utterance, emotion]; of experts T_expert[utterance, part, layer, expert].
 
+    K_correct, the sum over each shard's correctly answered utterances, is counted here.
+
     Returns: the files written, relative to `data.zarr`. Raises `ValueError` for partial chunks and unfit values, and
     where T_expert is given for a model without experts or lacks for one that has them.
     """
@@ -50,7 +56,9 @@ def write_counts(
     encoded, truncated = encode_cut_texts(text, TEXT_WIDTH)
     routed = {} if T_expert is None else {"T_expert": T_expert}
     response = {"logprob": logprob, "text": encoded, "truncated": truncated, "answer": answer, "outcome": outcome}
-    return _write(folder, counts_group(model, corpus), "utterance_id", rows, {"K": K, **routed, **response, "T": T})
+    group = counts_group(model, corpus)
+    ready = _ready(folder, group, "utterance_id", rows, {"K": K, **routed, **response, "T": T})
+    return _put(folder, group, rows, {"K": ready["K"], **_sums(folder.data / group, rows, ready), **ready})
 
 
 def write_answers(
@@ -80,7 +88,8 @@ def write_answers(
         "answer": answer,
         "outcome": outcome,
     }
-    return _write(folder, answers_group(model, corpus), "cell_id", cells, values)
+    group = answers_group(model, corpus)
+    return _put(folder, group, cells, _ready(folder, group, "cell_id", cells, values))
 
 
 def write_masks(folder: StoreFolder, model: str, rows: slice, *, member: Values, identified: Values) -> list[str]:
@@ -90,21 +99,43 @@ def write_masks(folder: StoreFolder, model: str, rows: slice, *, member: Values,
     """
     size = np.asarray(member).sum(axis=(1, 2))
     values = {"member": member, "identified": identified, "size": size}
-    return _write(folder, masks_group(model), "mask_id", rows, values)
+    group = masks_group(model)
+    return _put(folder, group, rows, _ready(folder, group, "mask_id", rows, values))
 
 
-def _write(folder: StoreFolder, group: str, ids: str, rows: slice, values: Mapping[str, Values]) -> list[str]:
+def _ready(folder: StoreFolder, group: str, ids: str, rows: slice, values: Mapping[str, Values]) -> Ready:
+    """`values` with pad rows: everything is checked before anything is written."""
     path = folder.data / group
-    arrays = {name: open_array(path / name, "r+") for name in values}
+    arrays = {name: open_array(path / name) for name in values}
     for name, array in arrays.items():
         _require_whole_chunks(f"{group}/{name}", array, rows)
     named = np.array([bool(name) for name in decode_texts(np.asarray(open_array(path / ids)[rows]))])
-    # Everything is checked before anything is written.
-    ready = {name: _with_pad_rows(name, arrays[name], named, value) for name, value in values.items()}
-    files = {name: _chunk_files(f"{group}/{name}", array, rows) for name, array in arrays.items()}
+    return {name: _with_pad_rows(name, arrays[name], named, value) for name, value in values.items()}
+
+
+def _sums(path: Path, rows: slice, ready: Ready) -> Ready:
+    """K_correct of the rows' shards; nothing where the store was made before it."""
+    if not (path / "K_correct").is_dir():
+        return {}
+    emotions, label = categories_of(open_array(path / "answer")), read_columns(path, LabelTable, rows).label
+    correct = answered_correctly(ready["outcome"], ready["answer"], label, emotions)
+    return {"K_correct": correct_sums(ready["K"], ready["T"], correct)}
+
+
+def _put(folder: StoreFolder, group: str, rows: slice, ready: Ready) -> list[str]:
+    """Write in the order of `ready`; returns the files."""
+    written: list[str] = []
     for name, value in ready.items():
-        _replace(arrays[name], rows, value, [folder.data / file for file in files[name]])
-    return list(chain.from_iterable(files.values()))
+        array = open_array(folder.data / group / name, "r+")
+        place = _shards(rows) if dims_of(array)[0] == "shard" else rows
+        files = _chunk_files(f"{group}/{name}", array, place)
+        _replace(array, place, value, [folder.data / file for file in files])
+        written += files
+    return written
+
+
+def _shards(rows: slice) -> slice:
+    return slice((rows.start or 0) // SHARD_ROWS, rows.stop // SHARD_ROWS)
 
 
 def _replace(array: Array, rows: slice, value: npt.NDArray[Any], files: Sequence[Path]) -> None:

@@ -32,7 +32,9 @@ def test_the_driver_feeds_a_thousand_actors_and_more_workers_are_no_slower(tmp_p
 def test_the_store_is_measured_and_what_is_scaled_is_named_so(tmp_path: Path) -> None:
     found = figures(tmp_path, "store.py")
     assert found["counts"]["stored_bytes"] < found["counts"]["raw_bytes"]
-    assert {"write_bytes_per_second", "pass_bytes_per_second", "bytes_per_utterance"} <= found["counts"].keys()
+    assert {"write_bytes_per_second", "pass_seconds_per_shard", "bytes_per_utterance"} <= found["counts"].keys()
+    assert 0 < found["counts"]["sums_share_of_bytes"] < 0.2
+    assert found["counts"]["pass_seconds_per_shard_warm"] < found["counts"]["rows_pass_seconds_per_shard_warm"] * 2
     assert {"answers_per_second", "bytes_per_answer"} <= found["answers"].keys()
     assert {"utterances_with_counts", "counts_bytes", "answers_bytes"} <= found["scaled_to_the_paper"].keys()
     assert found["resume"]["marks"] == 2_000 and found["resume"]["seconds"] < 10

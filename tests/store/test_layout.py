@@ -14,12 +14,12 @@ import zarr
 
 from esn_dist.store import create, read, write
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.schema import open_array
+from esn_dist.store.schema import dims_of, open_array
 from esn_dist.store.tables import CellTable
 
 Values = Callable[[int, int], dict[str, Any]]
 
-PORTABLE = {"uint8", "uint16", "int8", "int32", "float32", "float64", "bool"}
+PORTABLE = {"uint8", "uint16", "uint32", "int8", "int32", "float32", "float64", "bool"}
 
 
 @pytest.fixture
@@ -71,6 +71,18 @@ def test_counts_lie_in_shards_of_32_utterances_that_hold_all_layers(filled: Stor
     assert files == ["c.0.0.0.0", "c.1.0.0.0"]
 
 
+def test_the_sum_of_each_shard_is_a_file_of_its_own_and_blosc_knows_its_width(filled: StoreFolder) -> None:
+    path = filled.data / "models/tiny/synthetic/counts/K_correct"
+    array = open_array(path)
+    assert (array.shape, array.shards, array.chunks) == ((4, 3, 6, 16), (1, 3, 6, 16), (1, 1, 3, 16))
+    assert array.dtype == "uint32" and dims_of(array) == ("shard", "part", "layer", "neuron")
+    assert sorted(file.name for file in path.glob("c.*")) == ["c.0.0.0.0", "c.1.0.0.0"]
+    for name, bytes_each in (("K", 2), ("K_correct", 4)):
+        described = json.loads((path.parent / name / "zarr.json").read_text())
+        (codec,) = (c for c in described["codecs"][0]["configuration"]["codecs"] if c["name"] == "blosc")
+        assert codec["configuration"]["typesize"] == bytes_each
+
+
 @pytest.mark.parametrize("layers", [1, 2, 3, 5, 28, 36])
 def test_any_number_of_layers_has_a_layout(folder: StoreFolder, layers: int) -> None:
     create.add_model(folder, f"m{layers}", layers, 4, {})
@@ -88,7 +100,7 @@ def test_a_chunk_that_equals_the_fill_value_is_a_file_all_the_same(folder: Store
         "text": [""] * 32,
     }
     files = write.write_counts(folder, "tiny", "synthetic", slice(0, 32), **zeros)
-    assert len(files) == 7
+    assert len(files) == 8
     assert all((folder.data / file).stat().st_size > 0 for file in files)
 
 

@@ -104,7 +104,7 @@ def test_a_long_text_is_cut_between_characters_and_flagged(
 def test_the_mark_lists_every_file_of_the_unit(folder: StoreFolder, shard: Path) -> None:
     assert done_units(folder) == {"identify-0"}
     mark = json.loads(next(folder.done.rglob("*.json")).read_text())
-    assert mark["unit"] == "identify-0" and len(mark["files"]) == 7
+    assert mark["unit"] == "identify-0" and len(mark["files"]) == 8
     assert all((folder.data / name).stat().st_size == record["size"] for name, record in mark["files"].items())
     assert damaged(folder) == []
 
