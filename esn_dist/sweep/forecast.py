@@ -27,6 +27,7 @@ from esn_dist.sweep.units import SHARDS_PER_UNIT, cells_per_block, evaluation_bl
 from esn_dist.sweep.words import known_models
 
 LOGPROB, TEXT, CODES = 4, 160, 3  # bytes of one answer: per emotion, its text, answer + outcome + flag
+COUNT, SUM = 2, 4  # bytes of a gate's count, of every utterance and part, and of every shard and part
 Ground = tuple[str, str]  # a model, and a corpus that it answers or is identified on
 
 
@@ -179,8 +180,9 @@ class _Costs:
 
     def counts(self, sources: Iterable[Ground]) -> int | None:
         neurons = self._neurons()
-        pools = [(neurons[model], self.corpora[corpus].candidates or 0) for model, corpus in sources]
-        return _sum(*(None if n is None else n * len(PARTS) * 2 * pool for n, pool in pools))
+        pools = [(neurons[model], self.corpora[corpus]) for model, corpus in sources]
+        widths = [(n, COUNT * (of.candidates or 0) + SUM * (of.shards or 0)) for n, of in pools]
+        return _sum(*(None if n is None else n * len(PARTS) * width for n, width in widths))
 
     def _neurons(self) -> dict[str, int | None]:
         """Gates of each model; None where neither the registry nor a checkpoint at hand tells."""

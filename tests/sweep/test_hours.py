@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from esn_dist.report.plan import plan_facts, plan_text
+from esn_dist.store.schema import count_arrays
 from esn_dist.sweep import rates as shipped
 from esn_dist.sweep.forecast import ModelForecast, forecast
 from esn_dist.sweep.hours import PARTS, Total, Work, hours_by_device, totals
@@ -97,6 +99,22 @@ def test_a_part_without_a_rate_is_unknown_and_the_total_names_it(monkeypatch: py
     text = plan_text(facts)
     assert "answering 0.02, identification unknown, encoding up to 0.01 hours of H100 (measured 2026-01-02)" in text
     assert f"hours    up to 0.03 hours of H100 without identification of {QWEN} (unknown)" in text
+
+
+def test_a_larger_pool_needs_the_bytes_that_the_store_s_arrays_of_counts_grow_by() -> None:
+    corpus: dict[str, Any] = {"name": "one", "type": "synthetic", "condition": "studio", "emotions": ["anger", "joy"]}
+    sweeps = [small(corpora=[corpus | {"identification": {"candidates": n, "cap": 8}}]) for n in (32, 96)]
+    shape = known_models()[QWEN]["layers"], known_models()[QWEN]["width"]
+    raw = [
+        sum(
+            prod(a.shape) * np.dtype(a.dtype).itemsize
+            for a in count_arrays(2 * n, *shape, ("anger", "joy"))
+            if a.shards
+        )
+        for n in (32, 96)
+    ]
+    fewer, more = (forecast(sweep).bytes for sweep in sweeps)
+    assert fewer and more and more - fewer == raw[1] - raw[0]
 
 
 def test_a_pool_that_nobody_counted_makes_hours_and_units_unknown_and_not_zero(tmp_path: Path) -> None:
