@@ -158,13 +158,14 @@ def count_shards(folder: StoreFolder, model: str, corpus: str) -> Iterator[Count
     """
     path = _existing(folder, counts_group(model, corpus))
     labels, emotions = read_columns(path, LabelTable), _emotions(folder, corpus)
-    arrays = {name: open_array(path / name) for name in ("T", "answer", "outcome", "K", *_routed(path))}
+    # Read at once: a chunk of these is a few bytes, and each call of zarr costs a millisecond.
+    T, answer, outcome = (np.asarray(open_array(path / name)[:]) for name in ("T", "answer", "outcome"))
+    correct = answered_correctly(outcome, answer, labels.label, emotions)
+    arrays = {name: open_array(path / name) for name in ("K", *_routed(path))}
     sums = open_array(path / "K_correct") if (path / "K_correct").is_dir() else None
-    for rows, kept in _blocks(labels, arrays["T"], 1):
-        T, answer, outcome = (read_rows(arrays[name], kept) for name in ("T", "answer", "outcome"))
-        correct = answered_correctly(outcome, answer, labels.take(map(int, kept)).label, emotions)
+    for rows, kept in _blocks(labels, T, 1):
         summed = {"K_correct": sums} if sums and _is_file(path / "K_correct", sums, rows.start // SHARD_ROWS) else {}
-        yield CountShard(T, correct, kept, arrays | summed)
+        yield CountShard(T[kept], correct[kept], kept, arrays | summed)
 
 
 def open_masks(folder: StoreFolder, model: str) -> xr.Dataset:
@@ -267,7 +268,7 @@ def _describe_model(folder: StoreFolder, model: str) -> dict[str, Any]:
     }
 
 
-def _blocks(labels: LabelTable, T: Array, shards: int) -> Iterator[tuple[slice, Positions]]:
+def _blocks(labels: LabelTable, T: Array | npt.NDArray[np.uint16], shards: int) -> Iterator[tuple[slice, Positions]]:
     """Rows of every `shards` shards, and those among them that have counts; blocks without any are left out."""
     for start in range(0, len(labels), shards * SHARD_ROWS):
         rows = slice(start, min(start + shards * SHARD_ROWS, len(labels)))
