@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from esn_dist.analysis.summary import baselines, summarise
-from esn_dist.selection.firing import accumulate, identify
+from esn_dist.selection.firing import Sums, accumulate, identify
 from esn_dist.selection.masks import top
+from esn_dist.selection.passes import sum_counts
 from esn_dist.selection.selectors import conact
 from esn_dist.store.done import damaged, done_units
 from esn_dist.store.folder import StoreFolder
@@ -49,7 +50,10 @@ def test_its_masks_follow_from_its_counts(example: StoreFolder) -> None:
     emotions = tuple(map(str, counts.emotion.values))
     chosen = identify(counts.label.values, correct, emotions, cap=4)
     blocks = ((block.K, block.T) for block in count_blocks(example, MODEL, CORPUS))
-    scores = conact(accumulate(chosen, blocks, parts=[0, 1, 2]))
+    firing, sums = accumulate(chosen, blocks, parts=[0, 1, 2]), Sums(chosen, parts=[0, 1, 2])
+    sum_counts([sums], example, MODEL, CORPUS)  # the example is older than the sums of its shards
+    assert np.array_equal(sums.firing().K, firing.K) and not list(example.data.rglob("K_correct"))
+    scores = conact(firing)
     for code, emotion in enumerate(emotions):
         stored = masks.member[(masks.selector == "ConAct") & (masks.source_emotion == emotion)].values[0]
         assert np.array_equal(stored, top(scores[[code]], budget=102)[0])
