@@ -1,6 +1,7 @@
 """From stored counts to firing statistics, as the sweep itself takes them or with other parameters. Needs no GPU.
 
-Passes over the counts once, a shard at a time, in the store's order. Knows no selectors and no masks.
+Passes over the counts once, a shard at a time, in the store's order; over sums of shards where they say enough. Knows
+no selectors and no masks.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.selection.firing import Firing, Identification, accumulate
+from esn_dist.selection.firing import Firing, Identification, Sums
+from esn_dist.selection.passes import sum_counts
 from esn_dist.selection.pools import Size, correctly_answered, identify_together, shared_emotions
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, read_corpus
@@ -39,7 +41,10 @@ class Pool:
 
     def firing(self) -> Firing:
         """K[emotion, layer, neuron] and T[emotion] (of experts T[emotion, layer, expert]) of the chosen utterances."""
-        return accumulate(self.chosen, self._counts(), self.parts)
+        sums = Sums(self.chosen, self.parts)
+        for name in self.corpus.split(AND):
+            sum_counts([sums], self.folder, self.model, name)
+        return sums.firing()
 
     def blocks(self) -> Iterator[tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """code[utterance], K[utterance, layer, neuron], T[utterance] of the chosen ones, summed over the parts.

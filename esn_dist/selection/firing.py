@@ -215,6 +215,8 @@ class Sums:
 def accumulate(chosen: Identification, blocks: Iterable[Block], parts: Sequence[int]) -> Firing:
     """Sums the counts of the chosen utterances over the given parts; `blocks` are together all rows, in order.
 
+    From every row: the plain way, which `passes` shortens where a store holds sums.
+
     Raises:
         NothingIdentified, ValueError: as `Sums`.
     """
