@@ -15,7 +15,7 @@ from esn_dist.models.source import Shape
 from esn_dist.sweep.spec import ModelSpec
 
 CPU_BUDGET = 4_096  # tokens of a batch
-LEAST, MOST = 2_048, 65_536  # on a GPU; beyond, nothing is gained. GPUs that hand batches on need more of them
+LEAST, MOST = 2_048, 65_536  # on a GPU; beyond, nothing is gained; shared by GPUs that hand batches on
 FREE = 0.9  # share of a GPU's memory that weights and batches may fill
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import accelerate
@@ -81,26 +82,23 @@ def test_on_a_cpu_clips_go_one_by_one(omni: Qwen25Omni) -> None:
     assert omni.group == 0
 
 
-def test_an_offloaded_tower_encodes_groups_to_the_same_bits(
-    omni: Qwen25Omni, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("omni")
+def again(omni: Qwen25Omni, folder: Path, dtype: torch.dtype) -> Qwen25Omni:
+    """The same weights, written and loaded."""
     for part in (omni.thinker, omni.tokenizer, omni.extractor):
         part.save_pretrained(folder)
-    away = Qwen25Omni.load(folder, torch.float32, Placement(), Qwen25Omni.settings)
+    return Qwen25Omni.load(folder, dtype, Placement(), Qwen25Omni.settings)
+
+
+def test_an_offloaded_tower_encodes_groups_to_the_same_bits(omni: Qwen25Omni, tmp_path: Path) -> None:
+    away = again(omni, tmp_path, torch.float32)
     accelerate.cpu_offload(away.thinker, execution_device=torch.device("cpu"))
     assert next(away.tower.layers.parameters()).is_meta
     for ours, theirs in zip(rows_in_groups(away, LENGTHS, 4), rows_in_groups(omni, LENGTHS, 4), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_bfloat16_in_groups_is_as_near_to_float32_as_one_by_one(
-    omni: Qwen25Omni, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("omni")
-    for part in (omni.thinker, omni.tokenizer, omni.extractor):
-        part.save_pretrained(folder)
-    half = Qwen25Omni.load(folder, torch.bfloat16, Placement(), Qwen25Omni.settings)
+def test_bfloat16_in_groups_is_as_near_to_float32_as_one_by_one(omni: Qwen25Omni, tmp_path: Path) -> None:
+    half = again(omni, tmp_path, torch.bfloat16)
     exact = torch.cat(rows_in_groups(omni, LENGTHS, 0))
     off = [(torch.cat(rows_in_groups(half, LENGTHS, group)).float() - exact).abs().mean() for group in (0, 32)]
     assert off[1] < 1.1 * off[0]
