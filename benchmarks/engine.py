@@ -45,10 +45,11 @@ def main(
     rounds: int = 3,
     seconds: Annotated[float, typer.Option(help="Of each measurement of the ceiling.")] = 2.0,
     token_budget: Annotated[int, typer.Option(help="Tokens of our batches at full size.")] = 65_536,
+    dots: Annotated[int, typer.Option(help="Tokens by which the system prompt is longer at full size.")] = 0,
 ) -> None:
     """Measure, print a table, write JSON."""
     with tempfile.TemporaryDirectory() as folder:
-        subject = subject_of(size, Path(folder), utterances, token_budget)
+        subject = subject_of(size, Path(folder), utterances, token_budget, dots)
         figures = {"size": size, **measure(subject, EVERY[size], rounds, seconds)}
     show(figures)
     if json_file:
@@ -114,6 +115,7 @@ def figures_of(
     once = ours.encode_seconds + ours.compose_seconds
     return {
         "tokens_per_prompt": round(tokens, 1),
+        "shared_tokens": ours.questions.prefix,
         "new_tokens": subject.new_tokens,
         "answers_per_second": whole,
         "first_token_per_second": first,
@@ -168,7 +170,10 @@ def show(figures: Mapping[str, Any]) -> None:
             f"{figures['peak_memory_gb'][name]:g}", figures["setting"][name],
         )  # fmt: skip
     console = Console()
-    console.print(f"{figures['device']}, {figures['dtype']}, {figures['tokens_per_prompt']} tokens per prompt")
+    console.print(
+        f"{figures['device']}, {figures['dtype']}, {figures['tokens_per_prompt']} tokens per prompt, "
+        f"{figures['shared_tokens']} of them in all prompts alike"
+    )
     console.print(table)
     products = figures["matmul_tflops"]
     console.print(

@@ -76,15 +76,16 @@ def thinned(clips: Sequence[Path], every: int) -> tuple[Path, ...]:
     return tuple(path for path in clips if path in kept)
 
 
-def subject_of(size: str, folder: Path, utterances: int, token_budget: int) -> Subject:
+def subject_of(size: str, folder: Path, utterances: int, token_budget: int, dots: int = 0) -> Subject:
     """The subject of a size, with speech in `folder`; of 0 utterances, the usual number.
 
     Args:
         token_budget: at full size.
+        dots: that many tokens more of the system prompt, and fewer of audio, at full size.
     """
     if size == "tiny":
         return tiny(folder, utterances or 120)
-    return full(folder, utterances or 512, token_budget)
+    return full(folder, utterances or 512, token_budget, SYSTEM + dots * ".")
 
 
 def tiny(folder: Path, utterances: int, dtype: str = "float32", device: str = "cpu") -> Subject:
@@ -103,14 +104,17 @@ def shipped(dtype: str, device: str) -> Qwen25Omni:
     return made
 
 
-def full(folder: Path, utterances: int, token_budget: int) -> Subject:
-    """Qwen2.5-Omni-7B's sizes in bfloat16 on the GPU."""
-    return forced(partial(drawn, full_config(), "cuda", torch.bfloat16), folder, utterances, token_budget)
+def full(folder: Path, utterances: int, token_budget: int, system: str) -> Subject:
+    """Qwen2.5-Omni-7B's sizes in bfloat16 on the GPU, with a system prompt."""
+    load = partial(drawn, full_config(), "cuda", torch.bfloat16, system)
+    return forced(load, folder, utterances, token_budget, system)
 
 
-def forced(load: Callable[[], Qwen25Omni], folder: Path, utterances: int, token_budget: int) -> Subject:
+def forced(
+    load: Callable[[], Qwen25Omni], folder: Path, utterances: int, token_budget: int, system: str = SYSTEM
+) -> Subject:
     """A model that never stops: the first answer token, and one in the stop token's place."""
-    return Subject(load, buzzes(folder, utterances), 2, token_budget)
+    return Subject(load, buzzes(folder, utterances, system), 2, token_budget)
 
 
 def full_config() -> Any:
@@ -125,21 +129,21 @@ def full_config() -> Any:
     return config
 
 
-def drawn(config: Any, device: str, dtype: torch.dtype) -> Qwen25Omni:
+def drawn(config: Any, device: str, dtype: torch.dtype, system: str = SYSTEM) -> Qwen25Omni:
     """A model of random weights (spread 0.02, norms one: transformers' own initialisation), made where it will run."""
     torch.manual_seed(0)
     with torch.device(device):
         thinker: Any = Qwen2_5OmniThinkerForConditionalGeneration._from_config(config, dtype=dtype)
     del thinker.model.visual
-    made = Qwen25Omni(thinker.eval(), tokenizer(), feature_extractor())
+    made = Qwen25Omni(thinker.eval(), tokenizer(), feature_extractor(), Qwen25Omni.settings | {"system_prompt": system})
     made.stop_ids = (config.text_config.vocab_size,)
     return made
 
 
-def buzzes(folder: Path, utterances: int) -> tuple[Path, ...]:
+def buzzes(folder: Path, utterances: int, system: str) -> tuple[Path, ...]:
     """Speech-like clips with which a prompt has `TOKENS` tokens on average, as wav files; half to one and a half."""
     words = tokenizer()
-    turns = conversation(SYSTEM, question(EMOTIONS), "audio, text")
+    turns = conversation(system, question(EMOTIONS), "audio, text")
     text = len(chat_prompt(words, turns, words.vocab["<|AUDIO|>"], rows=0))
     mean = (TOKENS - text) / ROWS_PER_SECOND
     folder.mkdir(parents=True, exist_ok=True)

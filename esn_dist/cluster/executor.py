@@ -102,13 +102,14 @@ class Executor:
         corpus, lost = self.job.corpora[unit.corpus], list[str]()
         shards = [slice(shard * SHARD_ROWS, (shard + 1) * SHARD_ROWS) for shard in unit.shards]
         rows = [[r for r in range(s.start, s.stop) if corpus.identification[r]] for s in shards]
+        # Put together while another unit has the model.
+        questions = self._questions(corpus, "identification", [r for shard in rows for r in shard], lost)
         with self._model_in_use:
             before = self.engine.splits
-            asked = [r for shard in rows for r in shard]
-            fetch = self._questions(corpus, "identification", asked, lost).count(self.job.max_new_tokens, self.gates)
+            fetch = questions.count(self.job.max_new_tokens, self.gates)
             splits = self.engine.splits - before
         result = fetch()  # hundreds of megabytes, while the next unit has the model
-        del fetch  # and with it the counts on the GPU, before anything is written
+        del fetch, questions  # and with it the counts on the GPU, before anything is written
         ends = np.cumsum([len(shard) for shard in rows]).tolist()
         files = [
             file

@@ -16,7 +16,7 @@ from torch import Tensor
 def sent(x: Tensor, device: torch.device) -> Tensor:
     """`x` of the host on `device`, without waiting for what the device still does."""
     if (x.device.type, device.type) == ("cpu", "cuda"):
-        x = x.pin_memory()
+        x = x.contiguous().pin_memory()  # an expanded tensor cannot be pinned
     return x.to(device, non_blocking=True)
 
 

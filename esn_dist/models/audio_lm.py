@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from esn_dist.gates.handover import sent
 from esn_dist.models.placement import Placement
 
 
@@ -46,6 +47,11 @@ class Prompt:
 
     def __len__(self) -> int:
         return len(self.ids_L)
+
+    @classmethod
+    def joined(cls, prompts: Sequence[Prompt]) -> Prompt:
+        """One after the other."""
+        return cls(np.concatenate([p.ids_L for p in prompts]), np.concatenate([p.part_L for p in prompts]))
 
 
 class ClipUnfit(Exception):
@@ -128,12 +134,14 @@ class AudioLM(ABC):
         """The chat prompt with `rows` audio placeholders and `text` in the user's turn."""
 
     def embed(self, prompt: Prompt, rows_RD: Tensor) -> Tensor:
-        """Input embeddings [L, D]: token embeddings with the audio rows written over the placeholders."""
-        ids_L = torch.as_tensor(prompt.ids_L, device=self.device)
+        """Input embeddings [L, D]: token embeddings with the audio rows written over the placeholders.
+
+        Prompts that were joined are embedded as each alone, and their rows come in the same order.
+        """
+        heard_R = np.flatnonzero(prompt.part_L == Part.AUDIO)  # by the host: to ask the device is to wait for it
+        ids_L, at_R = (sent(torch.from_numpy(x), self.device) for x in (prompt.ids_L, heard_R))
         embedded_LD: Tensor = self.embedding(ids_L)
-        audio_L = torch.as_tensor(prompt.part_L == Part.AUDIO, device=self.device)
-        embedded_LD[audio_L] = rows_RD.to(embedded_LD)
-        return embedded_LD
+        return embedded_LD.index_copy(0, at_R, sent(rows_RD, self.device).to(embedded_LD.dtype))
 
     def number_tokens(self, count: int) -> tuple[int, ...]:
         """Token ids of the answers "1" ... "count", each of which must be a single token."""

@@ -26,10 +26,10 @@ from full_size import write_omni
 MODEL = "qwen2.5-omni-7b"
 ENGINE = Path(__file__).parents[2] / "benchmarks" / "engine.py"
 KEYS = {
-    "device", "versions", "dtype", "size", "utterances", "tokens_per_prompt", "new_tokens", "answers_per_second",
-    "first_token_per_second", "setting", "rates", "ratio_to_usual", "ratio_to_batched", "matmul_tflops", "square_side",
-    "tflop_per_answer", "share_of_matmul", "shares_of_matmul", "encoded_per_second", "composed_per_second",
-    "answers_per_second_with_encoding", "peak_memory_gb",
+    "device", "versions", "dtype", "size", "utterances", "tokens_per_prompt", "shared_tokens", "new_tokens",
+    "answers_per_second", "first_token_per_second", "setting", "rates", "ratio_to_usual", "ratio_to_batched",
+    "matmul_tflops", "square_side", "tflop_per_answer", "share_of_matmul", "shares_of_matmul", "encoded_per_second",
+    "composed_per_second", "answers_per_second_with_encoding", "peak_memory_gb",
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esn_dist.gates.handover import Handed
+from esn_dist.gates.handover import Handed, sent
 from esn_dist.gates.positions import Positions
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State
@@ -152,7 +152,7 @@ class _Going:
         if self.one.watcher:
             self.one.watcher.see(self.one.batch.positions)
         logits_BV = self._logits(x_TD, self.geometry)
-        options_BO = self.one.options_BO.to(logits_BV.device, non_blocking=True)
+        options_BO = sent(self.one.options_BO, logits_BV.device)
         self.logprob_BO = logits_BV.log_softmax(-1).gather(1, options_BO)
         self.tokens: list[Tensor] = []
         self.finite_B = self.running_B = torch.ones_like(options_BO[:, 0], dtype=torch.bool)

@@ -130,7 +130,7 @@ class KimiAudio(AudioLM):
         ids = self.tokenizer.encode(text, add_special_tokens=False)
         return merged(self.config.specials, streams(self.config.specials, ids, heard, self.order))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def embed(self, prompt: Prompt, rows_RD: Tensor) -> Tensor:
         return super().embed(prompt, rows_RD) + self._blank_D()
 
@@ -138,5 +138,6 @@ class KimiAudio(AudioLM):
         return super().step(token_B) + self._blank_D()
 
     def _blank_D(self) -> Tensor:
-        blank_D: Tensor = self.embedding(torch.tensor(self.config.specials.blank, device=self.device))
+        # Filled by the device itself: a copy from here would wait for all that it was asked before.
+        blank_D: Tensor = self.embedding(torch.full((), self.config.specials.blank, device=self.device))
         return blank_D
