@@ -1,8 +1,8 @@
 """Tensors to a GPU from the host or from another GPU, so that nobody waits for more than he must.
 
 From one GPU to another, torch has a copy wait for all that either was asked before on its current stream, and has both
-wait for the copy: two GPUs with a batch each would take turns. Here the receiver has a stream of its own for what
-comes, and its work waits where it takes what has come.
+wait for the copy; and CUDA has a copy on a default stream wait for everything on both. Two GPUs with a batch each would
+take turns. Here each has a stream of its own for what it sends and gets, and work waits where it takes what has come.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ class Handed:
         if x.device == device or not (x.is_cuda and device.type == "cuda"):
             self._there = x.to(device)
             return
-        receiving = _receiving(device)
-        with torch.cuda.stream(receiving):
+        sending, receiving = _aside(x.device), _aside(device)
+        sending.wait_stream(torch.cuda.current_stream(x.device))
+        with torch.cuda.stream(sending), torch.cuda.stream(receiving):
             self._there = x.to(device, non_blocking=True)
+        x.record_stream(sending)  # whose copy may outlast the last name of x
         self._arrived = receiving.record_event()
 
     def taken(self) -> Tensor:
@@ -48,6 +50,6 @@ def handed(x: Tensor, device: torch.device) -> Tensor:
 
 
 @cache
-def _receiving(device: torch.device) -> torch.cuda.Stream:
-    """One stream for all that comes to a device: each would keep memory of its own."""
+def _aside(device: torch.device) -> torch.cuda.Stream:
+    """One stream for all that a device sends and gets: each would keep memory of its own."""
     return torch.cuda.Stream(device)
