@@ -206,6 +206,12 @@ def test_rows_stop_at_their_stop_token_while_others_go_on(case: Case) -> None:
     assert len({len(tokens) for one in packed for tokens in one.tokens}) > 1
 
 
+def test_prompts_of_a_batch_are_embedded_as_each_alone(case: Case) -> None:
+    for prompts, rows in zip(case.prompts, case.rows, strict=True):
+        packed, alone = case.packed.batch(prompts, rows), map(case.model.embed, prompts, rows)
+        assert torch.equal(packed.embedded_TD, torch.cat(list(alone)))
+
+
 def test_a_row_with_a_non_finite_logit_is_flagged_alone(case: Case) -> None:
     batch = case.packed.batch(case.prompts[0], case.rows[0])
     (expected,) = case.packed.answers([Asked(batch, case.options(3))], NEW)
