@@ -206,6 +206,36 @@ def test_rows_stop_at_their_stop_token_while_others_go_on(case: Case) -> None:
     assert len({len(tokens) for one in packed for tokens in one.tokens}) > 1
 
 
+@pytest.mark.parametrize("stages", [1, 3])
+def test_a_batch_with_long_answers_holds_up_no_other_and_is_given_in_its_turn(
+    case: Case, stages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of 3, 1 and 4 prompts; the one in the middle stops first. Each has its own state, as another cell has."""
+    states = [Scale(case.gates, member_LN, 0.0, "fold") for member_LN in case.member_ELN]
+
+    def asked(engine: Engine[Any]) -> list[Asked[Any]]:
+        batches = [engine.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
+        return [Asked(b, case.options(len(b)), None, s) for b, s in zip(batches, states, strict=True)]
+
+    alone = [next(case.plain.answers([one], NEW)) for one in asked(case.plain)]
+    monkeypatch.setattr(case.model, "stop_ids", (alone[1].tokens[0][2],))
+    expected = [next(case.plain.answers([one], NEW)) for one in asked(case.plain)]
+    packed, stepped, step = PackedEngine(case.model, False), list[int](), case.model.step
+
+    def noted(token_B: Tensor) -> Tensor:
+        stepped.append(len(token_B))
+        return step(token_B)
+
+    packed.stages = stages
+    monkeypatch.setattr(case.model, "step", noted)
+    before = case.gates[0].down.clone()
+    assert_same(list(packed.answers(asked(packed), NEW, case.prefix)), expected)
+    assert torch.equal(case.gates[0].down, before)
+    last = {rows: len(stepped) - stepped[::-1].index(rows) for rows in (3, 1, 4)}
+    assert last[1] < last[3], "the short answers did not land first"
+    assert stepped.index(4) < last[3], "a batch waited for the long answers of another"
+
+
 def test_prompts_of_a_batch_are_embedded_as_each_alone(case: Case) -> None:
     for prompts, rows in zip(case.prompts, case.rows, strict=True):
         packed, alone = case.packed.batch(prompts, rows), map(case.model.embed, prompts, rows)

@@ -43,7 +43,7 @@ def test_who_hands_over_does_not_wait_for_a_busy_receiver() -> None:
 
 def test_who_receives_works_on_until_it_takes_what_comes() -> None:
     x = torch.randn(1_000, 1_000, device=FIRST)
-    handed(x, SECOND)
+    handed(x * 2, SECOND)  # and CUDA loads a kernel at its first launch, which waits for all that runs
     torch.cuda.synchronize(SECOND)
     at_work = busy(FIRST)
     there = Handed(x * 2, SECOND)

@@ -3,8 +3,9 @@
 A batch goes through three hands: its prompts are read, its first answer token is fed back, what it said is fetched.
 The host fetches what was asked for a batch ago, so it waits while the device has work. Where layers lie on several
 GPUs, as many batches are under way, each GPU at another one: nothing is brought back to the first GPU before the next
-batch's layers have been asked of it. Answers of two tokens (a number, then the stop token) need no more; longer ones
-go on alone. Memory that runs out splits a batch in halves, which round otherwise than the whole: `splits` says so.
+batch's layers have been asked of it. Answers of two tokens (a number, then the stop token) need no more; a batch with
+longer ones goes on token by token in turns with the others. Memory that runs out splits a batch in halves, which round
+otherwise than the whole: `splits` says so.
 """
 
 from __future__ import annotations
@@ -48,28 +49,16 @@ class PackedEngine(Engine[PackedBatch]):
     def _answers(self, asked: Iterable[Asked[PackedBatch]], new: int, prefix: int) -> Iterator[Answers]:
         self._refuse_hooks()
         shared: tuple[State | None, Cache] | None = None
-        read: deque[_Going] = deque()
-        stepped: deque[_Going] = deque()
+        way = _Way(self, new)
         for one in asked:
             if prefix and not one.watcher and (shared is None or shared[0] is not one.state):
                 if (beginning := self._prefix_beside_others(one, prefix)) is None:
                     shared = None
-                    yield from self._under_way(read, stepped)
+                    yield from way.end()
                     beginning = self._prefix(one, prefix)
                 shared = one.state, beginning
-            read.append(_Going(self, one, new, None if one.watcher or shared is None else shared[1]))
-            if len(read) == self.stages:
-                stepped.append(read.popleft().stepped())
-            if len(stepped) > self.stages:
-                yield self._said(stepped.popleft())
-        yield from self._under_way(read, stepped)
-
-    def _under_way(self, read: deque[_Going], stepped: deque[_Going]) -> Iterator[Answers]:
-        """What the batches under way say, until none is."""
-        while read:
-            stepped.append(read.popleft().stepped())
-        while stepped:  # taken out one by one, so that none keeps its memory once it is answered
-            yield self._said(stepped.popleft())
+            yield from way.take(one, None if one.watcher or shared is None else shared[1])
+        yield from way.end()
 
     def become(self, state: State | None) -> None:
         super().become(state)
@@ -79,13 +68,16 @@ class PackedEngine(Engine[PackedBatch]):
         if self.layers.hooked:
             raise RuntimeError("gates are hooked, and this engine calls no modules: fold the mask, or use PaddedEngine")
 
-    def _said(self, going: _Going) -> Answers:
-        if (said := going.said()) is not None:
-            return said
-        return self.in_halves(going.one, partial(self._answered, going.new, going.shared))
+    def answered(self, one: Asked[PackedBatch], new: int, shared: Cache | None) -> Answers:
+        """What every row of a batch says, alone.
 
-    def _answered(self, new: int, shared: Cache | None, one: Asked[PackedBatch]) -> Answers:
-        if (said := _Going(self, one, new, shared).stepped().said()) is None:
+        Raises:
+            torch.OutOfMemoryError: it does not fit.
+        """
+        going = _Going(self, one, new, shared).stepped()
+        while going.speaks():
+            going.stepped()
+        if (said := going.said()) is None:
             raise torch.OutOfMemoryError
         return said
 
@@ -107,6 +99,57 @@ class PackedEngine(Engine[PackedBatch]):
         return cache
 
 
+class _Way:
+    """The batches that the GPUs work on: `read` ones, and those `stepped` whose flags are on their way home.
+
+    A batch that still speaks goes to the end of the line, so others may land before it; what they said waits in
+    `landed`, by number, for its turn.
+    """
+
+    def __init__(self, engine: PackedEngine, new: int) -> None:
+        self.engine, self.new = engine, new
+        self.read: deque[tuple[int, _Going]] = deque()
+        self.stepped: deque[tuple[int, _Going]] = deque()
+        self.landed: dict[int, Answers] = {}
+        self.taken = self.given = 0
+
+    def take(self, one: Asked[PackedBatch], shared: Cache | None) -> Iterator[Answers]:
+        """One more batch on its way; what others say meanwhile."""
+        self.read.append((self.taken, _Going(self.engine, one, self.new, shared)))
+        self.taken += 1
+        if len(self.read) == self.engine.stages:
+            self._step()
+        while len(self.stepped) > self.engine.stages:
+            yield from self._look()
+
+    def end(self) -> Iterator[Answers]:
+        """What the batches under way say, until none is."""
+        while self.read:
+            self._step()
+        while self.stepped:
+            yield from self._look()
+
+    def _step(self) -> None:
+        number, going = self.read.popleft()
+        self.stepped.append((number, going.stepped()))
+
+    def _look(self) -> Iterator[Answers]:
+        """Waits for the batch that was stepped first; gives what is ready in the order of asking."""
+        number, going = self.stepped.popleft()  # so that it keeps no memory once it has landed
+        if going.speaks():
+            self.stepped.append((number, going.stepped()))
+            return
+        self.landed[number] = self._said(going)
+        while self.given in self.landed:
+            yield self.landed.pop(self.given)
+            self.given += 1
+
+    def _said(self, going: _Going) -> Answers:
+        if (said := going.said()) is not None:
+            return said
+        return self.engine.in_halves(going.one, partial(self.engine.answered, new=self.new, shared=going.shared))
+
+
 class _Going:
     """A batch under way. `fits`: whether there was memory for it so far; where not, it holds none, and says nothing."""
 
@@ -115,22 +158,21 @@ class _Going:
         self.fits = self._unless_out_of_memory(self._read)
 
     def stepped(self) -> _Going:
-        """Feeds the first token back, whether or not anybody still speaks: to ask would be to wait; then sends home."""
+        """Feeds the last token back, whether or not anybody still speaks: to ask would be to wait; then sends home."""
         self.fits = self.fits and self._unless_out_of_memory(self._step_and_send)
         return self
 
+    def speaks(self) -> bool:
+        """Whether a row has not said all, and may go on; waits for what was sent home."""
+        if self.fits and self.arrived:
+            self.arrived.synchronize()
+        return self.fits and len(self.tokens) < self.new and bool(self.home[0][0].any())
+
     def said(self) -> Answers | None:
-        """What every row said; waits for it, and goes on with rows that still speak. None where it does not fit."""
+        """What every row said, once none speaks. None where it does not fit."""
         if not self.fits:
             return None
-        if self.arrived:
-            self.arrived.synchronize()
         flags, logprob_BO = self.home
-        if bool(flags[0].any()) and len(self.tokens) < self.new:
-            self.fits = self._unless_out_of_memory(self._finish)
-            if not self.fits:
-                return None
-            flags = self._flags().cpu()
         tokens = [[t for t in row if t != EXCLUDED] for row in flags[2:].T.tolist()]
         return Answers(tokens, logprob_BO.numpy(), flags[1].bool().numpy())
 
@@ -166,10 +208,6 @@ class _Going:
         self.arrived = torch.cuda.Event() if flags.is_cuda else None
         if self.arrived:
             self.arrived.record(torch.cuda.current_stream(flags.device))
-
-    def _finish(self) -> None:
-        while len(self.tokens) < self.new and bool(self.running_B.any()):
-            self._step()
 
     def _flags(self) -> Tensor:
         """int64 [2 + tokens, B]: who still speaks, who is finite, and what was said."""
