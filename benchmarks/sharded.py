@@ -40,6 +40,7 @@ from esn_dist.models.registry import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
 from speed.clock import facts, rounded, seconds_of
+from speed.encoded import encode_all
 from speed.gpus import looked_at, mean
 
 SECONDS = (2.0, 8.0)
@@ -126,7 +127,8 @@ def loaded(model: str, checkpoint: Path, gpus: int, device: Literal["cpu", "cuda
 
 def encoded(lm: AudioLM, utterances: int) -> list[Tensor]:
     """Audio rows of buzzing clips, away from the GPU."""
-    return [lm.encode(clip(seconds)).cpu() for seconds in np.random.default_rng(0).uniform(*SECONDS, utterances)]
+    lengths = np.random.default_rng(0).uniform(*SECONDS, utterances)
+    return encode_all(lm, [partial(clip, seconds) for seconds in lengths])
 
 
 def masks_of(gates: Sequence[Gate], number: int) -> Masks:

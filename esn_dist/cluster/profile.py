@@ -54,7 +54,7 @@ def token_budget(memory: int, weights: int, shape: Shape, number: int, most: int
 
     A token needs, in numbers of `number` bytes, about four times a layer's width while it passes a layer (u, up, h and
     the stream), and its keys and values, which a quarter of each layer's width holds with room to spare: those of two
-    batches under way (of k GPUs' 2k, each holds a share of the layers), and as much again as one's.
+    batches under way (of k GPUs' 2k, each holds a share of the layers), and of a third where answers are long.
     """
     width = shape.width // max(1, shape.experts)
     token = number * (4 * width + 3 * shape.layers * width // 8)

@@ -226,7 +226,7 @@ def test_a_batch_with_long_answers_holds_up_no_other_and_is_given_in_its_turn(
         stepped.append(len(token_B))
         return step(token_B)
 
-    packed.stages = stages
+    packed.stages = packed.ahead = stages
     monkeypatch.setattr(case.model, "step", noted)
     before = case.gates[0].down.clone()
     assert_same(list(packed.answers(asked(packed), NEW, case.prefix)), expected)
@@ -294,7 +294,7 @@ def test_a_state_that_finds_no_memory_beside_the_batches_under_way_is_entered_on
     case: Case, stages: int
 ) -> None:
     one = PackedEngine(case.model, False)
-    one.stages = stages
+    one.stages = one.ahead = stages
     scale = Scale(case.gates, case.member_ELN[0], 0.0, "fold")
     batches = [one.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
 

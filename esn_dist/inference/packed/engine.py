@@ -2,8 +2,8 @@
 
 A batch goes through three hands: its prompts are read, its first answer token is fed back, what it said is fetched.
 The host fetches what was asked for a batch ago, so it waits while the device has work. Where layers lie on several
-GPUs, as many batches are under way, each GPU at another one: nothing is brought back to the first GPU before the next
-batch's layers have been asked of it. Answers of two tokens (a number, then the stop token) need no more; a batch with
+GPUs, each is at another batch: nothing is brought back to the first GPU before the layers of the next batches have been
+asked of it. Answers of two tokens (a number, then the stop token) need no more; a batch with
 longer ones goes on token by token in turns with the others. Memory that runs out splits a batch in halves, which round
 otherwise than the whole: `splits` says so.
 """
@@ -40,6 +40,9 @@ class PackedEngine(Engine[PackedBatch]):
         super().__init__(model, kernels)
         self.layers = Qwen2Layers(model.decoder, kernels)
         self.stages = len(self.layers.devices)
+        # A GPU works in order: fed back any earlier, a token would keep the first one from its next batch until the
+        # last one has done with the batch before, which may be longer.
+        self.ahead = self.stages + (self.stages > 1)
         self.stops = torch.tensor(model.stop_ids, device=self.layers.devices[-1])
 
     def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> PackedBatch:
@@ -74,7 +77,7 @@ class PackedEngine(Engine[PackedBatch]):
         Raises:
             torch.OutOfMemoryError: it does not fit.
         """
-        going = _Going(self, one, new, shared).stepped()
+        going = _Going(self, 0, one, new, shared).stepped()
         while going.speaks():
             going.stepped()
         if (said := going.said()) is None:
@@ -100,46 +103,42 @@ class PackedEngine(Engine[PackedBatch]):
 
 
 class _Way:
-    """The batches that the GPUs work on: `read` ones, and those `stepped` whose flags are on their way home.
+    """The batches that the GPUs work on, in three lines: `read`; `stepped` once; `speaking` on, step by step.
 
-    A batch that still speaks goes to the end of the line, so others may land before it; what they said waits in
-    `landed`, by number, for its turn.
+    Each line holds about one batch for each GPU, so that none is waited for while there is work to hand out. Batches
+    may overtake those that speak on: what they said waits in `landed`, by number, for its turn.
     """
 
     def __init__(self, engine: PackedEngine, new: int) -> None:
         self.engine, self.new = engine, new
-        self.read: deque[tuple[int, _Going]] = deque()
-        self.stepped: deque[tuple[int, _Going]] = deque()
+        self.read, self.stepped, self.speaking = deque[_Going](), deque[_Going](), deque[_Going]()
         self.landed: dict[int, Answers] = {}
         self.taken = self.given = 0
 
     def take(self, one: Asked[PackedBatch], shared: Cache | None) -> Iterator[Answers]:
         """One more batch on its way; what others say meanwhile."""
-        self.read.append((self.taken, _Going(self.engine, one, self.new, shared)))
+        self.read.append(_Going(self.engine, self.taken, one, self.new, shared))
         self.taken += 1
-        if len(self.read) == self.engine.stages:
-            self._step()
-        while len(self.stepped) > self.engine.stages:
+        if len(self.read) == self.engine.ahead:
+            self.stepped.append(self.read.popleft().stepped())
+        while max(len(self.stepped), len(self.speaking)) > self.engine.stages:
             yield from self._look()
 
     def end(self) -> Iterator[Answers]:
         """What the batches under way say, until none is."""
         while self.read:
-            self._step()
-        while self.stepped:
+            self.stepped.append(self.read.popleft().stepped())
+        while self.stepped or self.speaking:
             yield from self._look()
 
-    def _step(self) -> None:
-        number, going = self.read.popleft()
-        self.stepped.append((number, going.stepped()))
-
     def _look(self) -> Iterator[Answers]:
-        """Waits for the batch that was stepped first; gives what is ready in the order of asking."""
-        number, going = self.stepped.popleft()  # so that it keeps no memory once it has landed
+        """Waits for the batch that was asked first in its line; gives what is ready, in the order of asking."""
+        line = self.speaking if len(self.speaking) > self.engine.stages or not self.stepped else self.stepped
+        going = line.popleft()  # so that it keeps no memory once it has landed
         if going.speaks():
-            self.stepped.append((number, going.stepped()))
+            self.speaking.append(going.stepped())
             return
-        self.landed[number] = self._said(going)
+        self.landed[going.number] = self._said(going)
         while self.given in self.landed:
             yield self.landed.pop(self.given)
             self.given += 1
@@ -153,8 +152,10 @@ class _Way:
 class _Going:
     """A batch under way. `fits`: whether there was memory for it so far; where not, it holds none, and says nothing."""
 
-    def __init__(self, engine: PackedEngine, one: Asked[PackedBatch], new: int, shared: Cache | None) -> None:
-        self.engine, self.one, self.new, self.shared = engine, one, new, shared
+    def __init__(
+        self, engine: PackedEngine, number: int, one: Asked[PackedBatch], new: int, shared: Cache | None
+    ) -> None:
+        self.engine, self.number, self.one, self.new, self.shared = engine, number, one, new, shared
         self.fits = self._unless_out_of_memory(self._read)
 
     def stepped(self) -> _Going:
