@@ -55,7 +55,7 @@ WORKERS = {"tiny": (1, 8), "full": (1, 2, 4, 8, 16, 64)}
 # Of the simulated workers. An answer, a clip's features: as measured on an H100 (`esn_dist/sweep/rates.yaml`). A shard
 # of a pass, read as its sum or by its rows: 28 x 18,944 gates in 3 parts, as `benchmarks/store.py` measured them on two
 # virtual cores, files dropped from memory first.
-SECONDS = {"answer": 1 / 248.9, "clip": 1 / 181, "shard's sum": 0.020, "shard's rows": 0.25, "mask": 0.3}
+SECONDS = {"answer": 1 / 248.9, "clip": 1 / 240, "shard's sum": 0.020, "shard's rows": 0.25, "mask": 0.3}
 SPREAD = 0.1  # of a unit's time (deviation of its logarithm)
 LATENCY = 0.002  # seconds from a hand that gives to an idle worker that begins (a round trip of Ray's is 1.7 ms)
 

@@ -35,7 +35,7 @@ def test_the_plan_command_says_every_line_of_the_page() -> None:
     assert all(output.exit_code == 0 for output in outputs)
     lines = [line.strip() for line in outputs[0].stdout.splitlines()]
     block = re.search(r"^```text\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert block and len(block[1].splitlines()) == 22
+    assert block and len(block[1].splitlines()) == 23
     assert [line for line in block[1].splitlines() if line not in lines] == []
 
 

@@ -66,25 +66,27 @@ def test_a_study_s_hours_are_of_answering_and_name_the_models_that_nobody_measur
     assert f"hours of A100 without {KIMI}, {FLAMINGO} (unknown) or " in text
 
 
-def test_the_parts_of_the_paper_s_sweep_are_known_for_the_model_that_was_measured_and_unknown_for_the_others() -> None:
-    sweep = load_sweep(PAPER)
-    facts, models = forecast(sweep), models_of(sweep)
-    qwen = models[QWEN]
-    assert qwen.work == Work(656_500, CANDIDATES, EVALUATED + CANDIDATES)
-    measured = next(r for r in known_rates() if (r.model, r.device) == (QWEN, H100))
-    assert measured.counted_per_second and measured.clips_per_second
-    expected = {
-        "answering": 656_500 / measured.answers_per_second / 3600,
-        "identification": CANDIDATES / measured.counted_per_second / 3600,
-        "encoding": (EVALUATED + CANDIDATES) / measured.clips_per_second / 3600,
-    }
-    assert qwen.hours[H100] == pytest.approx(expected)
-    assert models[KIMI].hours[H100] == models[FLAMINGO].hours[H100] == dict.fromkeys(PARTS)
-    assert facts.hours[H100].hours == pytest.approx(sum(expected.values()))
-    assert facts.hours[H100].left_out == (KIMI, FLAMINGO)
+def test_the_parts_of_the_paper_s_sweep_are_known_where_they_were_measured_and_unknown_elsewhere() -> None:
+    facts, models = forecast(load_sweep(PAPER)), models_of(load_sweep(PAPER))
+    measured = {r.model: r for r in known_rates() if r.device == H100}
+    known, left_out = 0.0, []
+    for name, answers in ((QWEN, 656_500), (KIMI, 481_500), (FLAMINGO, 481_500)):
+        assert models[name].work == Work(answers, CANDIDATES, EVALUATED + CANDIDATES)
+        rates, numbers = measured[name], (answers, CANDIDATES, EVALUATED + CANDIDATES)
+        speeds = (rates.answers_per_second, rates.counted_per_second, rates.clips_per_second)
+        expected = {
+            part: None if speed is None else number / speed / 3600
+            for part, number, speed in zip(PARTS, numbers, speeds, strict=True)
+        }
+        assert models[name].hours[H100] == pytest.approx(expected)
+        known += sum(hours or 0.0 for hours in expected.values())
+        left_out += [f"{part} of {name}" for part, hours in expected.items() if hours is None]
+    assert measured[QWEN].counted_per_second and left_out == [f"identification of {name}" for name in (KIMI, FLAMINGO)]
+    assert facts.hours[H100].hours == pytest.approx(known)
+    assert list(facts.hours[H100].left_out) == left_out
     assert sum(m.work.answering for m in facts.models) == facts.answers
     assert sum(m.work.identification or 0 for m in facts.models) == facts.identification_answers
-    assert json.loads(json.dumps(plan_facts(facts)))["models"][1]["hours"][H100]["encoding"] is None
+    assert json.loads(json.dumps(plan_facts(facts)))["models"][1]["hours"][H100]["identification"] is None
 
 
 def test_a_part_without_a_rate_is_unknown_and_the_total_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,13 +201,13 @@ def test_shipped_rates_are_of_models_that_exist_one_for_each_device_and_say_how(
 
 
 def test_the_forecast_is_within_15_percent_of_the_other_runs_that_its_entry_names() -> None:
-    for measured in (257.2, 243.6, 238.9):
+    for measured in (257.2, 246.1, 243.6, 238.9, 235.6):
         error = forecast_error(QWEN, H100, measured)
-        assert error is not None and abs(error) < 0.05
+        assert error is not None and abs(error) < 0.15
     # Forecast: 1000 answers / 248.9 per second; measured: 1000 / 200. It was slower than forecast.
     assert forecast_error(QWEN, H100, 200.0) == pytest.approx((1_000 / 248.9) / (1_000 / 200) - 1)
     assert forecast_error(QWEN, H100, 2 * 248.9, actors=2) == pytest.approx(0)
-    assert forecast_error(KIMI, H100, 200.0) is forecast_error(QWEN, "another", 200.0) is None
+    assert forecast_error("phi-4", H100, 200.0) is forecast_error(QWEN, "another", 200.0) is None
 
 
 def test_units_are_of_corpora_in_use_and_every_emotion_fills_its_own_shards() -> None:
