@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -14,10 +17,11 @@ from esn_dist.corpora.audio import decode
 from esn_dist.gates.count import Counter
 from esn_dist.gates.positions import Positions
 from esn_dist.models.audio_lm import Part
+from esn_dist.models.tiny.architecture import SYSTEM
 from esn_dist.task.prompt import question
 from interventions import only_middle, split
 from speed.ceiling import Ceiling
-from speed.subject import TOKENS, Subject, full_config, order_of, thinned
+from speed.subject import TOKENS, Subject, drawn, forced, full_config, order_of, thinned
 from speed.ways import Generate, Mask, Ours
 
 
@@ -54,6 +58,15 @@ def test_random_weights_make_exactly_two_tokens_in_every_way(endless: Subject, s
 
 def test_prompts_of_the_forced_subject_have_the_promised_length(endless: Subject) -> None:
     assert Ours(endless, endless.clips).tokens_per_prompt == pytest.approx(TOKENS, rel=0.02)
+
+
+def test_dots_are_shared_by_all_prompts_which_stay_as_long(endless: Subject, tmp_path: Path) -> None:
+    system = SYSTEM + 24 * "."
+    load = partial(drawn, endless.lm.thinker.config, "cpu", torch.bfloat16, system)
+    dotted = forced(load, tmp_path, 6, 512, system)
+    without, longer = Ours(endless, endless.clips), Ours(dotted, dotted.clips)
+    assert longer.questions.prefix == without.questions.prefix + 24
+    assert longer.tokens_per_prompt == pytest.approx(without.tokens_per_prompt, abs=1)
 
 
 def test_the_full_model_has_the_published_sizes() -> None:
