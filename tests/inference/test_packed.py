@@ -206,7 +206,7 @@ def test_rows_stop_at_their_stop_token_while_others_go_on(case: Case) -> None:
     assert len({len(tokens) for one in packed for tokens in one.tokens}) > 1
 
 
-@pytest.mark.parametrize("stages", [1, 3])
+@pytest.mark.parametrize("stages", [1, 2, 3])
 def test_a_batch_with_long_answers_holds_up_no_other_and_is_given_in_its_turn(
     case: Case, stages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +226,7 @@ def test_a_batch_with_long_answers_holds_up_no_other_and_is_given_in_its_turn(
         stepped.append(len(token_B))
         return step(token_B)
 
-    packed.stages = packed.ahead = stages
+    packed.stages = stages
     monkeypatch.setattr(case.model, "step", noted)
     before = case.gates[0].down.clone()
     assert_same(list(packed.answers(asked(packed), NEW, case.prefix)), expected)
@@ -289,12 +289,12 @@ def test_memory_that_runs_out_in_a_later_step_splits_the_batch_too(case: Case) -
     assert np.array_equal(counters[0].result()[1], counters[1].result()[1])
 
 
-@pytest.mark.parametrize("stages", [1, 3])
+@pytest.mark.parametrize("stages", [1, 2, 3])
 def test_a_state_that_finds_no_memory_beside_the_batches_under_way_is_entered_once_they_are_answered(
     case: Case, stages: int
 ) -> None:
     one = PackedEngine(case.model, False)
-    one.stages = one.ahead = stages
+    one.stages = stages
     scale = Scale(case.gates, case.member_ELN[0], 0.0, "fold")
     batches = [one.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
 

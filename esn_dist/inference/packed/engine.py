@@ -40,10 +40,16 @@ class PackedEngine(Engine[PackedBatch]):
         super().__init__(model, kernels)
         self.layers = Qwen2Layers(model.decoder, kernels)
         self.stages = len(self.layers.devices)
-        # A GPU works in order: fed back any earlier, a token would keep the first one from its next batch until the
-        # last one has done with the batch before, which may be longer.
-        self.ahead = self.stages + (self.stages > 1)
         self.stops = torch.tensor(model.stop_ids, device=self.layers.devices[-1])
+
+    @property
+    def ahead(self) -> int:
+        """Batches that are read before the first one's token is fed back.
+
+        One more than GPUs that share the model: a GPU works in order, so fed back any earlier, a token would keep the
+        first one from its next batch until the last one has done with the batch before, which may be longer.
+        """
+        return self.stages + (self.stages > 1)
 
     def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> PackedBatch:
         return pack(self.model, prompts, rows)
