@@ -4,8 +4,9 @@
     python benchmarks/sharded.py qwen2.5-omni-7b /data/omni --gpus 2 --json FILE
 
 The same questions in the same batches, under the same masks, cell after cell, in three ways. `whole`: on one GPU.
-`naive`: layer after layer over all GPUs, each batch waited for, so that one GPU works at a time. `ours`: over all GPUs,
-as an actor does it, with several batches under way. Without a GPU all three run on the CPU, and speed means nothing.
+`naive`: layer after layer over all GPUs, which are waited for before the next batch is read, so that one GPU works at a
+time (but for the steps of long answers, in which it has what ours has). `ours`: over all GPUs, as an actor does it,
+with several batches under way. Without a GPU all three run on the CPU, and speed means nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ Masks = Sequence[npt.NDArray[np.bool_] | None]
 
 
 class OneByOne(Engine[Any]):
-    """An engine that has one batch under way, and waits for all GPUs before it looks at the next one."""
+    """An engine that waits for all GPUs before it reads the next batch."""
 
     def __init__(self, inner: Engine[Any]) -> None:
         super().__init__(inner.model, inner.kernels)

@@ -45,21 +45,23 @@ def new_profile(
     weights = sum(path.stat().st_size for path in checkpoint.rglob("*.safetensors"))
     wide = dtype == "float32"  # published weights have 16 bits, and are widened when loaded
     resident = 0 if spec.offload else weights * (1 + wide) // spec.gpus
-    budget = token_budget(gpu.memory, resident, shape, 4 if wide else 2, MOST // spec.gpus)
+    budget = token_budget(gpu.memory, resident, shape, 4 if wide else 2, spec.gpus)
     return EngineProfile(device, dtype, scaling, budget, engine=engine, kernels=gpu.compiler, together=True)
 
 
-def token_budget(memory: int, weights: int, shape: Shape, number: int, most: int = MOST) -> int:
-    """Tokens of a batch, a power of two, `most` at most: as many as `memory` bytes hold beside `weights`.
+def token_budget(memory: int, weights: int, shape: Shape, number: int, gpus: int = 1) -> int:
+    """Tokens of a batch, a power of two, `MOST` at most: as many as `memory` bytes hold beside `weights`, on each GPU.
 
     A token needs, in numbers of `number` bytes, about four times a layer's width while it passes a layer (u, up, h and
-    the stream), and its keys and values, which a quarter of each layer's width holds with room to spare: those of two
-    batches under way (of k GPUs' 2k, each holds a share of the layers), and of a third where answers are long.
+    the stream), and its keys and values: an eighth of each layer's width holds them with room to spare where heads
+    share keys and values (Qwen2.5-Omni's take 0.054). Three batches have them where answers are long; of `gpus` that
+    share the model, three for each GPU and one more, each GPU holding its share of the layers.
     """
     width = shape.width // max(1, shape.experts)
-    token = number * (4 * width + 3 * shape.layers * width // 8)
+    batches = 3 * gpus + (gpus > 1)
+    token = number * (4 * width + batches * shape.layers * width // (8 * gpus))
     tokens = max(LEAST, (FREE * memory - weights) / token)
-    return int(2 ** int(log2(min(most, tokens))))
+    return int(2 ** int(log2(min(MOST // gpus, tokens))))
 
 
 def look_at_gpu() -> Gpu:

@@ -16,5 +16,5 @@ def test_float32_halves_the_batches_of_16_bits() -> None:
 
 def test_gpus_that_share_a_model_get_smaller_batches_so_that_each_has_one() -> None:
     assert token_budget(80 * GB, 18 * GB, SEVEN, 2) == MOST
-    assert token_budget(80 * GB, 9 * GB, SEVEN, 2, MOST // 2) == MOST // 2
-    assert token_budget(80 * GB, 6 * GB, SEVEN, 2, MOST // 3) == MOST // 4, "a power of two"
+    assert token_budget(80 * GB, 9 * GB, SEVEN, 2, gpus=2) == MOST // 2
+    assert token_budget(80 * GB, 6 * GB, SEVEN, 2, gpus=3) == MOST // 4, "a power of two"

@@ -7,9 +7,9 @@ loaded as their published folders.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from itertools import chain
+from itertools import chain, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from esn_dist.gates.scale import Scale, scaled
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.batches import shared_prefix
 from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State, Watcher
-from esn_dist.inference.packed.engine import PackedEngine, engine_of
+from esn_dist.inference.packed.engine import PackedEngine, _Going, engine_of
 from esn_dist.inference.packed.layers import Qwen2Layers
 from esn_dist.models.audio_lm import AudioLM, Part, Prompt
 from esn_dist.models.registry import load
@@ -206,34 +206,99 @@ def test_rows_stop_at_their_stop_token_while_others_go_on(case: Case) -> None:
     assert len({len(tokens) for one in packed for tokens in one.tokens}) > 1
 
 
+class Seen:
+    """What a packed engine that shares its model between `stages` GPUs (here one) did, by the batch's number."""
+
+    def __init__(self, case: Case, stages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.engine, self.done = PackedEngine(case.model, False), list[tuple[str, int]]()
+        self.engine.stages = stages
+        for what in ("_read", "_step_and_send", "said"):
+            monkeypatch.setattr(_Going, what, self._noted(what.strip("_"), getattr(_Going, what)))
+
+    def _noted(self, what: str, method: Callable[[_Going], Any]) -> Callable[[_Going], Any]:
+        def noted(going: _Going) -> Any:
+            self.done.append((what, going.number))
+            return method(going)
+
+        return noted
+
+    def at(self, what: str, number: int) -> list[int]:
+        """When it was done."""
+        return [at for at, done in enumerate(self.done) if done == (what, number)]
+
+
+def many(case: Case, engine: Engine[Any], kinds: Sequence[int]) -> list[Asked[Any]]:
+    """A batch of each kind (which of the case's), each in a state of its own, as cells have it."""
+    batches = [engine.batch(case.prompts[kind], case.rows[kind]) for kind in kinds]
+    member_nLN = np.random.default_rng(3).random((len(kinds), *case.member_ELN[0].shape)) < 0.2
+    states = [Scale(case.gates, member_LN, 0.0, "fold") for member_LN in member_nLN]
+    return [Asked(b, case.options(len(b)), None, s) for b, s in zip(batches, states, strict=True)]
+
+
 @pytest.mark.parametrize("stages", [1, 2, 3])
-def test_a_batch_with_long_answers_holds_up_no_other_and_is_given_in_its_turn(
+def test_a_token_is_fed_back_once_a_batch_more_than_there_are_gpus_is_read(
     case: Case, stages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Batches of 3, 1 and 4 prompts; the one in the middle stops first. Each has its own state, as another cell has."""
-    states = [Scale(case.gates, member_LN, 0.0, "fold") for member_LN in case.member_ELN]
+    seen = Seen(case, stages, monkeypatch)
+    list(seen.engine.answers(many(case, seen.engine, [1] * 6), 2, case.prefix))
+    reads = [what for what, _ in seen.done[: seen.at("step_and_send", 0)[0]]]
+    assert reads == ["read"] * {1: 1, 2: 3, 3: 4}[stages]
 
-    def asked(engine: Engine[Any]) -> list[Asked[Any]]:
-        batches = [engine.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
-        return [Asked(b, case.options(len(b)), None, s) for b, s in zip(batches, states, strict=True)]
 
-    alone = [next(case.plain.answers([one], NEW)) for one in asked(case.plain)]
-    monkeypatch.setattr(case.model, "stop_ids", (alone[1].tokens[0][2],))
-    expected = [next(case.plain.answers([one], NEW)) for one in asked(case.plain)]
-    packed, stepped, step = PackedEngine(case.model, False), list[int](), case.model.step
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_batches_with_long_answers_take_their_steps_while_others_are_read_and_are_given_in_their_turn(
+    case: Case, stages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as there are GPUs speak to the end, one row at least; the others stop at their first or second token."""
 
-    def noted(token_B: Tensor) -> Tensor:
-        stepped.append(len(token_B))
-        return step(token_B)
+    def asked(engine: Engine[Any], numbers: Sequence[int] = range(stages + 32)) -> list[Asked[Any]]:
+        drawn = many(case, engine, [0] * stages + [1] * 32)
+        return [drawn[number] for number in numbers]
 
-    packed.stages = stages
-    monkeypatch.setattr(case.model, "step", noted)
-    before = case.gates[0].down.clone()
-    assert_same(list(packed.answers(asked(packed), NEW, case.prefix)), expected)
+    monkeypatch.setattr(case.model, "stop_ids", ())
+    unstopped = [next(case.plain.answers([one], NEW)) for one in asked(case.plain)]
+    stops, short = stops_between(unstopped[:stages], unstopped[stages:])
+    numbers = [*range(stages), *(stages + n for n in short[:16])]
+    monkeypatch.setattr(case.model, "stop_ids", stops)
+    expected = [next(case.plain.answers([one], NEW)) for one in asked(case.plain, numbers)]
+    lengths = [max(map(len, said.tokens)) for said in expected]
+    assert lengths[:stages] == [NEW] * stages and max(lengths[stages:]) < 2 and len(lengths) == stages + 16
+
+    seen, before = Seen(case, stages, monkeypatch), case.gates[0].down.clone()
+    assert_same(list(seen.engine.answers(asked(seen.engine, numbers), NEW, case.prefix)), expected)
     assert torch.equal(case.gates[0].down, before)
-    last = {rows: len(stepped) - stepped[::-1].index(rows) for rows in (3, 1, 4)}
-    assert last[1] < last[3], "the short answers did not land first"
-    assert stepped.index(4) < last[3], "a batch waited for the long answers of another"
+    steps = [seen.at("step_and_send", number) for number in range(stages)]
+    assert [len(own) for own in steps] == [NEW - 1] * stages
+    assert max(map(max, steps)) < seen.at("read", len(numbers) - 1)[0], "steps were left until nothing hides them"
+    for one, other in pairwise(sorted(at for own in steps for at in own[1:])):
+        assert any(what == "read" for what, _ in seen.done[one:other]), "a batch waited for two steps of others"
+
+
+def stops_between(long: Sequence[Answers], short: Sequence[Answers]) -> tuple[tuple[int, ...], list[int]]:
+    """Tokens of which some row of each `long` batch says none; which of the one-row `short` batches they stop soon."""
+    found: tuple[tuple[int, ...], list[int]] = (), []
+    for rows in product(*(said.tokens for said in long)):
+        kept = set(chain.from_iterable(rows))
+        soon = {n: set(said.tokens[0][:2]) - kept for n, said in enumerate(short)}
+        numbers = [n for n, tokens in soon.items() if tokens]
+        if len(numbers) > len(found[1]):
+            found = tuple(set(chain.from_iterable(soon.values()))), numbers
+    return found
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_however_many_speak_on_few_batches_keep_memory(
+    case: Case, stages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(case.model, "stop_ids", ())
+    seen = Seen(case, stages, monkeypatch)
+    kinds = [0, 1] * (2 * stages + 2)
+    expected = [next(case.plain.answers([one], NEW)) for one in many(case, case.plain, kinds)]
+    assert_same(list(seen.engine.answers(many(case, seen.engine, kinds), NEW, case.prefix)), expected)
+    change = {"read": 1, "step_and_send": 0, "said": -1}
+    under_way = np.cumsum([change[what] for what, _ in seen.done])
+    assert under_way.max() == 3 * stages + (stages > 1), "the token budget counts on it"
+    assert under_way[-1] == 0
 
 
 def test_prompts_of_a_batch_are_embedded_as_each_alone(case: Case) -> None:
@@ -274,7 +339,7 @@ def test_a_single_prompt_that_does_not_fit_fails_and_says_so(case: Case) -> None
 
 
 def test_memory_that_runs_out_in_a_later_step_splits_the_batch_too(case: Case) -> None:
-    """Answers of more than two tokens go on alone: the third call of a batch's head is beyond the usual steps."""
+    """The third call of a batch's head is a further step of a batch that speaks on."""
     one, batch = PackedEngine(case.model, False), case.packed.batch(case.prompts[0], case.rows[0])
     counters = [Counter(case.gates, 3, len(Part)) for _ in range(2)]
     asked = [Asked(batch, case.options(3), watcher) for watcher in (None, counters[0])]

@@ -3,8 +3,8 @@
 A batch goes through three hands: its prompts are read, its first answer token is fed back, what it said is fetched.
 The host fetches what was asked for a batch ago, so it waits while the device has work. Where layers lie on several
 GPUs, each is at another batch: nothing is brought back to the first GPU before the layers of the next batches have been
-asked of it. Answers of two tokens (a number, then the stop token) need no more; a batch with
-longer ones goes on token by token in turns with the others. Memory that runs out splits a batch in halves, which round
+asked of it. Answers of two tokens (a number, then the stop token) need no more; a batch with longer ones stands aside,
+and takes its further steps while others are read. Memory that runs out splits a batch in halves, which round
 otherwise than the whole: `splits` says so.
 """
 
@@ -111,8 +111,9 @@ class PackedEngine(Engine[PackedBatch]):
 class _Way:
     """The batches that the GPUs work on, in three lines: `read`; `stepped` once; `speaking` on, step by step.
 
-    Each line holds about one batch for each GPU, so that none is waited for while there is work to hand out. Batches
-    may overtake those that speak on: what they said waits in `landed`, by number, for its turn.
+    A line holds about one batch for each GPU. Once the line of those that speak on is full, its first takes a step for
+    each batch that is read. Where more speak on than it holds, they take turns, and nothing is read until one has said
+    all: each of them keeps memory. What others said meanwhile waits in `landed`, by number, for its turn.
     """
 
     def __init__(self, engine: PackedEngine, new: int) -> None:
@@ -127,19 +128,21 @@ class _Way:
         self.taken += 1
         if len(self.read) == self.engine.ahead:
             self.stepped.append(self.read.popleft().stepped())
-        while max(len(self.stepped), len(self.speaking)) > self.engine.stages:
-            yield from self._look()
+        if len(self.speaking) == self.engine.stages:
+            yield from self._look(self.speaking)
+        for line in (self.stepped, self.speaking):
+            while len(line) > self.engine.stages:
+                yield from self._look(line)
 
     def end(self) -> Iterator[Answers]:
         """What the batches under way say, until none is."""
         while self.read:
             self.stepped.append(self.read.popleft().stepped())
-        while self.stepped or self.speaking:
-            yield from self._look()
+        while line := self.stepped or self.speaking:
+            yield from self._look(line)
 
-    def _look(self) -> Iterator[Answers]:
-        """Waits for the batch that was asked first in its line; gives what is ready, in the order of asking."""
-        line = self.speaking if len(self.speaking) > self.engine.stages or not self.stepped else self.stepped
+    def _look(self, line: deque[_Going]) -> Iterator[Answers]:
+        """Waits for the batch that took its last step longest ago; gives what is ready, in the order of asking."""
         going = line.popleft()  # so that it keeps no memory once it has landed
         if going.speaks():
             self.speaking.append(going.stepped())
