@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esn_dist.cluster.profile import LEAST, MOST, token_budget
+from esn_dist.cluster.profile import FREE, LEAST, MOST, token_budget
 from esn_dist.models.source import Shape
 
 GB = 2**30
@@ -18,3 +18,11 @@ def test_gpus_that_share_a_model_get_smaller_batches_so_that_each_has_one() -> N
     assert token_budget(80 * GB, 18 * GB, SEVEN, 2) == MOST
     assert token_budget(80 * GB, 9 * GB, SEVEN, 2, gpus=2) == MOST // 2
     assert token_budget(80 * GB, 6 * GB, SEVEN, 2, gpus=3) == MOST // 4, "a power of two"
+
+
+def test_gpus_that_share_a_model_have_a_batch_more_under_way_than_three_for_each() -> None:
+    """16,384 tokens of a layer's pass (four widths) and of three batches' keys and values just fit on one GPU."""
+    just = int(16_384 * 2 * (4 + 3 * 28 / 8) * SEVEN.width / FREE) + 1
+    assert [token_budget(just, 0, SEVEN, 2, gpus) for gpus in (1, 2)] == [16_384, 8_192]
+    larger = int(just * (4 + 7 * 28 / 16) / (4 + 3 * 28 / 8)) + 1
+    assert token_budget(larger, 0, SEVEN, 2, gpus=2) == 16_384

@@ -256,11 +256,11 @@ def test_batches_with_long_answers_take_their_steps_while_others_are_read_and_ar
         return [drawn[number] for number in numbers]
 
     monkeypatch.setattr(case.model, "stop_ids", ())
-    unstopped = [next(case.plain.answers([one], NEW)) for one in asked(case.plain)]
+    unstopped = list(case.plain.answers(asked(case.plain), NEW))
     stops, short = stops_between(unstopped[:stages], unstopped[stages:])
     numbers = [*range(stages), *(stages + n for n in short[:16])]
     monkeypatch.setattr(case.model, "stop_ids", stops)
-    expected = [next(case.plain.answers([one], NEW)) for one in asked(case.plain, numbers)]
+    expected = list(case.plain.answers(asked(case.plain, numbers), NEW))
     lengths = [max(map(len, said.tokens)) for said in expected]
     assert lengths[:stages] == [NEW] * stages and max(lengths[stages:]) < 2 and len(lengths) == stages + 16
 
@@ -293,7 +293,7 @@ def test_however_many_speak_on_few_batches_keep_memory(
     monkeypatch.setattr(case.model, "stop_ids", ())
     seen = Seen(case, stages, monkeypatch)
     kinds = [0, 1] * (2 * stages + 2)
-    expected = [next(case.plain.answers([one], NEW)) for one in many(case, case.plain, kinds)]
+    expected = list(case.plain.answers(many(case, case.plain, kinds), NEW))
     assert_same(list(seen.engine.answers(many(case, seen.engine, kinds), NEW, case.prefix)), expected)
     change = {"read": 1, "step_and_send": 0, "said": -1}
     under_way = np.cumsum([change[what] for what, _ in seen.done])

@@ -58,16 +58,16 @@ class PackedEngine(Engine[PackedBatch]):
     def _answers(self, asked: Iterable[Asked[PackedBatch]], new: int, prefix: int) -> Iterator[Answers]:
         self._refuse_hooks()
         shared: tuple[State | None, Cache] | None = None
-        way = _Way(self, new)
+        under_way = _UnderWay(self, new)
         for one in asked:
             if prefix and not one.watcher and (shared is None or shared[0] is not one.state):
                 if (beginning := self._prefix_beside_others(one, prefix)) is None:
                     shared = None
-                    yield from way.end()
+                    yield from under_way.end()
                     beginning = self._prefix(one, prefix)
                 shared = one.state, beginning
-            yield from way.take(one, None if one.watcher or shared is None else shared[1])
-        yield from way.end()
+            yield from under_way.take(one, None if one.watcher or shared is None else shared[1])
+        yield from under_way.end()
 
     def become(self, state: State | None) -> None:
         super().become(state)
@@ -108,7 +108,7 @@ class PackedEngine(Engine[PackedBatch]):
         return cache
 
 
-class _Way:
+class _UnderWay:
     """The batches that the GPUs work on, in three lines: `read`; `stepped` once; `speaking` on, step by step.
 
     A line holds about one batch for each GPU. Once the line of those that speak on is full, its first takes a step for
