@@ -50,7 +50,7 @@ def new_profile(
 
 
 def token_budget(memory: int, weights: int, shape: Shape, number: int, gpus: int = 1) -> int:
-    """Tokens of a batch, a power of two: as many as each GPU's `memory` holds beside its `weights` (bytes), or `MOST`/`gpus`.
+    """Tokens of a batch, a power of two: as many as `memory` bytes hold beside `weights`, on each of `gpus`.
 
     A token needs, in numbers of `number` bytes, about four times a layer's width while it passes a layer (u, up, h and
     the stream), and its keys and values: an eighth of each layer's width holds them with room to spare where heads
