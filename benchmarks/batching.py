@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.corpora.audio import decode
 from esn_dist.corpora.synthetic import EMOTIONS, materialise
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.registry import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
+from esn_dist.worker.questions import Questions, Rows
 
 CUTS = (1.0, 0.15, 0.5)  # of each clip: whole ones, very short ones, and halves, mixed in every batch
 BUDGETS = {"one by one": 1, "batches of 4,096 tokens": 4_096}

@@ -34,7 +34,6 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from esn_dist.cluster.questions import Questions
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.packed.engine import engine_of
@@ -47,6 +46,7 @@ from esn_dist.models.registry import load
 from esn_dist.models.source import GLM
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order, question
+from esn_dist.worker.questions import Questions
 from speed.encoded import encode_all
 
 Shapes = dict[str, tuple[int, ...]]

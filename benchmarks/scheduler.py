@@ -25,24 +25,23 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from esn_dist.cluster.actor import Receipt
-from esn_dist.cluster.desk import Desk
-from esn_dist.cluster.events import Event, Finished, OwnWork, Workers
-from esn_dist.cluster.job import CorpusItems
-from esn_dist.cluster.loop import Loop, Result
-from esn_dist.cluster.pool import IN_FLIGHT, Hands, Pool
-from esn_dist.cluster.progress import Log, Progress
-from esn_dist.cluster.schedule import Schedule
-from esn_dist.cluster.select import mask_keys
-from esn_dist.cluster.stages import Stages
+from esn_dist.backends.ray_pool import IN_FLIGHT, Hands, Pool
 from esn_dist.errors import UserError
+from esn_dist.runner.loop import Loop, Result
+from esn_dist.runner.progress import Log, Progress
+from esn_dist.runner.schedule import Schedule
+from esn_dist.runner.selection_thread import Desk
+from esn_dist.runner.stages import Stages
 from esn_dist.seeds import generator
 from esn_dist.store.done import done_units
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.plan import plan
+from esn_dist.sweep.records import mask_keys
 from esn_dist.sweep.units import AnswerUnit, IdentifyUnit, SelectUnit, Unit
+from esn_dist.worker.job import CorpusItems
+from esn_dist.worker.protocol import Event, Finished, OwnWork, Receipt, Workers
 from speed.apart import apart, peak_bytes
 from speed.made import Size, build, items, load, many, paper
 from speed.passes import Passes

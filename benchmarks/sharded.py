@@ -27,7 +27,6 @@ import torch
 import typer
 from torch import Tensor
 
-from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.gates.find import Gate, find_gates
 from esn_dist.gates.scale import Scale
@@ -40,6 +39,7 @@ from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.models.registry import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
+from esn_dist.worker.questions import Questions, Rows
 from speed.clock import facts, rounded, seconds_of
 from speed.encoded import encode_all
 from speed.gpus import looked_at, mean

@@ -27,7 +27,7 @@ import zarr
 from rich.console import Console
 from rich.table import Table
 
-from esn_dist.cluster.schedule import Schedule
+from esn_dist.runner.schedule import Schedule
 from esn_dist.seeds import digest, generator
 from esn_dist.selection.firing import Firing, Identification, Sums, accumulate, identify
 from esn_dist.selection.masks import top
@@ -43,11 +43,11 @@ from esn_dist.store.read import count_blocks
 from esn_dist.store.schema import PARTS
 from esn_dist.store.tables import SHARD_ROWS, CellTable, SetAsideTable, UtteranceTable, in_whole_shards
 from esn_dist.store.write import write_answers, write_counts
+from esn_dist.sweep.candidate_counts import candidates
+from esn_dist.sweep.enums import PAPER_SELECTORS, Selector
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
-from esn_dist.sweep.sizes import candidates
 from esn_dist.sweep.units import AnswerUnit, cells_per_block
-from esn_dist.sweep.words import PAPER_SELECTORS, Selector
 
 PAPER = Path(__file__).parents[1] / "configs" / "paper.yaml"
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")

@@ -64,7 +64,7 @@ def _mendable(command: Callable[Params, None]) -> Callable[Params, None]:
 @_mendable
 def plan(sweep: SweepFile, as_json: AsJson = False) -> None:
     """Show what a sweep would run: studies, cells, answers, units, store size. Loads no model and needs no GPU."""
-    from esn_dist.corpora.index import glance
+    from esn_dist.corpora.index_counts import glance
     from esn_dist.models.source import local_shapes
     from esn_dist.report.plan import plan_facts, plan_text
     from esn_dist.sweep.forecast import forecast
@@ -133,8 +133,8 @@ def run(
         moved = {"store": store.resolve()} | ({"cache": store.resolve() / "cache"} if loaded.own_cache else {})
         loaded = loaded.model_copy(update=moved)
     try:
-        from esn_dist.cluster.driver import run as drive
-        from esn_dist.cluster.progress import Progress
+        from esn_dist.runner.driver import run as drive
+        from esn_dist.runner.progress import Progress
     except ModuleNotFoundError as error:
         raise UserError(
             f"this install cannot run models: {error.name} is missing", fix="pip install 'esn-dist[run]'"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from esn_dist.sweep.hours import PARTS, Work, hours_by_device
+from esn_dist.sweep.cost import PARTS, Work, hours_by_device
 from esn_dist.sweep.rates import forecast_error, known_rates
 
 STEPS = {"answer": "answering", "identify": "identification", "encode": "encoding"}

@@ -10,11 +10,11 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from esn_dist.cluster.job import CorpusItems
 from esn_dist.selection.pools import Candidates, Size, correctly_answered, identify_together, shared_emotions
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.keys import AND, MaskKey
+from esn_dist.worker.job import CorpusItems
 
 
 class Shards(NamedTuple):

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.corpora.audio import decode
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.gates.find import Gate
@@ -28,6 +27,7 @@ from esn_dist.gates.scale import Scale
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni import Qwen25Omni, audio_rows
 from esn_dist.task.prompt import question
+from esn_dist.worker.questions import Questions, Rows
 from speed.clock import at_threads, seconds_of, thread_counts
 from speed.encoded import encode_all
 from speed.subject import Subject, order_of

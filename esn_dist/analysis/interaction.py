@@ -16,7 +16,7 @@ from esn_dist.analysis.bootstrap import Resample, estimate
 from esn_dist.analysis.effects import accuracy_changes
 from esn_dist.analysis.frames import BOUNDS
 from esn_dist.analysis.trials import Group, Trials, emotions_of
-from esn_dist.sweep.words import InterventionType
+from esn_dist.sweep.enums import InterventionType
 
 ALONE = {
     InterventionType.CO_DEACTIVATE: InterventionType.DEACTIVATE,

@@ -12,7 +12,7 @@ from decimal import Decimal
 from esn_dist.analysis.bootstrap import resample
 from esn_dist.analysis.effects import accuracy_changes, contrast
 from esn_dist.analysis.trials import Condition, Group, Trials
-from esn_dist.sweep.search import next_fraction, smallest_fraction
+from esn_dist.sweep.fraction_search import next_fraction, smallest_fraction
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from esn_dist.analysis.bootstrap import DRAWS, Floats, Resample, estimate, resam
 from esn_dist.analysis.effects import Contrast, accuracy, accuracy_changes, contrast, paired
 from esn_dist.analysis.margin import margin_changes, margins, source_answer_changes
 from esn_dist.analysis.trials import Condition, Group, Trials, read_trials
-from esn_dist.sweep.words import InterventionType, Selector
+from esn_dist.sweep.enums import InterventionType, Selector
 from esn_dist.task.answers import Outcome
 
 ALL = "all"

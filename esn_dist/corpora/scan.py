@@ -12,9 +12,9 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-from esn_dist.corpora.apart import follow_parent
 from esn_dist.corpora.probe import probe
 from esn_dist.corpora.sets import SetRule, Sets, draw
+from esn_dist.corpora.subprocess_decode import follow_parent
 from esn_dist.corpora.utterance import Clip, SetAside, Utterance
 from esn_dist.sweep.corpus_spec import Limits
 

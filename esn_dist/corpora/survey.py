@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from esn_dist.corpora.audio import SAMPLE_RATE
-from esn_dist.corpora.index import by_split
+from esn_dist.corpora.index_counts import by_split
 from esn_dist.corpora.open import open_corpus
 from esn_dist.corpora.probe import probe, probe_header
 from esn_dist.corpora.scan import Progress, judged

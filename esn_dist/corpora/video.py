@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from esn_dist.corpora.apart import Crashed, apart
+from esn_dist.corpora.subprocess_decode import Crashed, apart
 from esn_dist.errors import UserError
 
 if TYPE_CHECKING:

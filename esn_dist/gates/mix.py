@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from esn_dist.gates.find import Gate, Routed
-from esn_dist.gates.handover import sent
 from esn_dist.gates.positions import Positions
+from esn_dist.transfer import sent
 
 
 class Mix:

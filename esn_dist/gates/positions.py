@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from esn_dist.gates.handover import handed
+from esn_dist.transfer import handed
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from esn_dist.gates.find import Gate, Routed
-from esn_dist.gates.handover import sent
+from esn_dist.transfer import sent
 
 How = Literal["fold", "gate"]
 

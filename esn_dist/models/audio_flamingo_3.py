@@ -17,13 +17,13 @@ from torch import Tensor
 from transformers import AudioFlamingo3ForConditionalGeneration, WhisperFeatureExtractor
 
 from esn_dist.errors import UserError
-from esn_dist.gates.handover import sent
 from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, runs_on
 from esn_dist.models.chat import chat_prompt, conversation
 from esn_dist.models.groups import PADDED, attending, in_groups
 from esn_dist.models.loading import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
+from esn_dist.transfer import sent
 
 LONGEST = 600  # seconds
 Windows = tuple[Tensor, Tensor]

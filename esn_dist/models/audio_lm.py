@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from esn_dist.gates.handover import sent
 from esn_dist.models.placement import Placement
+from esn_dist.transfer import sent
 
 
 class Part(IntEnum):

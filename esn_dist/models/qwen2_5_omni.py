@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
-from esn_dist.gates.handover import sent
 from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, runs_on
 from esn_dist.models.chat import chat_prompt, conversation
 from esn_dist.models.groups import PACKED, attending, in_groups
 from esn_dist.models.loading import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
+from esn_dist.transfer import sent
 
 HOP = 160  # samples per mel frame at 16 kHz
 # Zeros after the clip. The last frame then sees silence, not the STFT's reflection; and a product of few frames takes

@@ -15,8 +15,8 @@ from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.placement import GB, Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.source import adapter_of, dtype_of, locate, settings
+from esn_dist.sweep.enums import known_models
 from esn_dist.sweep.spec import ModelSpec
-from esn_dist.sweep.words import known_models
 
 ADAPTERS: dict[str, type[AudioLM]] = {
     "qwen2.5-omni": Qwen25Omni,

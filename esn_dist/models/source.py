@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from esn_dist.errors import UserError
 from esn_dist.models.checkpoint import read_config, stored_tensors
+from esn_dist.sweep.enums import ANY, known_models
 from esn_dist.sweep.spec import ModelSpec
-from esn_dist.sweep.words import ANY, known_models
 
 # Each adapter's defaults for what changes answers but not weights; kept in the store.
 DEFAULTS: dict[str, dict[str, str]] = {

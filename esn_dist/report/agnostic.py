@@ -16,7 +16,7 @@ from esn_dist.report.markdown import DASH, pipe_table
 from esn_dist.report.published import AGNOSTIC as PAPER_MASKS
 from esn_dist.report.published import paper_corpora, table_2
 from esn_dist.report.tables import AGNOSTIC, TITLES, identification_of, identification_title
-from esn_dist.sweep.words import InterventionType, Selector
+from esn_dist.sweep.enums import InterventionType, Selector
 
 PUBLISHED = "published"
 

@@ -13,8 +13,8 @@ from esn_dist.analysis.movement import destinations
 from esn_dist.analysis.significance import GAP, Verdict
 from esn_dist.analysis.trials import emotions_of
 from esn_dist.report.agnostic import agnostic_section
+from esn_dist.report.csv_tables import Row
 from esn_dist.report.findings import Findings
-from esn_dist.report.flat import Row
 from esn_dist.report.markdown import DASH, number, pipe_table
 from esn_dist.report.pairs import pair_section
 from esn_dist.report.published import Comparison, inconsistencies

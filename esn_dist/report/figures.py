@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from esn_dist.analysis.bootstrap import Floats
 from esn_dist.analysis.summary import ALL
-from esn_dist.report.along import Axis, axes, conditions, curve, describe
+from esn_dist.report.dose_response import Axis, axes, conditions, curve, describe
 from esn_dist.report.findings import Findings
 from esn_dist.report.tables import AGNOSTIC
 from esn_dist.sweep.keys import AND

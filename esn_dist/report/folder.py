@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esn_dist.report.appendix import appendix
+from esn_dist.report.csv_tables import Row, flat
 from esn_dist.report.findings import Findings
-from esn_dist.report.flat import Row, flat
 from esn_dist.report.latex import document
 from esn_dist.report.markdown import markdown
 from esn_dist.report.page import page

@@ -11,9 +11,9 @@ import re
 from html import escape
 from importlib.resources import files
 
+from esn_dist.report.csv_tables import Row
 from esn_dist.report.findings import Findings
-from esn_dist.report.flat import Row
-from esn_dist.report.payload import payload
+from esn_dist.report.html_data import payload
 
 SCRIPTS = ("dom.js", "tables.js", "maps.js", "curves.js", "beyond.js", "utterances.js", "main.js")
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 from rich.filesize import decimal
 
+from esn_dist.sweep.cost import Hours, Total, Work
 from esn_dist.sweep.forecast import Forecast, ModelForecast
-from esn_dist.sweep.hours import Hours, Total, Work
 
 AT_MOST = {"answering": "", "identification": "up to ", "encoding": "up to "}
 NOTHING = Work(answering=0, identification=0, encoding=0)

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
-from esn_dist.sweep.words import InterventionType, Selector
+from esn_dist.sweep.enums import InterventionType, Selector
 
 EFFECT_TABLES = {"iemocap": (5, 8), "meld": (6, 9), "msp-podcast": (7, 10)}
 MACRO = "macro-average"

@@ -12,7 +12,7 @@ from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition
 from esn_dist.store.schema import PARTS
-from esn_dist.sweep.words import WITHOUT_GAIN, InterventionType, Selector
+from esn_dist.sweep.enums import WITHOUT_GAIN, InterventionType, Selector
 
 ALL_PARTS = "+".join(PARTS)
 TITLES: dict[str, str] = {

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from esn_dist.sweep.fields import Misnamed, Name, Spec, identity, runtime
+from esn_dist.sweep.base_spec import Misnamed, Name, Spec, identity, runtime
 
 SHARED = ("anger", "joy", "neutral", "sadness")
 """Emotions of all three of the paper's corpora; IEMOCAP adds frustration, the other two surprise."""

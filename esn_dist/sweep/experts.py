@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from esn_dist.errors import UserError
+from esn_dist.sweep.enums import InterventionType
 from esn_dist.sweep.keys import Cell
-from esn_dist.sweep.words import InterventionType
 
 
 def refuse_mix_on_experts(studies: Mapping[str, Iterable[Cell]], model: str, experts: int) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from esn_dist.seeds import digest
-from esn_dist.sweep.words import InterventionType, Selector
+from esn_dist.sweep.enums import InterventionType, Selector
 
 FILE = "file:"  # begins what stands for a corpus in masks from a file; no corpus's name can hold a colon
 AND = "+"  # joins names, which cannot hold it: several emotions of one mask, several corpora of one identification

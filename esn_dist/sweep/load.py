@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.sweep.fields import Misnamed
+from esn_dist.sweep.base_spec import Misnamed
 from esn_dist.sweep.mask_files import read_masks_of
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec

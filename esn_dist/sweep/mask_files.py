@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import PrivateAttr, model_validator
 
 from esn_dist.errors import UserError
-from esn_dist.sweep.fields import Spec, identity, runtime
+from esn_dist.sweep.base_spec import Spec, identity, runtime
 from esn_dist.sweep.keys import AND, FILE
 
 ONE_WAY = ("selector", "source_corpus", "fraction", "identification_size", "parts")

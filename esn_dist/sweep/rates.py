@@ -9,8 +9,8 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from esn_dist.sweep.enums import known_models
 from esn_dist.sweep.spec import ModelSpec
-from esn_dist.sweep.words import known_models
 
 
 class Rate(BaseModel):

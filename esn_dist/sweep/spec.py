@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from esn_dist.sweep.base_spec import Misnamed, Name, Spec, identity, runtime
 from esn_dist.sweep.corpus_spec import CorpusBase, CorpusSpec
-from esn_dist.sweep.fields import Misnamed, Name, Spec, identity, runtime
+from esn_dist.sweep.enums import ANY, known_models
 from esn_dist.sweep.study_spec import StudySpec
-from esn_dist.sweep.words import ANY, known_models
 
 
 class ModelSpec(Spec):

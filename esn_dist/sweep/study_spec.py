@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from esn_dist.store.schema import PARTS
-from esn_dist.sweep.fields import Spec, identity
+from esn_dist.sweep.base_spec import Spec, identity
+from esn_dist.sweep.enums import PAPER_SELECTORS, WITHOUT_GAIN, InterventionType, Selector
 from esn_dist.sweep.mask_files import MaskFileSpec
-from esn_dist.sweep.words import PAPER_SELECTORS, WITHOUT_GAIN, InterventionType, Selector
 
 
 def _fraction(value: Any) -> Any:

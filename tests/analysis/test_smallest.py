@@ -12,7 +12,7 @@ from esn_dist.analysis.bootstrap import resample
 from esn_dist.analysis.effects import accuracy_changes, contrast
 from esn_dist.analysis.smallest import smallest_fractions
 from esn_dist.analysis.trials import read_trials
-from esn_dist.cluster.rounds import gap
+from esn_dist.runner.rounds import gap
 
 EMOTIONS = ("anger", "joy")
 RIGHT = ["anger"] * 4 + ["joy"] * 4

@@ -18,9 +18,9 @@ import agreement
 import counts
 import interventions
 import sharded
-from esn_dist.cluster.questions import Questions
 from esn_dist.gates.find import find_gates
 from esn_dist.inference.engine import Asked
+from esn_dist.worker.questions import Questions
 from full_size import write_omni
 
 MODEL = "qwen2.5-omni-7b"

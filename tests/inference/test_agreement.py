@@ -12,7 +12,6 @@ import pytest
 import soundfile
 import torch
 
-from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.corpora.synthetic import materialise
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
@@ -21,6 +20,7 @@ from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.registry import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
+from esn_dist.worker.questions import Questions, Rows
 
 TIE = 0.25  # nats, as stated in docs/performance.md
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")

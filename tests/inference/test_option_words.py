@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from esn_dist.cluster.questions import Questions
 from esn_dist.inference.batches import pad
 from esn_dist.inference.engine import PaddedEngine
 from esn_dist.models.audio_lm import AudioLM
@@ -13,6 +12,7 @@ from esn_dist.models.registry import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.answers import Outcome
 from esn_dist.task.prompt import question
+from esn_dist.worker.questions import Questions
 from tests.corpora.miniature.speech import hum
 
 EMOTIONS = ("anger", "joy", "sadness")

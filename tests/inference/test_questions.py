@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from esn_dist.cluster.questions import Questions
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.store.schema import T_NOT_WRITTEN
 from esn_dist.task.answers import Outcome
+from esn_dist.worker.questions import Questions
 
 ORDER = ("joy", "anger", "neutral")
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from esn_dist.gates.find import find_gates
-from esn_dist.gates.handover import Handed, handed
+from esn_dist.transfer import Handed, handed
 from full_size import write_omni
 from sharded import cells_of, encoded, loaded, questions_of
 

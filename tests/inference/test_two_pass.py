@@ -11,7 +11,6 @@ import torch
 import xarray as xr
 
 from esn_dist.analysis.two_pass import with_two_pass
-from esn_dist.cluster.questions import Questions, Rows
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.packed.engine import engine_of
@@ -19,6 +18,7 @@ from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
 from esn_dist.task.answers import Outcome
 from esn_dist.task.prompt import option_order
+from esn_dist.worker.questions import Questions, Rows
 
 EMOTIONS = ("anger", "joy", "neutral")
 SIZE = Size(hidden=32, layers=3, gates=48, audio_width=32, audio_layers=1, audio_ffn=32)

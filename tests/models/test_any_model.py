@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from esn_dist.cluster.prepare import prepare_model
 from esn_dist.errors import UserError
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.registry import load, spec_of
 from esn_dist.models.source import adapter_of, dtype_of, local_shapes, package_folder, settings
 from esn_dist.report.plan import plan_text
+from esn_dist.runner.prepare import prepare_model
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_model

@@ -14,8 +14,6 @@ from huggingface_hub import errors
 from pydantic import ValidationError
 from rich.console import Console
 
-from esn_dist.cluster.driver import run as drive
-from esn_dist.cluster.progress import Progress
 from esn_dist.errors import UserError
 from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
 from esn_dist.models.checkpoint import stored_tensors
@@ -23,6 +21,8 @@ from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.registry import load
 from esn_dist.models.source import fingerprint, locate, package_folder
+from esn_dist.runner.driver import run as drive
+from esn_dist.runner.progress import Progress
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import describe
 from esn_dist.sweep.load import load_sweep

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from esn_dist.cluster.questions import Questions
 from esn_dist.gates.count import Counter
 from esn_dist.gates.scale import scaled
 from esn_dist.inference import selfcheck
 from esn_dist.inference.engine import PaddedEngine
 from esn_dist.models.audio_lm import Part
+from esn_dist.worker.questions import Questions
 from tests.models.asked import ITEMS, Case
 
 

@@ -28,5 +28,5 @@ def test_the_shape_read_off_equals_that_of_the_built_model(tmp_path: Path, layer
 
 
 def test_the_driver_waits_for_neither_torch_nor_transformers() -> None:
-    code = "import sys, esn_dist.cluster.driver; print({'torch', 'transformers', 'accelerate'} & set(sys.modules))"
+    code = "import sys, esn_dist.runner.driver; print({'torch', 'transformers', 'accelerate'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from esn_dist.report.csv_tables import Row, flat
 from esn_dist.report.findings import Findings, Settings, collect
-from esn_dist.report.flat import Row, flat
 from esn_dist.store.folder import StoreFolder
 
 

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from esn_dist.report.along import axes, curve
+from esn_dist.report.dose_response import axes, curve
 from esn_dist.report.figures import accuracies, curves, figures
 from esn_dist.report.findings import Findings
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from esn_dist.cli import app
 from esn_dist.report import folder
+from esn_dist.report.csv_tables import flat
 from esn_dist.report.figures import figures
 from esn_dist.report.findings import Findings
-from esn_dist.report.flat import flat
 from esn_dist.report.latex import document, escape
 
 SUBJECTS = {

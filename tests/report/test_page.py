@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.smallest import Smallest
 from esn_dist.analysis.trials import Condition
-from esn_dist.report import payload
+from esn_dist.report import html_data as payload
+from esn_dist.report.csv_tables import Row, flat
 from esn_dist.report.findings import Findings
-from esn_dist.report.flat import Row, flat
 from esn_dist.report.page import page as build_page
 from esn_dist.report.pairs import PairMatrix
 from esn_dist.report.searches import Search

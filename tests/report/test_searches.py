@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from esn_dist.cluster.rounds import next_round
+from esn_dist.report.csv_tables import flat
 from esn_dist.report.findings import Findings, Settings, collect
-from esn_dist.report.flat import flat
 from esn_dist.report.folder import text
+from esn_dist.runner.rounds import next_round
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells

@@ -14,11 +14,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from esn_dist.cli import _conclude, app
-from esn_dist.cluster.loop import Result
+from esn_dist.report.csv_tables import Row
 from esn_dist.report.findings import Findings
-from esn_dist.report.flat import Row
 from esn_dist.report.folder import text
 from esn_dist.report.speakers import speaker_line, speaker_rows, unpromised
+from esn_dist.runner.loop import Result
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.speakers import read_speakers

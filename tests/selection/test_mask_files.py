@@ -11,20 +11,21 @@ import numpy as np
 import pytest
 
 from esn_dist.api import open_sweep
-from esn_dist.cluster.prepare import check_mask_files
-from esn_dist.cluster.select import Selection, mask_keys
 from esn_dist.errors import UserError
 from esn_dist.report.searches import searches
+from esn_dist.runner.mask_selection import Selection
+from esn_dist.runner.prepare import check_mask_files
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_member
 from esn_dist.store.tables import MaskTable
+from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.keys import AND, MaskKey
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.mask_files import content_hash
 from esn_dist.sweep.plan import plan
+from esn_dist.sweep.records import mask_keys
 from esn_dist.sweep.spec import Sweep
-from esn_dist.sweep.words import Selector
 
 EMOTIONS = ("anger", "joy", "sadness")
 SWEEP = """

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from esn_dist.cluster.job import CorpusItems
-from esn_dist.cluster.schedule import Schedule
-from esn_dist.cluster.select import Selection
-from esn_dist.cluster.stages import Stages
 from esn_dist.corpora.utterance import Clip, Utterance
 from esn_dist.errors import UserError
+from esn_dist.runner.mask_selection import Selection
+from esn_dist.runner.schedule import Schedule
+from esn_dist.runner.stages import Stages
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable
+from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.keys import AND, Cell, MaskKey
 from esn_dist.sweep.units import AnswerUnit, EncodeUnit, SelectUnit
-from esn_dist.sweep.words import Selector
+from esn_dist.worker.job import CorpusItems
 
 EMOTIONS = ("anger", "joy")
 RANDOM = MaskKey("m", Selector.RND, Decimal("0.1"), seed=0)

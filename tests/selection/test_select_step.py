@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from esn_dist.cluster.select import Selection, mask_keys
+from esn_dist.runner.mask_selection import Selection
 from esn_dist.selection.firing import Firing
 from esn_dist.selection.masks import random_mask, top
 from esn_dist.selection.selectors import SELECTORS
@@ -16,8 +16,9 @@ from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_masks, read_member
 from esn_dist.store.tables import MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.keys import MaskKey
-from esn_dist.sweep.words import Selector
+from esn_dist.sweep.records import mask_keys
 
 LAYERS, WIDTH, BUDGET = 3, 40, 12
 EMOTIONS: dict[str, tuple[str, ...]] = {"one": ("anger", "frustration", "joy"), "two": ("surprise", "joy", "anger")}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from esn_dist.cluster.select import Selection
+from esn_dist.runner.mask_selection import Selection
 from esn_dist.store import create, read, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.schema import T_NOT_WRITTEN

@@ -15,12 +15,12 @@ import pytest
 from pydantic import ValidationError
 
 from esn_dist.seeds import digest
+from esn_dist.sweep.enums import InterventionType, Selector
 from esn_dist.sweep.forecast import forecast
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.spec import Sweep
-from esn_dist.sweep.words import InterventionType, Selector
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FIVE = ("anger", "joy", "neutral", "sadness", "surprise")

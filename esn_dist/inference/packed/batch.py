@@ -12,10 +12,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from esn_dist.gates.handover import sent
 from esn_dist.gates.positions import Positions
 from esn_dist.inference.packed.cache import Geometry
 from esn_dist.models.audio_lm import AudioLM, Prompt
+from esn_dist.transfer import sent
 
 
 @dataclass(frozen=True)

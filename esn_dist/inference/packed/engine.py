@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esn_dist.gates.handover import Handed, sent
 from esn_dist.gates.positions import Positions
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State
@@ -26,6 +25,7 @@ from esn_dist.inference.packed.batch import PackedBatch, pack
 from esn_dist.inference.packed.cache import Cache, Geometry
 from esn_dist.inference.packed.layers import Qwen2Layers
 from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part, Prompt
+from esn_dist.transfer import Handed, sent
 
 
 def engine_of(model: AudioLM, *, packed: bool = True, kernels: bool = False) -> Engine[Any]:

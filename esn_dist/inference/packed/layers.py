@@ -18,11 +18,11 @@ from torch.nn import functional
 from transformers import Qwen2Model
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import Qwen2_5OmniThinkerTextModel
 
-from esn_dist.gates.handover import handed
 from esn_dist.inference.engine import Watcher
 from esn_dist.inference.packed.attention import attend
 from esn_dist.inference.packed.cache import Cache, Geometry
 from esn_dist.inference.packed.steps import steps, turn
+from esn_dist.transfer import handed
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from torch import Tensor
 from transformers import WhisperFeatureExtractor
 
 from esn_dist.errors import UserError
-from esn_dist.gates.handover import sent
 from esn_dist.models.audio_lm import AudioLM, Prompt, runs_on
 from esn_dist.models.groups import in_groups
 from esn_dist.models.kimi_audio.audio import rows, segments, tokenizer_mel, whisper_mel
@@ -28,6 +27,7 @@ from esn_dist.models.kimi_audio.tokens import TextTokens
 from esn_dist.models.kimi_audio.weights import load_network, speech_tokenizer_folder
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
+from esn_dist.transfer import sent
 
 Segment = tuple[Tensor, int]
 """Log-mel [1, M, 3000] of 30 s, and the segment's rows."""

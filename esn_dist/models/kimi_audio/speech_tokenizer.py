@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
 
-from esn_dist.gates.handover import sent
 from esn_dist.models.kimi_audio.config import SpeechTokenizerConfig
+from esn_dist.transfer import sent
 
 
 class SpeechTokenizer(nn.Module):

@@ -1,0 +1,1 @@
+"""Where actors run: Ray, behind the typed protocols of `worker.protocol`."""

@@ -1,0 +1,174 @@
+"""Before any unit runs: corpora scanned once, models located, and every array of the store created at full shape.
+
+Called under the store's lock. On a store that exists, the sets are read back instead of drawn again, and whatever the
+arrays stand on must be as it was: a difference is refused and shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from esn_dist.corpora.open import open_corpus
+from esn_dist.corpora.scan import Progress, scan
+from esn_dist.corpora.sets import SetRule
+from esn_dist.corpora.utterance import Clip, SetAside, Utterance
+from esn_dist.errors import UserError
+from esn_dist.models.source import dtype_of, fingerprint, locate, settings, shape
+from esn_dist.runner.profile import new_profile
+from esn_dist.selection.masks import budget
+from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks, add_model, create_root
+from esn_dist.store.folder import StoreFolder, corpus_group
+from esn_dist.store.maskfile import read_mask_file
+from esn_dist.store.read import read_model, read_set_aside, read_utterances
+from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.plan import Plan
+from esn_dist.sweep.records import cell_table, mask_table
+from esn_dist.sweep.spec import ModelSpec, Sweep
+from esn_dist.sweep.units import cells_per_block
+from esn_dist.task.prompt import CLOSING, LEAD, option_order
+from esn_dist.worker.job import CorpusItems, EngineProfile
+
+
+def prepare_root(sweep: Sweep, folder: StoreFolder) -> None:
+    """Create the store, or refuse one that stands on another seed or question."""
+    question = {"lead": LEAD, "closing": CLOSING, "max_new_tokens": sweep.max_new_tokens}
+    create_root(folder, {"sweep": sweep.name, "seed": sweep.seed, "question": question})
+
+
+def prepare_corpus(
+    sweep: Sweep, spec: CorpusSpec, folder: StoreFolder, *, workers: int, progress: Progress | None = None
+) -> CorpusItems:
+    """The sets of one corpus: drawn by decoding, or as stored."""
+    assert sweep.cache
+    listing = open_corpus(spec, sweep.cache, workers=workers, progress=progress)
+    root = listing.root
+    if (folder.data / corpus_group(spec.name)).is_dir():
+        tables = (
+            read_utterances(folder, spec.name, "evaluation"),
+            read_utterances(folder, spec.name, "identification"),
+            read_set_aside(folder, spec.name),
+        )
+    else:
+        pool = spec.identification
+        sets = scan(
+            listing.utterances, spec.emotions, seed=sweep.seed, corpus=spec.name,
+            evaluation=SetRule(spec.evaluation.splits, spec.evaluation.per_emotion),
+            identification=SetRule(pool.splits, pool.candidates),
+            speaker_disjoint=pool.speaker_disjoint, limits=spec.limits, workers=workers, progress=progress,
+        )  # fmt: skip
+        orders = _Orders(spec, sweep.seed)
+        tables = (
+            orders.table(sets.evaluation, root),
+            in_whole_shards(orders.table(sets.identification, root), spec.emotions),
+            _set_aside_table([*listing.set_aside, *sets.set_aside]),
+        )
+    add_corpus(folder, spec.name, spec.emotions, *tables, identity_of(spec))
+    return _items(spec, tables[0], tables[1], listing.utterances, root)
+
+
+def prepare_model(
+    spec: ModelSpec, plan: Plan, corpora: dict[str, CorpusItems], folder: StoreFolder, device: Literal["cpu", "cuda"]
+) -> tuple[EngineProfile, str]:
+    """Groups and rows of one model; returns the engine profile that the store keeps to, and the fingerprint."""
+    checkpoint = locate(spec)
+    layers, width, experts = gates = shape(checkpoint, spec.sparse_gates)
+    weights = fingerprint(checkpoint)
+    profile = _profile(spec, folder, device) or new_profile(spec, device, dtype_of(spec, checkpoint), gates, checkpoint)
+    add_model(
+        folder, spec.name, layers, width,
+        {"weights": weights, **settings(spec, checkpoint), "engine": profile.as_attributes(), "model": spec.model},
+        experts,
+    )  # fmt: skip
+    add_masks(folder, spec.name, mask_table(plan.masks_of(spec.name), partial(budget, neurons=layers * width)))
+    for corpus in corpora.values():
+        cells = plan.cells_of(spec.name, corpus.name)
+        add_counts(folder, spec.name, corpus.name)
+        if cells:
+            add_answers(folder, spec.name, corpus.name, cell_table(cells), cells_per_block(len(corpus.evaluation)))
+    return profile, weights
+
+
+def check_mask_files(sweep: Sweep, model: ModelSpec, weights: str) -> None:
+    """Refuse masks that were found in other weights than those of `model`, whose fingerprint is `weights`."""
+    for title, study in sweep.studies.items():
+        for file in study.mask_files if study.models is None or model.name in study.models else ():
+            theirs = read_mask_file(file.path).attrs["weights"]
+            if theirs not in (None, weights):
+                raise UserError(
+                    f"the masks of study {title!r} were found in other weights than those of model {model.name!r}",
+                    where=str(file.path), expected=f"weights {weights}, not {theirs}",
+                    fix="use the weights that the masks are of, or select masks anew",
+                )  # fmt: skip
+
+
+def identity_of(spec: CorpusSpec) -> dict[str, Any]:
+    """The identity fields of a corpus's spec, as the store keeps them; parts and size belong to masks, not to sets."""
+    runtime = {
+        name for name, field in type(spec).model_fields.items() if field.json_schema_extra == {"class": "runtime"}
+    }
+    kept = spec.model_dump(mode="json", exclude={*runtime, "name", "emotions"})
+    return {**kept, "identification": {k: v for k, v in kept["identification"].items() if k not in ("parts", "size")}}
+
+
+def _profile(spec: ModelSpec, folder: StoreFolder, device: str) -> EngineProfile | None:
+    """The profile that the store was begun with."""
+    stored = read_model(folder, spec.name)
+    if stored is None:
+        return None
+    profile = EngineProfile(**stored["engine"])
+    if profile.device == "cuda" and device == "cpu":
+        raise UserError(
+            f"model {spec.name!r} was begun on a GPU, and there is none here; other devices round otherwise",
+            where=str(folder.root), fix="resume on a machine with a GPU, or start another store with --store FOLDER",
+        )  # fmt: skip
+    return profile
+
+
+class _Orders:
+    """Rows of a corpus's sets with their option numbers."""
+
+    def __init__(self, spec: CorpusSpec, seed: int) -> None:
+        self.spec, self.seed = spec, seed
+
+    def table(self, clips: Sequence[Clip], root: Path) -> UtteranceTable:
+        return UtteranceTable.from_rows([self._row(clip, root) for clip in clips])
+
+    def _row(self, clip: Clip, root: Path) -> tuple[Any, ...]:
+        u = clip.utterance
+        order = option_order(self.spec.emotions, self.seed, self.spec.name, u.id)
+        numbers = tuple(order.index(e) + 1 for e in self.spec.emotions)
+        # Told from the corpus's folder, so that two machines with the corpus in different places write one store.
+        path = u.path.relative_to(root) if u.path.is_relative_to(root) else u.path
+        return (u.id, u.speaker, u.emotion, numbers, u.split, str(path), clip.samples, clip.sha256)
+
+
+def _items(
+    spec: CorpusSpec,
+    evaluation: UtteranceTable,
+    identification: UtteranceTable,
+    listed: Sequence[Utterance],
+    root: Path,
+) -> CorpusItems:
+    here = {u.id: u.path for u in listed}
+
+    def clip(table: UtteranceTable, row: int) -> Clip:
+        # An utterance that the corpus lists no more keeps its old path: asking it is a recorded failure.
+        path = here.get(table.id[row], root / table.path[row])
+        utterance = Utterance(table.id[row], table.speaker[row], table.label[row], table.split[row], path)
+        return Clip(utterance, table.samples[row], table.sha256[row])
+
+    return CorpusItems(
+        spec.name,
+        spec.emotions,
+        spec.options,
+        tuple(clip(evaluation, row) for row in range(len(evaluation))),
+        tuple(clip(identification, row) if id else None for row, id in enumerate(identification.id)),
+    )
+
+
+def _set_aside_table(items: Sequence[SetAside]) -> SetAsideTable:
+    return SetAsideTable.from_rows([(i.id, i.emotion, str(i.reason), i.detail) for i in items])

@@ -1,0 +1,128 @@
+"""What a person sees of a run: bars with ETA on a terminal, a line a minute elsewhere, and a state file for `status`.
+
+Knows nothing of Ray; the driver shows it a schedule.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from esn_dist.runner.schedule import Schedule
+from esn_dist.store.folder import StoreFolder
+from esn_dist.sweep.enums import Step
+
+SHOW_SECONDS = 0.1
+LINE_SECONDS = 30.0
+STATE_SECONDS = 1.0
+
+
+class Progress:
+    """The display of one run. `with Progress(console) as progress: ...`"""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars = Bars(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("ETA"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._tasks: dict[str, Any] = {}
+        self._said = time.monotonic()
+        self._wrote = self._shown = 0.0
+        self._began: dict[str, tuple[float, int]] = {}
+
+    def __enter__(self) -> Progress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def preparing(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar for a preparation, moved by calls of (done, total)."""
+        yield lambda done, total: self._move(what, done, total)
+
+    @property
+    def due(self) -> bool:
+        """Whether anybody could see a difference yet: a loop of thousands of units a second asks before it shows."""
+        return time.monotonic() - self._shown >= SHOW_SECONDS
+
+    def show(self, model: str, schedule: Schedule, log: Log) -> None:
+        """The state of `schedule`, and once a second a state file."""
+        steps = steps_of(schedule)
+        for step, (done, total) in steps.items():
+            if total:
+                self._move(f"{model} {step}", done, total)
+        self._shown = now = time.monotonic()
+        if now - self._wrote >= STATE_SECONDS or schedule.over:
+            self._wrote = now
+            log.state(model, steps, schedule, self._eta(model, steps))
+
+    def _move(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total, completed=done)
+            self._began[what] = (time.monotonic(), done)
+        self._bars.update(self._tasks[what], completed=done, total=total)
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self._said >= LINE_SECONDS:
+            self._said = now
+            eta = self._seconds_left(what, done, total)
+            self.console.print(f"{what}: {done} of {total}" + (f", about {eta:.0f} s left" if eta is not None else ""))
+
+    def _seconds_left(self, what: str, done: int, total: int) -> float | None:
+        began, at = self._began[what]
+        return (time.monotonic() - began) / (done - at) * (total - done) if done > at else None
+
+    def _eta(self, model: str, steps: dict[str, tuple[int, int]]) -> float | None:
+        """Seconds until the answers are complete, where any were finished in this run."""
+        done, total = steps[Step.ANSWER]
+        name = f"{model} {Step.ANSWER}"
+        return self._seconds_left(name, done, total) if name in self._began else None
+
+
+class Log:
+    """Files under `log/`: `events.jsonl` (failures, deaths, lost clips) and `state.json` (what `status` shows)."""
+
+    def __init__(self, folder: StoreFolder) -> None:
+        self._folder = folder.log
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, event: str, unit: str, *details: str) -> None:
+        """Append one event; an event of clips without details is none."""
+        if details:
+            line = {"time": _now(), "event": event, "unit": unit, "details": list(details)}
+            with (self._folder / "events.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def state(self, model: str, steps: dict[str, tuple[int, int]], schedule: Schedule, eta: float | None) -> None:
+        """Replace this model's part of the state file."""
+        path = self._folder / "state.json"
+        state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        state[model] = {
+            "updated": _now(),
+            "steps": {step: {"done": done, "known": total} for step, (done, total) in steps.items()},
+            "running": sorted(schedule.running),
+            "failed": schedule.parked,
+            "eta_seconds": eta,
+        }
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(state, indent=1), encoding="utf-8")
+        partial.replace(path)
+
+
+def steps_of(schedule: Schedule) -> dict[str, tuple[int, int]]:
+    """Units done and known of each step. Identification adds units round by round, so its total may grow."""
+    return {str(step): (schedule.finished[step], schedule.known[step]) for step in Step}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

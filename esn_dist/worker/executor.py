@@ -1,0 +1,202 @@
+"""Executes units on one loaded model: encode, identify, answer. The body of an actor, without Ray.
+
+A unit's result is a function of the unit and the job alone: batches are composed from the unit's rows, an utterance's
+audio rows do not depend on its neighbours, and what fails is an outcome with a reason, never a number.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from esn_dist.corpora.audio import AudioError, decode_clip
+from esn_dist.corpora.utterance import Clip
+from esn_dist.gates.find import find_gates
+from esn_dist.gates.mix import Mix
+from esn_dist.gates.scale import Scale
+from esn_dist.inference.encode import encode_block
+from esn_dist.inference.features import FeatureCache
+from esn_dist.inference.packed.engine import engine_of
+from esn_dist.models.registry import load
+from esn_dist.seeds import digest
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.read import read_cells, read_member
+from esn_dist.store.tables import SHARD_ROWS, CellTable
+from esn_dist.store.write import write_answers, write_counts
+from esn_dist.sweep.enums import InterventionType
+from esn_dist.sweep.records import mask_keys
+from esn_dist.sweep.units import ENCODE_BLOCK, AnswerUnit, EncodeUnit, IdentifyUnit, Unit
+from esn_dist.task.prompt import option_order
+from esn_dist.worker.job import CorpusItems, Job
+from esn_dist.worker.questions import Questions, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What is to be said of an executed unit.
+
+    Attributes:
+        files: relative to `data.zarr`, that its done-mark must vouch for.
+        lost: clips that could not be read, each with the reason; their rows have an outcome and no answer.
+        splits: batches that did not fit into memory and were answered in halves.
+    """
+
+    files: list[str]
+    lost: tuple[str, ...] = ()
+    splits: int = 0
+
+
+class Executor:
+    """A model held in memory and its job.
+
+    Units may be run from several threads: the model is used by one at a time, and one unit's results are written while
+    the next one's are computed.
+    """
+
+    def __init__(self, job: Job) -> None:
+        if job.profile.device == "cpu":
+            torch.set_num_threads(job.profile.threads)
+        self.job = job
+        self.folder = StoreFolder(job.root)
+        self.model = load(job.model, job.profile.device)
+        self.gates = find_gates(self.model.decoder, job.model.sparse_gates)
+        self.engine = engine_of(self.model, packed=job.profile.engine == "packed", kernels=job.profile.kernels)
+        if not job.profile.together:
+            self.model.group = 0
+        grouped = (self.model.group,) if self.model.group else ()
+        identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *grouped)
+        self.features = FeatureCache(job.cache / "features", identity)
+        self._model_in_use = threading.RLock()
+        self._evaluation: tuple[str, Questions, tuple[str, ...]] | None = None
+
+    def run(self, unit: Unit) -> Done:
+        """Execute `unit`: everything but its done-mark."""
+        match unit:
+            case EncodeUnit():
+                return self._encode_block(unit)
+            case IdentifyUnit():
+                return self._identify(unit)
+            case AnswerUnit():
+                return self._answer(unit)
+            case _:
+                raise TypeError(f"{type(unit).__name__} is the driver's")
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most memory that was in use on any of the model's GPUs; 0 on a CPU."""
+        return max((torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())), default=0)
+
+    def _encode_block(self, unit: EncodeUnit) -> Done:
+        lost: list[str] = []
+        self._features(unit, lost)
+        return Done([], tuple(lost))
+
+    def _identify(self, unit: IdentifyUnit) -> Done:
+        corpus, lost = self.job.corpora[unit.corpus], list[str]()
+        shards = [slice(shard * SHARD_ROWS, (shard + 1) * SHARD_ROWS) for shard in unit.shards]
+        rows = [[r for r in range(s.start, s.stop) if corpus.identification[r]] for s in shards]
+        # Put together while another unit has the model.
+        questions = self._questions(corpus, "identification", [r for shard in rows for r in shard], lost)
+        with self._model_in_use:
+            before = self.engine.splits
+            fetch = questions.count(self.job.max_new_tokens, self.gates)
+            splits = self.engine.splits - before
+        result = fetch()  # hundreds of megabytes, while the next unit has the model
+        del fetch, questions  # and with it the counts on the GPU, before anything is written
+        ends = np.cumsum([len(shard) for shard in rows]).tolist()
+        files = [
+            file
+            for shard, start, stop in zip(shards, [0, *ends], ends, strict=False)
+            for file in self._write_shard(unit, shard, result.part(start, stop))
+        ]
+        return Done(files, tuple(lost), splits)
+
+    def _write_shard(self, unit: IdentifyUnit, shard: slice, rows: Rows) -> list[str]:
+        assert rows.K is not None and rows.T is not None
+        return write_counts(
+            self.folder, unit.model, unit.corpus, shard,
+            K=rows.K, T=rows.T, answer=rows.answer, outcome=rows.outcome, logprob=rows.logprob, text=rows.text,
+            T_expert=rows.T_expert,
+        )  # fmt: skip
+
+    def _answer(self, unit: AnswerUnit) -> Done:
+        table = read_cells(self.folder, unit.model, unit.corpus, unit.rows)
+        named = table.named()
+        cells = table.take(named[id] for id in unit.cells)
+        # Made before the model is asked for: it shall not wait for a disk.
+        interventions = [self._intervention(cells, row) for row in range(len(cells))]
+        with self._model_in_use:
+            before = self.engine.splits
+            questions, lost = self._evaluation_of(unit.corpus)
+            results = questions.ask_under(interventions, self.job.max_new_tokens)
+            splits = self.engine.splits - before
+        files = write_answers(
+            self.folder, unit.model, unit.corpus, unit.rows,
+            answer=np.stack([r.answer for r in results]), outcome=np.stack([r.outcome for r in results]),
+            logprob=np.stack([r.logprob for r in results]), text=[r.text for r in results],
+        )  # fmt: skip
+        return Done(files, lost, splits)
+
+    def _evaluation_of(self, corpus: str) -> tuple[Questions, tuple[str, ...]]:
+        """The questions of an evaluation set, kept until another corpus is asked, and the clips that were lost."""
+        if not self._evaluation or self._evaluation[0] != corpus:
+            items, lost = self.job.corpora[corpus], list[str]()
+            self._evaluation = None  # the old set's batches must not stand beside the new one's
+            questions = self._questions(items, "evaluation", range(len(items.evaluation)), lost)
+            self._evaluation = (corpus, questions, tuple(lost))
+        return self._evaluation[1:]
+
+    def _intervention(self, cells: CellTable, row: int) -> Scale | Mix | None:
+        """What one cell does to the gates; None is the baseline."""
+        mask, alpha = cells.mask[row], cells.alpha[row]
+        if not mask:
+            return None
+        if cells.intervention[row] != InterventionType.MIX:
+            return Scale(self.gates, self._member(mask), 1.0 + alpha, self.job.profile.scaling)
+        single = mask_keys(self.folder, self.job.model.name)[mask].single
+        member_ELN = np.stack([self._member(key.id) for key in single])
+        return Mix(self.gates, member_ELN, alpha, cells.tau[row], self.engine.kernels)
+
+    def _member(self, mask: str) -> npt.NDArray[np.bool_]:
+        return read_member(self.folder, self.job.model.name, mask)
+
+    def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int], lost: list[str]) -> Questions:
+        """The questions of `rows`, each of which holds an utterance."""
+        encoded: dict[int, Tensor | None] = {}
+        for block in dict.fromkeys(row // ENCODE_BLOCK for row in rows):
+            encoded |= self._features(EncodeUnit(self.job.model.name, corpus.name, pool, block), lost)
+        ids = [clip.utterance.id for row in rows if (clip := corpus.pool(pool)[row])]
+        orders = [option_order(corpus.emotions, self.job.seed, corpus.name, id) for id in ids]
+        features = [encoded[row] for row in rows]
+        budget = self.job.profile.token_budget
+        return Questions(self.engine, features, orders, corpus.emotions, corpus.options, budget)
+
+    def _features(self, unit: EncodeUnit, lost: list[str]) -> dict[int, Tensor | None]:
+        """Audio rows of the utterances of one encode block, by row; None for clips that cannot be read any more."""
+        items = self.job.corpora[unit.corpus].pool(unit.pool)
+        clips = {row: clip for row in unit.rows if row < len(items) and (clip := items[row])}
+        hashes = [clip.sha256 for clip in clips.values()]
+        if (kept := self.features.load(hashes)) is not None:
+            return dict(zip(clips, kept, strict=True))
+        reads = [partial(decode_clip, clip) for clip in clips.values()]
+        said = encode_block(self.model, reads, self._model_in_use)
+        lost += [
+            _reason(clip, one) for clip, one in zip(clips.values(), said, strict=True) if isinstance(one, Exception)
+        ]
+        whole = [rows_RD for rows_RD in said if isinstance(rows_RD, Tensor)]
+        if len(whole) == len(clips):  # a block with a failure is not kept: the file may come back
+            self.features.save(hashes, whole)
+        return {row: one if isinstance(one, Tensor) else None for row, one in zip(clips, said, strict=True)}
+
+
+def _reason(clip: Clip, error: Exception) -> str:
+    """Why a clip is lost, for the log."""
+    told = f"{error.reason}: {error.detail}" if isinstance(error, AudioError) else f"unfit for this model: {error}"
+    return f"{clip.utterance.id}: {told}"
