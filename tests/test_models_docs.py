@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from esn_dist.cli import app
-from esn_dist.sweep.enums import known_models
+from esn_dist.sweep.model_catalog import known_models
 from esn_dist.sweep.spec import ModelSpec
 
 PAGE = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")

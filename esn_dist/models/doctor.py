@@ -24,7 +24,7 @@ from esn_dist.models.kimi_audio.weights import find_weights, speech_tokenizer_fo
 from esn_dist.models.loading import quiet, refuse_missing
 from esn_dist.models.registry import UNNEEDED_WEIGHTS
 from esn_dist.models.source import package_folder
-from esn_dist.sweep.enums import known_models
+from esn_dist.sweep.model_catalog import known_models
 
 
 def diagnose(model: str, sparse: bool = False) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.placement import GB, Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.source import adapter_of, dtype_of, locate, settings
-from esn_dist.sweep.enums import known_models
+from esn_dist.sweep.model_catalog import known_models
 from esn_dist.sweep.spec import ModelSpec
 
 ADAPTERS: dict[str, type[AudioLM]] = {

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from esn_dist.errors import UserError
 from esn_dist.models.checkpoint import read_config, stored_tensors
-from esn_dist.sweep.enums import ANY, known_models
+from esn_dist.sweep.model_catalog import ANY, known_models
 from esn_dist.sweep.spec import ModelSpec
 
 # Each adapter's defaults for what changes answers but not weights; kept in the store.

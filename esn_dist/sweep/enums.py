@@ -1,13 +1,8 @@
-"""The field's names as enums: selectors, interventions, units' steps; and what each model is called."""
+"""The field's names as enums: selectors, interventions, units' steps."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cache
-from importlib.resources import files
-from typing import Any
-
-import yaml
 
 
 class Selector(StrEnum):
@@ -70,13 +65,3 @@ class Step(StrEnum):
     IDENTIFY = "identify"
     SELECT = "select"
     ANSWER = "answer"
-
-
-ANY = "any"  # in the place of a registered model: adapter, shape and dtype are told by the checkpoint
-
-
-@cache
-def known_models() -> dict[str, dict[str, Any]]:
-    """Light facts of each model by name: adapter, layers, width, where its weights are (`models.yaml`)."""
-    text = files("esn_dist.sweep").joinpath("models.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text))

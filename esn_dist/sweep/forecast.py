@@ -17,9 +17,9 @@ from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.candidate_counts import Found, pools
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.cost import Hours, Total, Work, hours_by_device, totals
-from esn_dist.sweep.enums import known_models
 from esn_dist.sweep.fraction_search import rounds
 from esn_dist.sweep.keys import Cell, MaskKey
+from esn_dist.sweep.model_catalog import known_models
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.rates import Rate, rates_of
 from esn_dist.sweep.spec import Sweep

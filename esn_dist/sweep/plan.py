@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from esn_dist.sweep.corpus_spec import CorpusSpec
-from esn_dist.sweep.enums import InterventionType, Selector, known_models
+from esn_dist.sweep.enums import InterventionType, Selector
 from esn_dist.sweep.experts import refuse_mix_on_experts
 from esn_dist.sweep.keys import AND, Cell, MaskKey
+from esn_dist.sweep.model_catalog import known_models
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import InterventionSpec, StudySpec
 

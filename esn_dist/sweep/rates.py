@@ -9,7 +9,7 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from esn_dist.sweep.enums import known_models
+from esn_dist.sweep.model_catalog import known_models
 from esn_dist.sweep.spec import ModelSpec
 
 

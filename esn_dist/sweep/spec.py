@@ -15,7 +15,7 @@ from pydantic import model_validator
 
 from esn_dist.sweep.base_spec import Misnamed, Name, Spec, identity, runtime
 from esn_dist.sweep.corpus_spec import CorpusBase, CorpusSpec
-from esn_dist.sweep.enums import ANY, known_models
+from esn_dist.sweep.model_catalog import ANY, known_models
 from esn_dist.sweep.study_spec import StudySpec
 
 

@@ -20,7 +20,7 @@ from esn_dist.models.doctor import diagnose, doctor_text
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.registry import ADAPTERS
 from esn_dist.models.tiny.architecture import Size, feature_extractor, thinker_config, tokenizer
-from esn_dist.sweep.enums import known_models
+from esn_dist.sweep.model_catalog import known_models
 
 # model type: (layers, width, structure, activation) of transformers' default configuration
 GATED = {

@@ -16,9 +16,9 @@ from esn_dist.report.plan import plan_facts, plan_text
 from esn_dist.store.schema import count_arrays
 from esn_dist.sweep import rates as shipped
 from esn_dist.sweep.cost import PARTS, Total, Work, hours_by_device, totals
-from esn_dist.sweep.enums import known_models
 from esn_dist.sweep.forecast import ModelForecast, forecast
 from esn_dist.sweep.load import load_sweep
+from esn_dist.sweep.model_catalog import known_models
 from esn_dist.sweep.rates import Rate, forecast_error, known_rates, rates_of
 from esn_dist.sweep.spec import ModelSpec, Sweep
 

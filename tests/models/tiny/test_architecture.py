@@ -15,7 +15,7 @@ from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.source import shape
 from esn_dist.models.tiny.architecture import EMOTIONS, SYSTEM, Size, build, save, tokenizer
-from esn_dist.sweep.enums import known_models
+from esn_dist.sweep.model_catalog import known_models
 from esn_dist.task.prompt import question
 
 SHIPPED = Path(str(files("esn_dist"))) / "models" / "tiny" / "checkpoint"
