@@ -1,8 +1,8 @@
-"""Tensors to a GPU from the host or from another GPU, so that nobody waits for more than he must.
+"""Copies tensors to a GPU, from the host or from another GPU, without blocking either side.
 
-From one GPU to another, torch has a copy wait for all that either was asked before on its current stream, and has both
-wait for the copy; and CUDA has a copy on a default stream wait for everything on both. Two GPUs with a batch each would
-take turns. Here each has a stream of its own for what it sends and gets, and work waits where it takes what has come.
+Torch makes a peer copy wait for all earlier work on both GPUs, and makes both GPUs wait for the copy. CUDA does the
+same for a copy on a default stream. Two GPUs that pass batches on would then run one after the other. Here each GPU
+has a copy stream, and later work waits only where it reads the copied tensor. Knows no models.
 """
 
 from __future__ import annotations
@@ -13,43 +13,43 @@ import torch
 from torch import Tensor
 
 
-def sent(x: Tensor, device: torch.device) -> Tensor:
-    """`x` of the host on `device`, without waiting for what the device still does."""
+def to_device_async(x: Tensor, device: torch.device) -> Tensor:
+    """Copy a host tensor to `device` without waiting for the work queued there."""
     if (x.device.type, device.type) == ("cpu", "cuda"):
         x = x.contiguous().pin_memory()  # an expanded tensor cannot be pinned
     return x.to(device, non_blocking=True)
 
 
-class Handed:
-    """`x` on its way to `device`, behind what x's own device was asked so far."""
+class PeerCopy:
+    """A copy of `x` to another GPU that starts once the work queued on x's own GPU is done."""
 
     def __init__(self, x: Tensor, device: torch.device) -> None:
-        self._arrived: torch.cuda.Event | None = None
+        self._copied: torch.cuda.Event | None = None
         if x.device == device or not (x.is_cuda and device.type == "cuda"):
-            self._there = x.to(device)
+            self._copy = x.to(device)
             return
-        sending, receiving = _aside(x.device), _aside(device)
-        sending.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(sending), torch.cuda.stream(receiving):
-            self._there = x.to(device, non_blocking=True)
-        x.record_stream(sending)  # whose copy may outlast the last name of x
-        self._arrived = receiving.record_event()
+        source_stream, target_stream = _copy_stream(x.device), _copy_stream(device)
+        source_stream.wait_stream(torch.cuda.current_stream(x.device))
+        with torch.cuda.stream(source_stream), torch.cuda.stream(target_stream):
+            self._copy = x.to(device, non_blocking=True)
+        x.record_stream(source_stream)  # the copy may outlive the last reference to x
+        self._copied = target_stream.record_event()
 
-    def taken(self) -> Tensor:
-        """x, for what the device is asked from now on."""
-        if self._arrived:
-            working = torch.cuda.current_stream(self._there.device)
-            working.wait_event(self._arrived)
-            self._there.record_stream(working)  # whose memory is the receiving stream's
-        return self._there
+    def wait(self) -> Tensor:
+        """The copy. Work queued on its GPU after this call waits for it; the host does not."""
+        if self._copied:
+            compute_stream = torch.cuda.current_stream(self._copy.device)
+            compute_stream.wait_event(self._copied)
+            self._copy.record_stream(compute_stream)  # its memory belongs to the target's copy stream
+        return self._copy
 
 
-def handed(x: Tensor, device: torch.device) -> Tensor:
-    """`x` on `device`, which waits for it at once."""
-    return Handed(x, device).taken()
+def peer_copy(x: Tensor, device: torch.device) -> Tensor:
+    """`x` on `device`, for work that reads it at once."""
+    return PeerCopy(x, device).wait()
 
 
 @cache
-def _aside(device: torch.device) -> torch.cuda.Stream:
-    """One stream for all that a device sends and gets: each would keep memory of its own."""
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """The one stream of a GPU for all its copies: every further stream would cache memory separately."""
     return torch.cuda.Stream(device)

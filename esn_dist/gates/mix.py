@@ -23,7 +23,7 @@ from torch import Tensor
 
 from esn_dist.gates.find import Gate, Routed
 from esn_dist.gates.positions import Positions
-from esn_dist.transfer import sent
+from esn_dist.transfer import to_device_async
 
 
 class Mix:
@@ -149,4 +149,4 @@ class _Members:
     def on(self, device: torch.device) -> _Members:
         if device in (self.columns_C.device, torch.device("meta")):  # a placeholder says nothing of where it will be
             return self
-        return _Members(sent(self.columns_C, device), sent(self.share_EC, device))
+        return _Members(to_device_async(self.columns_C, device), to_device_async(self.share_EC, device))

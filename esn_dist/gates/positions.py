@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from esn_dist.transfer import handed
+from esn_dist.transfer import peer_copy
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Positions:
         if self.part_T.device == device:
             return self
         if device not in self._elsewhere:
-            self._elsewhere[device] = Positions(handed(self.part_T, device), handed(self.starts_R, device))
+            self._elsewhere[device] = Positions(peer_copy(self.part_T, device), peer_copy(self.starts_R, device))
         return self._elsewhere[device]
 
     @cached_property

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from esn_dist.gates.find import Gate, Routed
-from esn_dist.transfer import sent
+from esn_dist.transfer import to_device_async
 
 How = Literal["fold", "gate"]
 
@@ -67,7 +67,7 @@ def scaled(
 
 def _folded(gate: Gate, neurons: npt.NDArray[np.intp], scale: float) -> Callable[[], AbstractContextManager[None]]:
     at = np.unravel_index(neurons, gate.down.transpose(-1, -2).shape[:-1])
-    index = tuple(sent(torch.from_numpy(i), gate.down.device) for i in at)
+    index = tuple(to_device_async(torch.from_numpy(i), gate.down.device) for i in at)
 
     @contextmanager
     def applied() -> Iterator[None]:

@@ -23,7 +23,7 @@ from esn_dist.models.groups import PADDED, attending, in_groups
 from esn_dist.models.loading import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
-from esn_dist.transfer import sent
+from esn_dist.transfer import to_device_async
 
 LONGEST = 600  # seconds
 Windows = tuple[Tensor, Tensor]
@@ -92,7 +92,8 @@ class AudioFlamingo3(AudioLM):
         mels, masks = zip(*windows, strict=True)
         device = runs_on(self.tower)
         frames_GTD = self.tower(
-            sent(torch.stack(mels).to(self.dtype), device), input_features_mask=sent(torch.stack(masks), device)
+            to_device_async(torch.stack(mels).to(self.dtype), device),
+            input_features_mask=to_device_async(torch.stack(masks), device),
         ).last_hidden_state
         rows_GRD = self.model.model.multi_modal_projector(frames_GTD)
         return [rows_RD[: self._rows(mask_F)] for rows_RD, mask_F in zip(rows_GRD, masks, strict=True)]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from esn_dist.models.placement import Placement
-from esn_dist.transfer import sent
+from esn_dist.transfer import to_device_async
 
 
 class Part(IntEnum):
@@ -139,9 +139,9 @@ class AudioLM(ABC):
         Prompts that were joined are embedded as each alone, and their rows come in the same order.
         """
         heard_R = np.flatnonzero(prompt.part_L == Part.AUDIO)  # by the host: to ask the device is to wait for it
-        ids_L, at_R = (sent(torch.from_numpy(x), self.device) for x in (prompt.ids_L, heard_R))
+        ids_L, at_R = (to_device_async(torch.from_numpy(x), self.device) for x in (prompt.ids_L, heard_R))
         embedded_LD: Tensor = self.embedding(ids_L)
-        return embedded_LD.index_copy(0, at_R, sent(rows_RD, self.device).to(embedded_LD.dtype))
+        return embedded_LD.index_copy(0, at_R, to_device_async(rows_RD, self.device).to(embedded_LD.dtype))
 
     def number_tokens(self, count: int) -> tuple[int, ...]:
         """Token ids of the answers "1" ... "count", each of which must be a single token."""

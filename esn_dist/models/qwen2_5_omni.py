@@ -25,7 +25,7 @@ from esn_dist.models.groups import PACKED, attending, in_groups
 from esn_dist.models.loading import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
-from esn_dist.transfer import sent
+from esn_dist.transfer import to_device_async
 
 HOP = 160  # samples per mel frame at 16 kHz
 # Zeros after the clip. The last frame then sees silence, not the STFT's reflection; and a product of few frames takes
@@ -99,13 +99,13 @@ class Qwen25Omni(AudioLM):
         seen_GP = torch.arange(positions) < (frames_G[:, None] + 1) // 2
         at_L = torch.arange(len(chunks) * positions)
         output = self.tower(
-            padded_feature=sent(mel_GMF.to(self.dtype), device),
-            chunk_lengths=sent(frames_G, device),
-            valid_indices=sent(at_L, device),
-            pool_indices=sent(at_L[::2].contiguous(), device),
-            cu_seqlens=sent(torch.arange(0, len(at_L) + 1, positions, dtype=torch.int32), device),
+            padded_feature=to_device_async(mel_GMF.to(self.dtype), device),
+            chunk_lengths=to_device_async(frames_G, device),
+            valid_indices=to_device_async(at_L, device),
+            pool_indices=to_device_async(at_L[::2].contiguous(), device),
+            cu_seqlens=to_device_async(torch.arange(0, len(at_L) + 1, positions, dtype=torch.int32), device),
             max_seqlen=positions,
-            seen_G11P=sent(seen_GP[:, None, None], device),
+            seen_G11P=to_device_async(seen_GP[:, None, None], device),
         )
         rows_GRD = output.last_hidden_state.unflatten(0, (len(chunks), -1))
         return [rows_RD[: max(0, audio_rows(mel.shape[1]))] for rows_RD, mel in zip(rows_GRD, chunks, strict=True)]

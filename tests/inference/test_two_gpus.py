@@ -1,4 +1,4 @@
-"""Two GPUs: what one hands to the other holds neither up, and a model on both answers as on one.
+"""Two GPUs: a copy between them blocks neither, and a model on both answers as on one.
 
 On a machine with two GPUs: `python -m pytest tests/inference/test_two_gpus.py`.
 """
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from esn_dist.gates.find import find_gates
-from esn_dist.transfer import Handed, handed
+from esn_dist.transfer import PeerCopy, peer_copy
 from full_size import write_omni
 from sharded import cells_of, encoded, loaded, questions_of
 
@@ -22,34 +22,34 @@ LONG = 2_000_000_000  # cycles: about a second
 
 
 def busy(device: torch.device) -> torch.cuda.Event:
-    """A device at work for a second; what it was asked last."""
+    """Keep a device busy for a second; the event that marks the end of that work."""
     with torch.cuda.device(device):
         torch.cuda._sleep(LONG)
-        asked: torch.cuda.Event = torch.cuda.current_stream(device).record_event()
-    return asked
+        end: torch.cuda.Event = torch.cuda.current_stream(device).record_event()
+    return end
 
 
-def test_who_hands_over_does_not_wait_for_a_busy_receiver() -> None:
+def test_the_source_of_a_copy_does_not_wait_for_a_busy_target() -> None:
     x = torch.randn(1_000, 1_000, device=FIRST)
-    handed(x, SECOND)  # the first time, both get to know each other
+    peer_copy(x, SECOND)  # the first copy sets up peer access
     torch.cuda.synchronize(SECOND)
-    at_work = busy(SECOND)
-    there = Handed(x, SECOND)
+    earlier_work = busy(SECOND)
+    copy = PeerCopy(x, SECOND)
     torch.cuda.current_stream(FIRST).synchronize()
-    assert not at_work.query()
-    assert torch.equal(there.taken().cpu(), x.cpu())
-    assert at_work.query(), "what is taken comes after what the receiver was asked before"
+    assert not earlier_work.query()
+    assert torch.equal(copy.wait().cpu(), x.cpu())
+    assert earlier_work.query(), "the copy is read after the work that was queued on the target before"
 
 
-def test_who_receives_works_on_until_it_takes_what_comes() -> None:
+def test_the_target_of_a_copy_works_on_until_it_reads_the_copy() -> None:
     x = torch.randn(1_000, 1_000, device=FIRST)
-    handed(x * 2, SECOND)  # and CUDA loads a kernel at its first launch, which waits for all that runs
+    peer_copy(x * 2, SECOND)  # CUDA also loads a kernel at its first launch, which waits for all running work
     torch.cuda.synchronize(SECOND)
-    at_work = busy(FIRST)
-    there = Handed(x * 2, SECOND)
+    earlier_work = busy(FIRST)
+    copy = PeerCopy(x * 2, SECOND)
     torch.cuda.current_stream(SECOND).synchronize()
-    assert not at_work.query()
-    assert torch.equal(there.taken().cpu(), 2 * x.cpu())
+    assert not earlier_work.query()
+    assert torch.equal(copy.wait().cpu(), 2 * x.cpu())
 
 
 def test_a_model_on_two_gpus_answers_as_on_one_bit_for_bit(tmp_path: Path) -> None:

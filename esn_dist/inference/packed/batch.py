@@ -15,7 +15,7 @@ from torch import Tensor
 from esn_dist.gates.positions import Positions
 from esn_dist.inference.packed.cache import Geometry
 from esn_dist.models.audio_lm import AudioLM, Prompt
-from esn_dist.transfer import sent
+from esn_dist.transfer import to_device_async
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PackedBatch:
     def positions(self) -> Positions:
         """For whoever watches the gates of the whole prompt."""
         starts_R = torch.tensor([0, *self.lengths]).cumsum(0)
-        return Positions(self.part_T, sent(starts_R, self.part_T.device))
+        return Positions(self.part_T, to_device_async(starts_R, self.part_T.device))
 
     def after(self, prefix: int, more: int) -> tuple[Tensor, Geometry]:
         """The tokens behind the first `prefix` of each row: embeddings, to be overwritten, and where they stand.
@@ -69,13 +69,17 @@ class PackedBatch:
         position_T = torch.arange(len(row_T)) - starts_R[row_T] + prefix
         token_T = position_T + (length_B.cumsum(0) - length_B)[row_T]
         device, longest = self.embedded_TD.device, max(self.lengths)
-        there = (sent(position_T, device), sent(row_T, device), sent(starts_R.int(), device))
-        return sent(token_T, device), Geometry(*there, longest - prefix, longest + more)
+        there = (
+            to_device_async(position_T, device),
+            to_device_async(row_T, device),
+            to_device_async(starts_R.int(), device),
+        )
+        return to_device_async(token_T, device), Geometry(*there, longest - prefix, longest + more)
 
 
 @torch.no_grad()
 def pack(model: AudioLM, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> PackedBatch:
     """`prompts` with their audio rows [R, D] as one batch on the model's device."""
     whole = Prompt.joined(prompts)
-    part_T = sent(torch.from_numpy(whole.part_L).long(), model.device)
+    part_T = to_device_async(torch.from_numpy(whole.part_L).long(), model.device)
     return PackedBatch(model.embed(whole, torch.cat(list(rows))), part_T, tuple(map(len, prompts)))

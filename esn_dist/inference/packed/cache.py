@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from esn_dist.transfer import handed
+from esn_dist.transfer import peer_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Geometry:
         if device == self.position_T.device:
             return self
         if device not in self._elsewhere:
-            position_T, row_T, starts_R = (handed(x, device) for x in (self.position_T, self.row_T, self.starts_R))
+            position_T, row_T, starts_R = (peer_copy(x, device) for x in (self.position_T, self.row_T, self.starts_R))
             self._elsewhere[device] = Geometry(position_T, row_T, starts_R, self.longest, self.slots)
         return self._elsewhere[device]
 

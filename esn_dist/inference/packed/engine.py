@@ -25,7 +25,7 @@ from esn_dist.inference.packed.batch import PackedBatch, pack
 from esn_dist.inference.packed.cache import Cache, Geometry
 from esn_dist.inference.packed.layers import Qwen2Layers
 from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part, Prompt
-from esn_dist.transfer import Handed, sent
+from esn_dist.transfer import PeerCopy, to_device_async
 
 
 def engine_of(model: AudioLM, *, packed: bool = True, kernels: bool = False) -> Engine[Any]:
@@ -204,7 +204,7 @@ class _Going:
         if self.one.watcher:
             self.one.watcher.see(self.one.batch.positions)
         logits_BV = self._logits(x_TD, self.geometry)
-        options_BO = sent(self.one.options_BO, logits_BV.device)
+        options_BO = to_device_async(self.one.options_BO, logits_BV.device)
         self.logprob_BO = logits_BV.log_softmax(-1).gather(1, options_BO)
         self.tokens: list[Tensor] = []
         self.finite_B = self.running_B = torch.ones_like(options_BO[:, 0], dtype=torch.bool)
@@ -225,7 +225,7 @@ class _Going:
 
     def _step(self) -> None:
         """One more token of every row."""
-        token_B, running_B = self.fed.taken()
+        token_B, running_B = self.fed.wait()
         if self.one.watcher:
             part_B = torch.where(running_B.bool(), int(Part.GENERATED), EXCLUDED)
             self.one.watcher.see(Positions.padded(part_B[:, None]))
@@ -238,7 +238,7 @@ class _Going:
         self.running_B = self.running_B & self.finite_B & ~torch.isin(token_B, self.engine.stops)
         self.tokens.append(token_B.where(self.running_B, EXCLUDED))
         # Asked for now: later it would stand behind the next batch, which the last GPU is about to get.
-        self.fed = Handed(torch.stack([token_B, self.running_B]), self.engine.model.device)
+        self.fed = PeerCopy(torch.stack([token_B, self.running_B]), self.engine.model.device)
 
     def _logits(self, x_TD: Tensor, geometry: Geometry) -> Tensor:
         """Float32, at each row's last token; on the last GPU, since the others go on with other batches."""

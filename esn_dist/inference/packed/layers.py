@@ -22,7 +22,7 @@ from esn_dist.inference.engine import Watcher
 from esn_dist.inference.packed.attention import attend
 from esn_dist.inference.packed.cache import Cache, Geometry
 from esn_dist.inference.packed.steps import steps, turn
-from esn_dist.transfer import handed
+from esn_dist.transfer import peer_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Qwen2Layers:
         """
         for number, layer in enumerate(self.layers):
             if x_TD.device != layer.down_DN.device:
-                x_TD = handed(x_TD, layer.down_DN.device)
+                x_TD = peer_copy(x_TD, layer.down_DN.device)
                 geometry = geometry.on(x_TD.device)
             ends = watcher is None and number + 1 == len(self.layers)
             x_TD = self._attention(layer, x_TD, geometry, cache.layers[number], geometry.last_B if ends else None)

@@ -27,7 +27,7 @@ from esn_dist.models.kimi_audio.tokens import TextTokens
 from esn_dist.models.kimi_audio.weights import load_network, speech_tokenizer_folder
 from esn_dist.models.placement import Placement
 from esn_dist.models.source import DEFAULTS
-from esn_dist.transfer import sent
+from esn_dist.transfer import to_device_async
 
 Segment = tuple[Tensor, int]
 """Log-mel [1, M, 3000] of 30 s, and the segment's rows."""
@@ -104,7 +104,7 @@ class KimiAudio(AudioLM):
     def codes(self, heard: Heard) -> Tensor:
         """Discrete codes [R] of a clip."""
         device = runs_on(self.network.speech_tokenizer)
-        codes_R: Tensor = self.network.codes(sent(heard.mel_SMF, device), heard.valid_SF)
+        codes_R: Tensor = self.network.codes(to_device_async(heard.mel_SMF, device), heard.valid_SF)
         return codes_R
 
     def features(self, heard: Iterable[Heard]) -> list[Tensor]:
@@ -113,7 +113,9 @@ class KimiAudio(AudioLM):
 
         def encoded(pieces: Sequence[Segment]) -> list[Tensor]:
             mel_SMF = torch.cat([mel_1MF for mel_1MF, _ in pieces])
-            found: list[Tensor] = self.network.features(sent(mel_SMF.to(self.dtype), device), [r for _, r in pieces])
+            found: list[Tensor] = self.network.features(
+                to_device_async(mel_SMF.to(self.dtype), device), [r for _, r in pieces]
+            )
             return found
 
         return list(map(torch.cat, in_groups((one.segments for one in heard), self.group or 1, encoded)))

@@ -12,7 +12,7 @@ from torch.nn.functional import gelu, pad
 from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
 
 from esn_dist.models.kimi_audio.config import SpeechTokenizerConfig
-from esn_dist.transfer import sent
+from esn_dist.transfer import to_device_async
 
 
 class SpeechTokenizer(nn.Module):
@@ -39,11 +39,11 @@ class SpeechTokenizer(nn.Module):
         hidden_STD = self._frames(mel_SMF)
         valid_ST = valid_SF[:, ::2].bool()
         kept_R = valid_ST[:, :: self.pool].flatten().nonzero().flatten()
-        attend_S1TT = self._visible(sent(valid_ST, mel_SMF.device))
+        attend_S1TT = self._visible(to_device_async(valid_ST, mel_SMF.device))
         for layer in self.layers:
             hidden_STD = layer(hidden_STD, attend_S1TT)
         pooled_SQD = hidden_STD.unflatten(1, (-1, self.pool)).mean(2)  # padding in a last window counts in its mean
-        return self._nearest(pooled_SQD).flatten()[sent(kept_R, mel_SMF.device)]
+        return self._nearest(pooled_SQD).flatten()[to_device_async(kept_R, mel_SMF.device)]
 
     def _frames(self, mel_SMF: Tensor) -> Tensor:
         """Two convolutions that see no future; zeros stand before the first frame."""
