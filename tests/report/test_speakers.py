@@ -13,7 +13,8 @@ import zarr
 from rich.console import Console
 from typer.testing import CliRunner
 
-from esn_dist.cli import _conclude, app
+from esn_dist.cli import app
+from esn_dist.cli.run import print_conclusion
 from esn_dist.report.csv_tables import Row
 from esn_dist.report.findings import Findings
 from esn_dist.report.folder import text
@@ -96,7 +97,7 @@ def unnamed(small_store: Path, tmp_path: Path) -> Path:
 
 def test_the_end_of_a_run_and_the_printed_report_tell_it(unnamed: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
-    _conclude(console, unnamed, Result(), Path("small.yaml"))
+    print_conclusion(console, unnamed, Result(), Path("small.yaml"))
     assert isinstance(console.file, io.StringIO)
     told = "of unknown speaker, so not promised: 36 of 36 evaluation utterances"
     assert told in console.file.getvalue()

@@ -1,0 +1,80 @@
+"""`esn-dist run`: the units of a sweep that are not finished, and the summary at the end. Needs torch and Ray."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from esn_dist.cli.exit_codes import missing_package
+from esn_dist.cli.options import AsJson, StoreOption, SweepFile
+from esn_dist.cli.results import effect_rows, unverified_speakers
+
+if TYPE_CHECKING:
+    from esn_dist.runner.loop import Result
+
+
+def run_sweep(
+    sweep: SweepFile,
+    store: StoreOption = None,
+    actors: Annotated[
+        int | None, typer.Option(min=1, help="Actors per model; default: one per GPU, or per CPU core.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the parts of a sweep that are not finished.
+
+    Interrupt it at any time: the same command continues it.
+
+    Example: esn-dist run configs/quickstart.yaml
+    """
+    from esn_dist.sweep.load import load_sweep
+
+    loaded = load_sweep(sweep)
+    if store is not None:
+        moved = {"store": store.resolve()} | ({"cache": store.resolve() / "cache"} if loaded.own_cache else {})
+        loaded = loaded.model_copy(update=moved)
+    try:
+        from esn_dist.runner.driver import run as drive
+        from esn_dist.runner.progress import Progress
+    except ModuleNotFoundError as error:
+        raise missing_package(error, "run models") from None
+    assert loaded.store
+    console = Console(stderr=as_json)
+    # Ray reports killed workers on stdout, which holds nothing but JSON where JSON was requested.
+    with redirect_stdout(sys.stderr) if as_json else nullcontext(), Progress(console) as progress:
+        result = drive(loaded, sweep.read_text(encoding="utf-8"), actors=actors, progress=progress)
+    if as_json:
+        typer.echo(json.dumps({"store": str(loaded.store), **asdict(result), "lost": sorted(result.lost)}, indent=1))
+    else:
+        print_conclusion(console, loaded.store, result, sweep)
+    raise typer.Exit(128 + result.interrupted if result.interrupted else int(bool(result.parked or result.left)))
+
+
+def print_conclusion(console: Console, store: Path, result: Result, sweep: Path) -> None:
+    """The end of a run for a person: the summary, or what remains and how to continue."""
+    for unit, reason in result.parked.items():
+        console.print(f"failed: {unit}: {reason}", markup=False)
+    for clip in sorted(result.lost):
+        console.print(f"could not be read: {clip}", markup=False)
+    if result.splits:
+        console.print(f"{result.splits} batches did not fit into a GPU's memory and were answered in halves")
+    if result.peak_bytes:
+        console.print(f"most memory in use on a GPU: {result.peak_bytes / 1e9:.1f} GB")
+    if result.interrupted or result.left:
+        left = f"{result.left} units are left" if result.left else "stopped before any unit was planned"
+        console.print(f"{left}; run it again: esn-dist run {sweep}", markup=False)
+        return
+    from esn_dist.report.terminal import summary
+
+    rows, baselines = effect_rows(store)
+    console.print(summary(rows, baselines))
+    for line in unverified_speakers(store):
+        console.print(line, markup=False)
+    console.print(f"everything is in {store}; more: esn-dist report {store}", markup=False)
