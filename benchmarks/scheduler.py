@@ -35,11 +35,11 @@ from esn_dist.runner.stages import Stages
 from esn_dist.seeds import generator
 from esn_dist.store.done import done_units
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.records import mask_keys
 from esn_dist.sweep.units import AnswerUnit, IdentifyUnit, SelectUnit, Unit
+from esn_dist.terms import SHARD_ROWS
 from esn_dist.worker.job import CorpusItems
 from esn_dist.worker.protocol import Event, Finished, OwnWork, Receipt, Workers
 from speed.apart import apart, peak_bytes

@@ -40,14 +40,14 @@ from esn_dist.store.done import done_units, publish, unmark
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
 from esn_dist.store.read import count_blocks
-from esn_dist.store.schema import PARTS
-from esn_dist.store.tables import SHARD_ROWS, CellTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import CellTable, SetAsideTable, UtteranceTable, in_whole_shards
 from esn_dist.store.write import write_answers, write_counts
 from esn_dist.sweep.candidate_counts import candidates
 from esn_dist.sweep.enums import PAPER_SELECTORS, Selector
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.units import AnswerUnit, cells_per_block
+from esn_dist.terms import PARTS, SHARD_ROWS
 
 PAPER = Path(__file__).parents[1] / "configs" / "paper.yaml"
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")

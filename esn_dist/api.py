@@ -24,8 +24,7 @@ from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import write_mask_file
 from esn_dist.store.read import Description, describe, open_answers, open_counts, open_masks, read_model, read_texts
-from esn_dist.store.schema import PARTS
-from esn_dist.sweep.keys import AND
+from esn_dist.terms import JOIN, PARTS
 
 NEURONS = ("emotion", "layer", "neuron")
 
@@ -142,7 +141,7 @@ class OpenSweep:
 
         Corpora that are joined, such as `iemocap+meld`, give as many utterances each as all of them have.
         """
-        joined = AND.join(self._corpus(name) for name in corpus.split(AND)) if corpus else self._corpus(corpus)
+        joined = JOIN.join(self._corpus(name) for name in corpus.split(JOIN)) if corpus else self._corpus(corpus)
         return pool(self.folder, self._model(model), joined, **options)
 
     def effects(

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 Item = TypeVar("Item")
-Part = str | int | float | None
+SeedKey = str | int | float | None
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -23,11 +23,11 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(_CANONICAL.encode(parts).encode()).hexdigest()
 
 
-def shuffled(items: Iterable[Item], *seed: Part, key: Callable[[Item], str] = str) -> list[Item]:
+def shuffled(items: Iterable[Item], *seed: SeedKey, key: Callable[[Item], str] = str) -> list[Item]:
     """`items` sorted by the hash of (seed, key(item)): adding or losing one item never reorders the others."""
     return sorted(items, key=lambda item: (digest(*seed, key(item)), key(item)))
 
 
-def generator(*parts: Part) -> np.random.Generator:
+def generator(*parts: SeedKey) -> np.random.Generator:
     """A NumPy generator (PCG64) seeded by the hash of `parts`."""
     return np.random.Generator(np.random.PCG64(int(digest(*parts), 16)))

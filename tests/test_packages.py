@@ -9,10 +9,45 @@ from pathlib import Path
 import esn_dist
 
 HOUSE = Path(esn_dist.__file__).parent
-FLOOR = {"errors": 0, "seeds": 0, "terms": 0, "store": 1, "sweep": 2, "corpora": 3, "task": 4, "selection": 5}
-FLOOR |= {"analysis": 6, "transfer": 7, "gates": 8, "models": 9, "inference": 10, "worker": 11, "backends": 12}
-FLOOR |= {"runner": 13, "report": 14, "api": 15, "cli": 16, "__main__": 17}
-LIGHT = {"errors", "seeds", "store", "sweep", "corpora", "task", "selection", "analysis", "report", "api"}
+# From the ground up: a package imports only packages before it.
+ORDER = [
+    "errors",
+    "seeds",
+    "terms",
+    "registry",
+    "store",
+    "sweep",
+    "corpora",
+    "task",
+    "selection",
+    "analysis",
+    "transfer",
+    "gates",
+    "models",
+    "inference",
+    "worker",
+    "backends",
+    "runner",
+    "report",
+    "api",
+    "cli",
+    "__main__",
+]
+FLOOR = {package: floor for floor, package in enumerate(ORDER)}
+LIGHT = {
+    "errors",
+    "seeds",
+    "terms",
+    "registry",
+    "store",
+    "sweep",
+    "corpora",
+    "task",
+    "selection",
+    "analysis",
+    "report",
+    "api",
+}
 HEAVY = {"torch", "ray", "transformers", "accelerate", "safetensors", "tokenizers", "huggingface_hub", "parselmouth"}
 
 

@@ -19,13 +19,13 @@ from esn_dist.seeds import digest, generator
 from esn_dist.store.create import add_corpus
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_utterances
-from esn_dist.store.schema import PARTS
-from esn_dist.store.tables import SHARD_ROWS, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
 from esn_dist.store.write import write_counts
 from esn_dist.sweep.candidate_counts import candidates
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
+from esn_dist.terms import PARTS, SHARD_ROWS
 from esn_dist.worker.job import CorpusItems
 from speed.apart import peak_bytes
 

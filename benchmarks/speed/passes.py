@@ -12,8 +12,8 @@ import numpy as np
 
 from esn_dist.selection.pools import Candidates, Size, correctly_answered, identify_together, shared_emotions
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.tables import SHARD_ROWS
-from esn_dist.sweep.keys import AND, MaskKey
+from esn_dist.sweep.keys import MaskKey
+from esn_dist.terms import JOIN, SHARD_ROWS
 from esn_dist.worker.job import CorpusItems
 
 
@@ -40,7 +40,7 @@ class Passes:
     def read_for(self, mask: MaskKey, masks: Iterable[MaskKey]) -> Shards:
         """What the pass for `mask` reads; it serves all sizes that `masks` ask of the same corpora and parts."""
         sizes = {m.size for m in masks if (m.corpus, m.parts) == (mask.corpus, mask.parts)}
-        names = mask.corpus.split(AND)
+        names = mask.corpus.split(JOIN)
         found = [self._candidates[name] for name in names]
         emotions = shared_emotions([self.corpora[name].emotions for name in names])
         caps = [self.caps[name] for name in names]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from esn_dist.seeds import Part, generator
+from esn_dist.seeds import SeedKey, generator
 
 Floats = npt.NDArray[np.float64]
 DRAWS = 5000
@@ -56,7 +56,7 @@ class Resample:
 def resample(
     label: npt.NDArray[np.int64],
     labels: int,
-    *seed: Part,
+    *seed: SeedKey,
     draws: int = DRAWS,
     clusters: npt.NDArray[np.str_] | None = None,
 ) -> Resample:

@@ -18,8 +18,7 @@ from esn_dist.selection.passes import sum_counts
 from esn_dist.selection.pools import Size, correctly_answered, identify_together, shared_emotions
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, read_corpus
-from esn_dist.store.schema import PARTS
-from esn_dist.sweep.keys import AND
+from esn_dist.terms import JOIN, PARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Pool:
     def firing(self) -> Firing:
         """K[emotion, layer, neuron] and T[emotion] (of experts T[emotion, layer, expert]) of the chosen utterances."""
         sums = Sums(self.chosen, self.parts)
-        for name in self.corpus.split(AND):
+        for name in self.corpus.split(JOIN):
             sum_counts([sums], self.folder, self.model, name)
         return sums.firing()
 
@@ -60,7 +59,7 @@ class Pool:
             yield code[code >= 0], K, T
 
     def _counts(self) -> Iterator[tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]]:
-        for name in self.corpus.split(AND):
+        for name in self.corpus.split(JOIN):
             yield from ((block.K, block.positions) for block in count_blocks(self.folder, self.model, name))
 
 
@@ -90,7 +89,7 @@ def pool(
             raise UserError(
                 f"unknown part {part!r}.{did_you_mean(part, PARTS)}", expected=f"some of {', '.join(PARTS)}"
             )
-    names = corpus.split(AND)
+    names = corpus.split(JOIN)
     facts = [read_corpus(folder, name) for name in names]
     emotions = shared_emotions([[str(emotion) for emotion in of["emotions"]] for of in facts])
     found = [correctly_answered(folder, model, name) for name in names]

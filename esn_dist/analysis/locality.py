@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from esn_dist.sweep.keys import AND
+from esn_dist.terms import JOIN
 
 # Coordinates that say whose a mask is.
 MEANING = ("selector", "source_corpus", "source_emotion", "fraction", "mask_seed", "identification_size", "parts")
@@ -96,7 +96,7 @@ def related(overlaps: xr.Dataset) -> Iterator[Related]:
 
 
 def _single(*emotions: str) -> bool:
-    return all(emotion and AND not in emotion for emotion in emotions)
+    return all(emotion and JOIN not in emotion for emotion in emotions)
 
 
 def jaccard(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:

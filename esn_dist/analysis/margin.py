@@ -10,7 +10,7 @@ import numpy as np
 from esn_dist.analysis.bootstrap import Floats, Resample
 from esn_dist.analysis.effects import POINTS, against_baseline, paired
 from esn_dist.analysis.trials import Group, Trials, emotions_of
-from esn_dist.task.answers import Outcome
+from esn_dist.terms import Outcome
 
 
 def margins(trials: Trials) -> Floats:

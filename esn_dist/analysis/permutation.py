@@ -19,7 +19,7 @@ import numpy.typing as npt
 from esn_dist.analysis.bootstrap import Floats, resample
 from esn_dist.analysis.effects import POINTS, accuracy_changes, contrast
 from esn_dist.analysis.trials import Group, Trials
-from esn_dist.seeds import Part, generator
+from esn_dist.seeds import SeedKey, generator
 
 Counts = npt.NDArray[np.int64]
 LATTICE = 1_000_000  # values of the exact distribution; beyond, it is drawn
@@ -57,7 +57,7 @@ class _Items:
         return np.bincount(self.right, minlength=self.cells + 1)
 
 
-def exchange_test(trials: Trials, group: Group, *seed: Part) -> GapTest:
+def exchange_test(trials: Trials, group: Group, *seed: SeedKey) -> GapTest:
     """Within each item, which of the S answers is the own emotion's is chance: right in k of S cells, own right k/S.
 
     The gap is then a weighted sum of independent binomials around 0, and its distribution is convolved exactly.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from esn_dist.task.answers import Outcome
+from esn_dist.terms import Outcome
 
 
 def position_bias(answers: xr.Dataset) -> xr.Dataset:

@@ -15,17 +15,18 @@ import xarray as xr
 from esn_dist.analysis.bootstrap import Floats, resample
 from esn_dist.analysis.identification import Pool
 from esn_dist.analysis.locality import jaccard
-from esn_dist.seeds import Part
+from esn_dist.seeds import SeedKey
 from esn_dist.selection.firing import Firing
 from esn_dist.selection.masks import budget, top
 from esn_dist.selection.selectors import SELECTORS
-from esn_dist.store.schema import PARTS
-from esn_dist.sweep.keys import AND
+from esn_dist.terms import JOIN, PARTS
 
 DRAWS = 20
 
 
-def mask_stability(pool: Pool, selectors: Sequence[str], fraction: str, *seed: Part, draws: int = DRAWS) -> xr.Dataset:
+def mask_stability(
+    pool: Pool, selectors: Sequence[str], fraction: str, *seed: SeedKey, draws: int = DRAWS
+) -> xr.Dataset:
     """Overlap of bootstrapped masks with the mask itself, and with each other; one pass for all selectors.
 
     Args:
@@ -53,7 +54,7 @@ def mask_stability(pool: Pool, selectors: Sequence[str], fraction: str, *seed: P
 def _identified(pool: Pool) -> dict[str, object]:
     """What masks that are identified alike have in common, as in the store's table of masks."""
     asked = pool.chosen.asked or 0
-    return {"identification_size": asked, "parts": AND.join(PARTS[part] for part in pool.parts)}
+    return {"identification_size": asked, "parts": JOIN.join(PARTS[part] for part in pool.parts)}
 
 
 def _stability(masks: list[npt.NDArray[np.bool_]]) -> xr.Dataset:
@@ -70,7 +71,7 @@ def _stability(masks: list[npt.NDArray[np.bool_]]) -> xr.Dataset:
     )
 
 
-def resampled_firing(pool: Pool, *seed: Part, draws: int) -> list[Firing]:
+def resampled_firing(pool: Pool, *seed: SeedKey, draws: int) -> list[Firing]:
     """Firing statistics of the chosen utterances themselves, then of every bootstrapped set."""
     emotions = pool.chosen.emotions
     weights = _weights(pool, *seed, draws=draws)  # [1 + draw, utterance]
@@ -92,7 +93,7 @@ def resampled_firing(pool: Pool, *seed: Part, draws: int) -> list[Firing]:
     return [Firing(emotions, k.astype(np.int64), t.astype(np.int64)) for k, t in zip(K, T, strict=True)]
 
 
-def _weights(pool: Pool, *seed: Part, draws: int) -> Floats:
+def _weights(pool: Pool, *seed: SeedKey, draws: int) -> Floats:
     """How often each chosen utterance counts, in the store's order."""
     strata = int(pool.stratum.max()) + 1
     sample = resample(pool.stratum, strata, "identification", pool.corpus, *seed, draws=draws)

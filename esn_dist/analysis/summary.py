@@ -17,7 +17,7 @@ from esn_dist.analysis.effects import Contrast, accuracy, accuracy_changes, cont
 from esn_dist.analysis.margin import margin_changes, margins, source_answer_changes
 from esn_dist.analysis.trials import Condition, Group, Trials, read_trials
 from esn_dist.sweep.enums import InterventionType, Selector
-from esn_dist.task.answers import Outcome
+from esn_dist.terms import Outcome
 
 ALL = "all"
 

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from esn_dist.sweep.keys import AND
-from esn_dist.task.answers import Outcome
+from esn_dist.terms import JOIN, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class Trials:
 
 def emotions_of(source: str) -> tuple[str, ...]:
     """The emotions whose masks act in a cell with this source: one, two where it joins them, none for ""."""
-    return tuple(source.split(AND)) if source else ()
+    return tuple(source.split(JOIN)) if source else ()
 
 
 def read_trials(answers: xr.Dataset, *, invalid_is_wrong: bool = True) -> Trials:

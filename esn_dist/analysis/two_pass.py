@@ -17,7 +17,7 @@ import xarray as xr
 from esn_dist.analysis.trials import Group, Trials, read_trials
 from esn_dist.seeds import digest
 from esn_dist.sweep.enums import InterventionType
-from esn_dist.task.answers import Outcome
+from esn_dist.terms import Outcome
 
 
 def with_two_pass(answers: xr.Dataset) -> xr.Dataset:

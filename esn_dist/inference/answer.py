@@ -18,7 +18,8 @@ from transformers import DynamicCache
 
 from esn_dist.gates.positions import Positions
 from esn_dist.inference.batches import Batch
-from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part
+from esn_dist.models.audio_lm import AudioLM
+from esn_dist.terms import UNCOUNTED, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,13 @@ def answer(
     stops = torch.tensor(model.stop_ids, device=device)
     token_B, finite_B = logits_BV.argmax(-1), logits_BV.isfinite().all(-1)
     running_B = finite_B & ~torch.isin(token_B, stops)
-    said = [token_B.where(running_B, EXCLUDED)]
+    said = [token_B.where(running_B, UNCOUNTED)]
     mask_BL = batch.valid_BL
     for step in range(max_new_tokens - 1):
         if not running_B.any():
             break
         if watcher:
-            part_B = torch.where(running_B, int(Part.GENERATED), EXCLUDED)
+            part_B = torch.where(running_B, int(Part.GENERATED), UNCOUNTED)
             watcher.see(Positions.padded(part_B[:, None]))
         mask_BL = torch.cat([mask_BL, mask_BL.new_ones(len(mask_BL), 1)], dim=1)
         position_B1 = (batch.length_B + step)[:, None]
@@ -89,8 +90,8 @@ def answer(
         token_B = logits_BV.argmax(-1)
         finite_B &= logits_BV.isfinite().all(-1) | ~running_B
         running_B = running_B & finite_B & ~torch.isin(token_B, stops)
-        said.append(token_B.where(running_B, EXCLUDED))
-    tokens = [[t for t in row if t != EXCLUDED] for row in torch.stack(said, 1).tolist()]
+        said.append(token_B.where(running_B, UNCOUNTED))
+    tokens = [[t for t in row if t != UNCOUNTED] for row in torch.stack(said, 1).tolist()]
     return Answers(tokens, logprob_BO.cpu().numpy(), finite_B.cpu().numpy())
 
 

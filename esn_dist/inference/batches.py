@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part, Prompt
+from esn_dist.models.audio_lm import AudioLM, Prompt
+from esn_dist.terms import UNCOUNTED, Part
 
 
 def compose(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -45,7 +46,7 @@ class Batch:
 
     Attributes:
         embedded_BLD: input embeddings, zeros on the padding (right).
-        part_BL: int8, part of each position; `EXCLUDED` on padding and special tokens.
+        part_BL: int8, part of each position; `UNCOUNTED` on padding and special tokens.
         length_B: int64, true lengths.
     """
 
@@ -78,6 +79,6 @@ def pad(model: AudioLM, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> Ba
     parts = [torch.as_tensor(prompt.part_L, device=model.device) for prompt in prompts]
     return Batch(
         torch.nn.utils.rnn.pad_sequence(embedded, batch_first=True),
-        torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=EXCLUDED),
+        torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=UNCOUNTED),
         torch.tensor([len(p) for p in prompts], device=model.device),
     )

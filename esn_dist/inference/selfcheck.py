@@ -24,8 +24,9 @@ from esn_dist.inference.batches import Batch, pad, shared_prefix
 from esn_dist.inference.engine import Asked, Engine
 from esn_dist.inference.packed.engine import PackedEngine, engine_of
 from esn_dist.inference.packed.steps import compiler_here
-from esn_dist.models.audio_lm import AudioLM, Part, Prompt
+from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.models.registry import load, spec_of
+from esn_dist.terms import Part
 
 SECONDS = (0.4, 1.0, 3.3, 8.1)
 QUESTION = "Which one is it? Answer with the option index only.\n1: yes\n2: no\n3: neither"

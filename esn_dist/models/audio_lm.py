@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,18 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from esn_dist.models.placement import Placement
+from esn_dist.terms import Part
 from esn_dist.transfer import to_device_async
-
-
-class Part(IntEnum):
-    """Which count a position belongs to; the order is that of the store's `part` axis."""
-
-    AUDIO = 0
-    TEXT = 1
-    GENERATED = 2
-
-
-EXCLUDED = -1  # special tokens: template markers, audio begin and end
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +28,7 @@ class Prompt:
 
     Attributes:
         ids_L: int64, the audio placeholder repeated once per audio row.
-        part_L: int8, `Part` of each position or `EXCLUDED`.
+        part_L: int8, `Part` of each position or `UNCOUNTED`.
     """
 
     ids_L: npt.NDArray[np.int64]

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from esn_dist.models.audio_lm import EXCLUDED, Part, Prompt
+from esn_dist.models.audio_lm import Prompt
+from esn_dist.terms import UNCOUNTED, Part
 
 Order = Literal["audio, text", "text, audio"]
 
@@ -39,7 +40,7 @@ def chat_prompt(tokenizer: Any, messages: list[dict[str, Any]], placeholder: int
 def marked(ids: Sequence[int], placeholder: int, special: frozenset[int]) -> Prompt:
     """Ids with their parts: audio at the placeholders, none at special tokens, text elsewhere."""
     ids_L = np.array(ids, np.int64)
-    part_L = np.where(np.isin(ids_L, list(special)), EXCLUDED, int(Part.TEXT)).astype(np.int8)
+    part_L = np.where(np.isin(ids_L, list(special)), UNCOUNTED, int(Part.TEXT)).astype(np.int8)
     part_L[ids_L == placeholder] = Part.AUDIO
     return Prompt(ids_L, part_L)
 

@@ -20,7 +20,7 @@ from esn_dist.analysis.summary import ALL
 from esn_dist.report.dose_response import Axis, axes, conditions, curve, describe
 from esn_dist.report.findings import Findings
 from esn_dist.report.tables import AGNOSTIC
-from esn_dist.sweep.keys import AND
+from esn_dist.terms import JOIN
 
 DIVERGING, SEQUENTIAL = "RdBu", "viridis"
 AXIS_LABELS = {"fraction": "fraction r", "alpha": "gain α", "identification_size": "identified utterances per emotion"}
@@ -200,7 +200,7 @@ def _masks_of(neurons: xr.DataArray, corpus: str, fraction: float) -> xr.DataArr
     kept: dict[tuple[str, str], int] = {}
     rows = zip(*(neurons[n].values for n in ("source_corpus", "fraction", "selector", "source_emotion")), strict=True)
     for at, (source, r, selector, emotion) in enumerate(rows):
-        if (source, r) == (corpus, fraction) and AND not in emotion:
+        if (source, r) == (corpus, fraction) and JOIN not in emotion:
             kept.setdefault((selector, emotion), at)
     return neurons.isel(mask=list(kept.values()))
 

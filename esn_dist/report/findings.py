@@ -36,7 +36,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import Description, describe, open_answers, open_masks, read_set_aside
 from esn_dist.store.speakers import Speakers, read_speakers
 from esn_dist.store.state import read_state
-from esn_dist.sweep.keys import AND
+from esn_dist.terms import JOIN
 
 Place = tuple[str, str]  # model, corpus
 READING = ("draws", "seed", "by_speaker", "invalid_is_wrong")  # settings of every effect
@@ -207,8 +207,8 @@ def stabilities(
             corpus, size, parts, fraction = way
             own = of_model["selector"].values[[other == way for other in ways]]
             selectors = [name for name in SELECTORS if name in own]
-            if selectors and all(name in description.models[model]["counts"] for name in corpus.split(AND)):
-                chosen = pool(folder, model, corpus, size=size or "auto", parts=parts.split(AND))
+            if selectors and all(name in description.models[model]["counts"] for name in corpus.split(JOIN)):
+                chosen = pool(folder, model, corpus, size=size or "auto", parts=parts.split(JOIN))
                 yield mask_stability(chosen, selectors, f"{fraction:.10g}", settings.seed, draws=settings.stability)
 
 
@@ -243,9 +243,9 @@ def _notes(masks: Mapping[str, xr.Dataset], rows: list[EffectRow]) -> Iterator[s
             size, budget, used, asked = (int(mask[n]) for n in ("size", "budget", "identified", "identification_size"))
             emotion, corpus = str(mask["source_emotion"].item()), str(mask["source_corpus"].item())
             whose = f"{model}, {mask['selector'].item()}" + (f", masks from {corpus}" if corpus else "")
-            if AND in emotion:
+            if JOIN in emotion:
                 # Overlaps make a union smaller, not a lack of neurons; its parts say for themselves where they lack.
-                whole = f"{whose}: unions of {emotion.count(AND) + 1} masks have, of {budget} neurons without overlap"
+                whole = f"{whose}: unions of {emotion.count(JOIN) + 1} masks have, of {budget} neurons without overlap"
                 smaller.setdefault(whole, []).append(str(size))
             elif size < budget:
                 what = f"{whose}{identification_title(asked, str(mask['parts'].item()))}"

@@ -21,10 +21,11 @@ from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition, read_trials
 from esn_dist.report.markdown import DASH, interval, number, pipe_table
 from esn_dist.report.tables import condition_title
-from esn_dist.sweep.keys import AND, Cell
+from esn_dist.sweep.keys import Cell
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
+from esn_dist.terms import JOIN
 
 UNKNOWN = Estimate(None, None, None)
 
@@ -142,7 +143,7 @@ def _condition(cell: Cell) -> Condition:
     if cell.mask is None:
         return Condition("", str(cell.intervention), 0.0, 0.0, "")
     size = cell.mask.size if isinstance(cell.mask.size, int) else 0
-    parts = AND.join(cell.mask.parts)
+    parts = JOIN.join(cell.mask.parts)
     return Condition(
         str(cell.mask.selector), str(cell.intervention), cell.alpha, 0.0, cell.mask.corpus, 0.0, size, parts
     )

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition
-from esn_dist.store.schema import PARTS
 from esn_dist.sweep.enums import WITHOUT_GAIN, InterventionType, Selector
+from esn_dist.terms import PARTS
 
 ALL_PARTS = "+".join(PARTS)
 TITLES: dict[str, str] = {

@@ -24,12 +24,12 @@ from esn_dist.selection.selectors import SELECTORS, Scores
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import read_masks, read_model
-from esn_dist.store.schema import PARTS
 from esn_dist.store.write import write_masks
 from esn_dist.sweep.enums import Selector
-from esn_dist.sweep.keys import AND, MaskKey
+from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.mask_files import content_hash, file_label
 from esn_dist.sweep.records import Size, mask_keys
+from esn_dist.terms import JOIN, PARTS
 
 
 class Selection:
@@ -113,7 +113,7 @@ class Selection:
     def _refuse_orphan(self, mask: MaskKey) -> None:
         if lost := [corpus for corpus in mask.sources if corpus not in self.emotions]:
             raise UserError(
-                f"a mask from {AND.join(lost)} is still to be selected, and the sweep has no such corpus any more",
+                f"a mask from {JOIN.join(lost)} is still to be selected, and the sweep has no such corpus any more",
                 where=f"{mask.selector} of {mask.emotion}, r = {mask.fraction}, in {self.folder.root}",
                 fix="put the corpus back until its cells are answered, or go on in another store with --store FOLDER",
             )
@@ -135,7 +135,7 @@ class Selection:
 
         All from one reading of the counts: a study of sizes has many of them.
         """
-        names, at = corpora.split(AND), [PARTS.index(part) for part in parts]
+        names, at = corpora.split(JOIN), [PARTS.index(part) for part in parts]
         candidates = [correctly_answered(self.folder, self.model, name) for name in names]
         caps = [self.caps[name] for name in names]
         sums: dict[Size, list[Sums]] = {}

@@ -19,7 +19,7 @@ from esn_dist.sweep.fraction_search import next_fraction
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import Plan
 from esn_dist.sweep.spec import Sweep
-from esn_dist.task.answers import Outcome
+from esn_dist.terms import Outcome
 
 Line = tuple[str, float, MaskKey]  # evaluation corpus, gain, and a mask whose fraction and emotion are left open
 

@@ -14,7 +14,7 @@ from esn_dist.runner.schedule import Schedule
 from esn_dist.selection.pools import correctly_answered
 from esn_dist.store.folder import StoreFolder, answers_group
 from esn_dist.store.read import read_cell_masks
-from esn_dist.store.tables import SHARD_ROWS, CellMaskTable
+from esn_dist.store.tables import CellMaskTable
 from esn_dist.sweep.enums import InterventionType
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.units import (
@@ -28,6 +28,7 @@ from esn_dist.sweep.units import (
     identify_units,
     next_round,
 )
+from esn_dist.terms import SHARD_ROWS
 from esn_dist.worker.job import CorpusItems
 
 

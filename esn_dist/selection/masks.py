@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from esn_dist.errors import UserError
-from esn_dist.seeds import Part, generator
+from esn_dist.seeds import SeedKey, generator
 
 
 def budget(fraction: Decimal | str, neurons: int) -> int:
@@ -57,7 +57,7 @@ def top(scores: npt.NDArray[np.float64], budget: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def random_mask(layers: int, width: int, budget: int, *seed: Part) -> npt.NDArray[np.bool_]:
+def random_mask(layers: int, width: int, budget: int, *seed: SeedKey) -> npt.NDArray[np.bool_]:
     """RND: exactly `budget` neurons, uniform over all layers; one mask for all emotions.
 
     Args:
@@ -77,7 +77,7 @@ def random_mask(layers: int, width: int, budget: int, *seed: Part) -> npt.NDArra
     return mask.reshape(layers, width)
 
 
-def random_like(member: npt.NDArray[np.bool_], *seed: Part) -> npt.NDArray[np.bool_]:
+def random_like(member: npt.NDArray[np.bool_], *seed: SeedKey) -> npt.NDArray[np.bool_]:
     """Layer-matched RND: in every layer as many neurons as `member` has there, uniform within the layer.
 
     Args:

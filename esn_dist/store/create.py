@@ -20,16 +20,8 @@ from esn_dist.store.columns import create_columns, create_growing_columns, new_c
 from esn_dist.store.disk import files_under, sync, sync_files
 from esn_dist.store.folder import StoreFolder, answers_group, corpus_group, counts_group, masks_group, model_group
 from esn_dist.store.grow import grow
-from esn_dist.store.schema import (
-    VERSION,
-    VERSION_ATTRIBUTE,
-    answer_arrays,
-    count_arrays,
-    mask_arrays,
-    open_array,
-)
+from esn_dist.store.schema import VERSION, VERSION_ATTRIBUTE, answer_arrays, count_arrays, mask_arrays, open_array
 from esn_dist.store.tables import (
-    SHARD_ROWS,
     CellTable,
     LabelTable,
     MaskTable,
@@ -38,6 +30,7 @@ from esn_dist.store.tables import (
     UtteranceTable,
     table_differences,
 )
+from esn_dist.terms import SHARD_ROWS
 
 Attributes = Mapping[str, Any]
 

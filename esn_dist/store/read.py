@@ -19,19 +19,11 @@ from esn_dist.errors import UserError, did_you_mean
 from esn_dist.store.columns import read_columns
 from esn_dist.store.folder import StoreFolder, answers_group, corpus_group, counts_group, masks_group, model_group
 from esn_dist.store.lazy import Positions, lazy_variable, read_rows
-from esn_dist.store.schema import PARTS, SIZE_NOT_WRITTEN, VERSION, VERSION_ATTRIBUTE, Array, open_array
+from esn_dist.store.schema import SIZE_NOT_WRITTEN, VERSION, VERSION_ATTRIBUTE, Array, open_array
 from esn_dist.store.shards import CountShard, answered_correctly, has_counts
-from esn_dist.store.tables import (
-    SHARD_ROWS,
-    CellMaskTable,
-    CellTable,
-    LabelTable,
-    MaskTable,
-    SetAsideTable,
-    Table,
-    UtteranceTable,
-)
+from esn_dist.store.tables import CellMaskTable, CellTable, LabelTable, MaskTable, SetAsideTable, Table, UtteranceTable
 from esn_dist.store.texts import decode_texts
+from esn_dist.terms import PARTS, SHARD_ROWS
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,12 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.array_spec import ArrayConfigParams
 from zarr.core.metadata import ArrayV3Metadata
 
-from esn_dist.store.tables import SHARD_ROWS, CellTable, ColumnType, MaskTable, Table
+from esn_dist.store.tables import CellTable, ColumnType, MaskTable, Table
+from esn_dist.terms import OUTCOMES, PARTS, SHARD_ROWS, T_NOT_WRITTEN
 
 VERSION = 1
 VERSION_ATTRIBUTE = "esn_dist_store"
-PARTS = ("audio", "text", "generated")
-OUTCOMES = ("not_written", "answered", "unparsed", "unreadable", "non_finite")
 TEXT_WIDTH = 160
-T_NOT_WRITTEN = 65535
 SIZE_NOT_WRITTEN = -1
 
 # Tables that grow keep their width: an id longer than this is refused.

@@ -14,10 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from esn_dist.store.lazy import Positions, read_rows
-from esn_dist.store.schema import OUTCOMES, T_NOT_WRITTEN, Array
-from esn_dist.store.tables import SHARD_ROWS
-
-ANSWERED = OUTCOMES.index("answered")
+from esn_dist.store.schema import Array
+from esn_dist.terms import SHARD_ROWS, T_NOT_WRITTEN, Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +59,7 @@ def answered_correctly(
 ) -> npt.NDArray[np.bool_]:
     """Whether the model answered each utterance, and with its label. `answer` holds codes of `emotions`."""
     said = np.asarray(emotions)[answer]  # code -1 reads as some emotion; the outcome says it is none
-    return np.asarray((outcome == ANSWERED) & (said == np.asarray(label)))
+    return np.asarray((outcome == Outcome.ANSWERED) & (said == np.asarray(label)))
 
 
 def correct_sums(

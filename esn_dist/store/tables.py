@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+from esn_dist.terms import SHARD_ROWS
+
 ColumnType = Literal["text", "code", "int", "float", "options"]
 PAD: Mapping[ColumnType, Any] = {"text": "", "code": "", "int": -1, "float": math.nan, "options": ()}
-
-# Rows of one shard of counts: the smallest thing an identification unit may write.
-SHARD_ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ from esn_dist.store.columns import categories_of, read_columns
 from esn_dist.store.folder import StoreFolder, answers_group, counts_group, masks_group
 from esn_dist.store.schema import TEXT_WIDTH, Array, dims_of, open_array
 from esn_dist.store.shards import answered_correctly, correct_sums
-from esn_dist.store.tables import SHARD_ROWS, LabelTable
+from esn_dist.store.tables import LabelTable
 from esn_dist.store.texts import decode_texts, encode_cut_texts
+from esn_dist.terms import SHARD_ROWS
 
 Values = npt.ArrayLike
 Ready = Mapping[str, npt.NDArray[Any]]

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
-from esn_dist.store.schema import PARTS
-from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.candidate_counts import Found, pools
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.cost import Hours, Total, Work, hours_by_device, totals
@@ -25,6 +23,7 @@ from esn_dist.sweep.rates import Rate, rates_of
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
 from esn_dist.sweep.units import SHARDS_PER_UNIT, cells_per_block, evaluation_blocks
+from esn_dist.terms import PARTS, SHARD_ROWS
 
 LOGPROB, TEXT, CODES = 4, 160, 3  # bytes of one answer: per emotion, its text, answer + outcome + flag
 COUNT, SUM = 2, 4  # bytes of a gate's count, of every utterance and part, and of every shard and part

@@ -11,9 +11,9 @@ from functools import cached_property
 
 from esn_dist.seeds import digest
 from esn_dist.sweep.enums import InterventionType, Selector
+from esn_dist.terms import JOIN
 
 FILE = "file:"  # begins what stands for a corpus in masks from a file; no corpus's name can hold a colon
-AND = "+"  # joins names, which cannot hold it: several emotions of one mask, several corpora of one identification
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,16 @@ class MaskKey:
     @property
     def sources(self) -> tuple[str, ...]:
         """The corpora that must be identified before this mask is selected."""
-        return tuple(self.corpus.split(AND)) if self.corpus and self.selector is not Selector.FILE else ()
+        return tuple(self.corpus.split(JOIN)) if self.corpus and self.selector is not Selector.FILE else ()
 
     @property
     def single(self) -> tuple[MaskKey, ...]:
         """The masks of one emotion each whose union this is; itself where it is no union."""
-        return tuple(replace(self, emotion=emotion) for emotion in self.emotion.split(AND))
+        return tuple(replace(self, emotion=emotion) for emotion in self.emotion.split(JOIN))
 
     def of(self, *emotions: str) -> MaskKey:
         """The same mask of other emotions: the union of theirs."""
-        return replace(self, emotion=AND.join(emotions))
+        return replace(self, emotion=JOIN.join(emotions))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from pydantic import PrivateAttr, model_validator
 
 from esn_dist.errors import UserError
 from esn_dist.sweep.base_spec import Spec, identity, runtime
-from esn_dist.sweep.keys import AND, FILE
+from esn_dist.sweep.keys import FILE
+from esn_dist.terms import JOIN
 
 ONE_WAY = ("selector", "source_corpus", "fraction", "identification_size", "parts")
 
@@ -105,7 +106,7 @@ def read_masks_of(file: MaskFileSpec, folder: Path, models: Iterable[str]) -> Ma
 
 
 def _families(masks: Any, path: Path) -> tuple[FileFamily, ...]:
-    single = [row for row, emotion in enumerate(masks["source_emotion"].values) if emotion and AND not in emotion]
+    single = [row for row, emotion in enumerate(masks["source_emotion"].values) if emotion and JOIN not in emotion]
     ways = {tuple(masks[name].values[row].item() for name in ONE_WAY) for row in single}
     if len(ways) != 1:
         raise UserError(

@@ -15,10 +15,11 @@ from typing import TypeVar
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.enums import InterventionType, Selector
 from esn_dist.sweep.experts import refuse_mix_on_experts
-from esn_dist.sweep.keys import AND, Cell, MaskKey
+from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.model_catalog import known_models
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import InterventionSpec, StudySpec
+from esn_dist.terms import JOIN
 
 Item = TypeVar("Item")
 ONE_MASK = (InterventionType.DEACTIVATE, InterventionType.STEER, InterventionType.TWO_PASS)
@@ -140,7 +141,7 @@ def _grounds(sweep: Sweep, study: StudySpec) -> Iterator[tuple[str, str]]:
 
 def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterator[Family]:
     corpora = {c.name: c for c in sweep.corpora}
-    sources = [[corpora[name] for name in source.split(AND)] for source in study.sources or (corpus,)]
+    sources = [[corpora[name] for name in source.split(JOIN)] for source in study.sources or (corpus,)]
     for fraction, selector in product(study.first_fractions, study.selectors):
         seeds = range(study.seeds) if selector.random else (-1,)
         for seed, source in product(seeds, sources):
@@ -152,7 +153,7 @@ def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterat
             for size, parts in product(
                 study.sizes or (own.size if len(source) == 1 else "auto",), study.parts or (own.parts,)
             ):
-                names = AND.join(c.name for c in source)
+                names = JOIN.join(c.name for c in source)
                 key = MaskKey(model, selector, fraction, names, "", seed, size, parts)
                 yield Family(key, _shared_emotions(source))
     yield from _file_families(study, model)

@@ -10,7 +10,8 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_masks
 from esn_dist.store.tables import CellTable, MaskTable
 from esn_dist.sweep.enums import Selector
-from esn_dist.sweep.keys import AND, Cell, MaskKey
+from esn_dist.sweep.keys import Cell, MaskKey
+from esn_dist.terms import JOIN
 
 Size = int | str  # a number, "auto", or "" for a mask that rests on no corpus
 
@@ -25,7 +26,7 @@ def mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:
             model, Selector(table.selector[row]), Decimal(repr(table.fraction[row])), table.source_corpus[row],
             table.source_emotion[row], table.mask_seed[row],
             size="" if not table.parts[row] else "auto" if size == 0 else size,
-            parts=tuple(p for p in table.parts[row].split(AND) if p),
+            parts=tuple(p for p in table.parts[row].split(JOIN) if p),
         )  # fmt: skip
     return keys
 
@@ -35,7 +36,7 @@ def mask_table(masks: Sequence[MaskKey], budget: Callable[[Decimal], int]) -> Ma
         [
             (
                 m.id, str(m.selector), m.corpus, m.emotion, float(m.fraction), m.seed,
-                m.size if isinstance(m.size, int) else 0, AND.join(m.parts),
+                m.size if isinstance(m.size, int) else 0, JOIN.join(m.parts),
                 budget(m.fraction) * len(m.single),
             )
             for m in masks

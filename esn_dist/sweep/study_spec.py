@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from esn_dist.store.schema import PARTS
 from esn_dist.sweep.base_spec import Spec, identity
 from esn_dist.sweep.enums import PAPER_SELECTORS, WITHOUT_GAIN, InterventionType, Selector
 from esn_dist.sweep.mask_files import MaskFileSpec
+from esn_dist.terms import PARTS
 
 
 def _fraction(value: Any) -> Any:

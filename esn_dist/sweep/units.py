@@ -11,8 +11,8 @@ from math import ceil
 from typing import ClassVar
 
 from esn_dist.seeds import digest
-from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.enums import Step
+from esn_dist.terms import SHARD_ROWS
 
 ENCODE_BLOCK = SHARD_ROWS  # utterances whose audio features share one cache file: what a round can ask for
 SHARDS_PER_UNIT = 8  # of 32 utterances each: 256 are enough to fill length-sorted batches

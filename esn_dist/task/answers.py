@@ -8,19 +8,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from enum import IntEnum
 
 NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-class Outcome(IntEnum):
-    """What became of one question, as coded in a store. Only ANSWERED and UNPARSED say something about the model."""
-
-    NOT_WRITTEN = 0
-    ANSWERED = 1
-    UNPARSED = 2
-    UNREADABLE = 3
-    NON_FINITE = 4
 
 
 def read_answer(text: str, options: Sequence[str]) -> int | None:

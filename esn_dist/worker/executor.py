@@ -28,12 +28,13 @@ from esn_dist.models.registry import load
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells, read_member
-from esn_dist.store.tables import SHARD_ROWS, CellTable
+from esn_dist.store.tables import CellTable
 from esn_dist.store.write import write_answers, write_counts
 from esn_dist.sweep.enums import InterventionType
 from esn_dist.sweep.records import mask_keys
 from esn_dist.sweep.units import ENCODE_BLOCK, AnswerUnit, EncodeUnit, IdentifyUnit, Unit
 from esn_dist.task.prompt import option_order
+from esn_dist.terms import SHARD_ROWS
 from esn_dist.worker.job import CorpusItems, Job
 from esn_dist.worker.questions import Questions, Rows
 

@@ -23,9 +23,9 @@ from esn_dist.gates.scale import Scale
 from esn_dist.inference.answer import Answers
 from esn_dist.inference.batches import compose, shared_prefix
 from esn_dist.inference.engine import Asked, Engine, Watcher
-from esn_dist.store.schema import PARTS, T_NOT_WRITTEN
-from esn_dist.task.answers import Outcome, read_answer
+from esn_dist.task.answers import read_answer
 from esn_dist.task.prompt import question
+from esn_dist.terms import PARTS, T_NOT_WRITTEN, Outcome
 
 
 @dataclass(slots=True)

@@ -16,9 +16,9 @@ import pytest
 
 import slice as sliced
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.rates import known_rates
 from esn_dist.sweep.units import cells_per_block, identify_units
+from esn_dist.terms import SHARD_ROWS
 from full_size import write_omni
 from speed import gpus
 from speed.forecast import STEPS, Measured, errors

@@ -16,9 +16,9 @@ from counts import Fetched, under_usual_hook
 from esn_dist.corpora.audio import decode
 from esn_dist.gates.count import Counter
 from esn_dist.gates.positions import Positions
-from esn_dist.models.audio_lm import Part
 from esn_dist.models.tiny.architecture import SYSTEM
 from esn_dist.task.prompt import question
+from esn_dist.terms import Part
 from interventions import only_middle, split
 from speed.ceiling import Ceiling
 from speed.subject import TOKENS, Subject, drawn, forced, full_config, order_of, thinned

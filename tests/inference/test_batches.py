@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esn_dist.inference.batches import compose, pad
-from esn_dist.models.audio_lm import EXCLUDED, Part
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.terms import UNCOUNTED, Part
 
 lengths = st.lists(st.integers(1, 500), max_size=60)
 
@@ -54,7 +54,7 @@ def test_padding_is_on_the_right_is_of_no_part_and_is_not_valid(omni: Qwen25Omni
     short, long = batch.length_B.tolist()
     assert long == short + 3 == batch.part_BL.shape[1]
     assert batch.valid_BL.sum(1).tolist() == [short, long]
-    assert (batch.part_BL[0, short:] == EXCLUDED).all()
+    assert (batch.part_BL[0, short:] == UNCOUNTED).all()
     assert not batch.embedded_BLD[0, short:].any()
     assert torch.equal(batch.embedded_BLD[1][batch.part_BL[1] == Part.AUDIO], rows[1])
     text_L = np.asarray(prompts[0].part_L) != Part.AUDIO

@@ -10,8 +10,8 @@ from esn_dist.inference.engine import PaddedEngine
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.registry import load
 from esn_dist.sweep.spec import ModelSpec
-from esn_dist.task.answers import Outcome
 from esn_dist.task.prompt import question
+from esn_dist.terms import Outcome
 from esn_dist.worker.questions import Questions
 from tests.corpora.miniature.speech import hum
 

@@ -31,9 +31,10 @@ from esn_dist.inference.batches import shared_prefix
 from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State, Watcher
 from esn_dist.inference.packed.engine import PackedEngine, _Going, engine_of
 from esn_dist.inference.packed.layers import Qwen2Layers
-from esn_dist.models.audio_lm import AudioLM, Part, Prompt
+from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.models.registry import load
 from esn_dist.sweep.spec import ModelSpec
+from esn_dist.terms import Part
 from full_size import write_flamingo, write_kimi, write_omni
 
 WRITERS = {"qwen2.5-omni-7b": write_omni, "audio-flamingo-3": write_flamingo, "kimi-audio-7b": write_kimi}

@@ -16,8 +16,8 @@ from esn_dist.gates.scale import scaled
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
-from esn_dist.task.answers import Outcome
 from esn_dist.task.prompt import option_order
+from esn_dist.terms import Outcome
 from esn_dist.worker.questions import Questions, Rows
 
 EMOTIONS = ("anger", "joy", "neutral")

@@ -16,7 +16,8 @@ from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
-from esn_dist.models.audio_lm import AudioLM, Part
+from esn_dist.models.audio_lm import AudioLM
+from esn_dist.terms import Part
 from tests.models.material import wave
 
 Item = tuple[int, str]

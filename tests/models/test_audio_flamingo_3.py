@@ -21,9 +21,10 @@ from esn_dist.errors import UserError
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import can_fold
 from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
-from esn_dist.models.audio_lm import EXCLUDED, ClipTooLong, ClipTooShort, Part
+from esn_dist.models.audio_lm import ClipTooLong, ClipTooShort
 from esn_dist.models.placement import Placement
 from esn_dist.task.prompt import question
+from esn_dist.terms import UNCOUNTED, Part
 from tests.models.against_hooks import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
 from tests.models.grouped import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device, rows_in_groups
 
@@ -147,7 +148,7 @@ def test_the_clip_stands_before_the_question_and_another_order_is_refused(
         "<|im_start|>user\n<sound><sound>Which?<|im_end|>\n<|im_start|>assistant\n"
     )
     special = np.isin(prompt.ids_L, [0, 1, 2])
-    assert (prompt.part_L[special] == EXCLUDED).all() and (prompt.part_L[~special] != EXCLUDED).all()
+    assert (prompt.part_L[special] == UNCOUNTED).all() and (prompt.part_L[~special] != UNCOUNTED).all()
     assert (prompt.part_L == Part.AUDIO).sum() == 2
     with pytest.raises(UserError, match="clip first"):
         AudioFlamingo3(flamingo.model, tokenizer, extractor(), {**AudioFlamingo3.settings, "order": "text, audio"})

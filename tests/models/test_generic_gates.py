@@ -17,7 +17,7 @@ from esn_dist.gates.count import Counter
 from esn_dist.gates.scale import scaled
 from esn_dist.inference import selfcheck
 from esn_dist.inference.engine import PaddedEngine
-from esn_dist.models.audio_lm import Part
+from esn_dist.terms import Part
 from esn_dist.worker.questions import Questions
 from tests.models.asked import ITEMS, Case
 

@@ -17,11 +17,12 @@ from transformers import Qwen2_5OmniProcessor, Qwen2_5OmniThinkerForConditionalG
 from esn_dist.gates.find import find_gates
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
-from esn_dist.models.audio_lm import EXCLUDED, ClipTooLong, ClipTooShort, Part
+from esn_dist.models.audio_lm import ClipTooLong, ClipTooShort
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni import Qwen25Omni
 from esn_dist.models.tiny.architecture import SYSTEM, Size, feature_extractor, thinker_config, tokenizer
 from esn_dist.task.prompt import question
+from esn_dist.terms import UNCOUNTED, Part
 from tests.models.against_hooks import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
 from tests.models.material import wave
 
@@ -103,7 +104,7 @@ def test_the_prompt_reads_as_the_template_and_marks_are_of_no_part(omni: Qwen25O
     special = {i for i, token in omni.tokenizer.added_tokens_decoder.items() if token.special}
     audio_L = prompt.ids_L == omni.placeholder
     assert ((prompt.part_L == Part.AUDIO) == audio_L).all()
-    excluded = [i for i, part in zip(prompt.ids_L.tolist(), prompt.part_L.tolist(), strict=True) if part == EXCLUDED]
+    excluded = [i for i, part in zip(prompt.ids_L.tolist(), prompt.part_L.tolist(), strict=True) if part == UNCOUNTED]
     assert set(excluded) == special & set(prompt.ids_L.tolist()) - {omni.placeholder}
 
 

@@ -19,9 +19,10 @@ from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
 from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
-from esn_dist.sweep.keys import AND, Cell, MaskKey
+from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
+from esn_dist.terms import JOIN
 
 EMOTIONS = ("anger", "joy")
 EACH, BLOCK = 20, 8
@@ -87,7 +88,7 @@ def _row(cell: Cell) -> tuple[object, ...]:
 
 def _mask_row(key: MaskKey) -> tuple[object, ...]:
     whose = (key.selector, key.corpus, key.emotion, float(key.fraction), key.seed)
-    return (key.id, *whose, 0, AND.join(key.parts), int(key.fraction * 16))
+    return (key.id, *whose, 0, JOIN.join(key.parts), int(key.fraction * 16))
 
 
 def _answers(cell: Cell) -> list[int]:

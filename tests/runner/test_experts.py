@@ -19,7 +19,6 @@ from rich.console import Console
 from torch.nn.functional import linear
 
 from esn_dist.errors import UserError
-from esn_dist.models.audio_lm import Part
 from esn_dist.models.generic import GenericAudioLM
 from esn_dist.models.placement import Placement
 from esn_dist.runner.driver import run as drive
@@ -28,6 +27,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import describe, open_answers, open_counts, open_masks, read_model
 from esn_dist.sweep.load import load_sweep
 from esn_dist.task.prompt import option_order, question
+from esn_dist.terms import Part
 from tests.models.random_models import drawn, qwen3_omni_moe, save
 from tests.runner.planted import write_corpus
 

@@ -20,7 +20,7 @@ from esn_dist.selection.firing import (
     identify,
     pooled,
 )
-from esn_dist.store.schema import T_NOT_WRITTEN
+from esn_dist.terms import T_NOT_WRITTEN
 
 EMOTIONS = ("anger", "joy")
 

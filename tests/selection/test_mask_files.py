@@ -20,12 +20,13 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_member
 from esn_dist.store.tables import MaskTable
 from esn_dist.sweep.enums import Selector
-from esn_dist.sweep.keys import AND, MaskKey
+from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.mask_files import content_hash
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.records import mask_keys
 from esn_dist.sweep.spec import Sweep
+from esn_dist.terms import JOIN
 
 EMOTIONS = ("anger", "joy", "sadness")
 SWEEP = """
@@ -61,7 +62,7 @@ def store_for(sweep: Sweep, root: Path) -> tuple[StoreFolder, dict[str, MaskKey]
     create.add_model(folder, "mine", 4, 16, {})
     keys = {mask.id: mask for mask in plan(sweep).masks}
     rows = [
-        (m.id, str(m.selector), m.corpus, m.emotion, float(m.fraction), m.seed, 0, AND.join(m.parts), 6)
+        (m.id, str(m.selector), m.corpus, m.emotion, float(m.fraction), m.seed, 0, JOIN.join(m.parts), 6)
         for m in keys.values()
     ]
     create.add_masks(folder, "mine", MaskTable.from_rows(rows))

@@ -17,8 +17,9 @@ from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable
 from esn_dist.sweep.enums import Selector
-from esn_dist.sweep.keys import AND, Cell, MaskKey
+from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.units import AnswerUnit, EncodeUnit, SelectUnit
+from esn_dist.terms import JOIN
 from esn_dist.worker.job import CorpusItems
 
 EMOTIONS = ("anger", "joy")
@@ -43,7 +44,7 @@ def folder(tmp_path: Path) -> StoreFolder:
     )
     create.add_model(made, "m", 2, 20, {})
     masks = [
-        (k.id, str(k.selector), k.corpus, k.emotion, 0.1, k.seed, 0, AND.join(k.parts), 4)
+        (k.id, str(k.selector), k.corpus, k.emotion, 0.1, k.seed, 0, JOIN.join(k.parts), 4)
         for k in (RANDOM, LOST, POOLED)
     ]
     create.add_masks(made, "m", MaskTable.from_rows(masks))

@@ -20,7 +20,8 @@ from esn_dist.selection.passes import sum_counts
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks
-from esn_dist.store.tables import SHARD_ROWS, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.terms import SHARD_ROWS
 
 EMOTIONS = ("anger", "joy", "sadness")
 LAYERS, WIDTH, EXPERTS = 2, 6, 3

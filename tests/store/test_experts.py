@@ -11,8 +11,8 @@ import xarray as xr
 from esn_dist.runner.mask_selection import Selection
 from esn_dist.store import create, read, write
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.schema import T_NOT_WRITTEN
 from esn_dist.store.tables import MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.terms import T_NOT_WRITTEN
 
 EMOTIONS, LAYERS, EXPERTS, SHARE, ROWS = ("anger", "joy"), 2, 4, 3, 5
 GROUP = "models/moe/studio/counts"

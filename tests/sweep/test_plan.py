@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esn_dist.store.tables import SHARD_ROWS
 from esn_dist.sweep.forecast import forecast
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.units import EmotionPool, cells_per_block, identify_units, next_round
+from esn_dist.terms import SHARD_ROWS
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 

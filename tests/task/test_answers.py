@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esn_dist.store.schema import OUTCOMES
-from esn_dist.task.answers import Outcome, normalised, read_answer
+from esn_dist.task.answers import normalised, read_answer
+from esn_dist.terms import OUTCOMES, Outcome
 
 OPTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
 

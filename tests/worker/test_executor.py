@@ -24,7 +24,7 @@ from esn_dist.sweep.plan import plan
 from esn_dist.sweep.records import mask_keys
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.sweep.units import AnswerUnit, EncodeUnit, IdentifyUnit
-from esn_dist.task.answers import Outcome
+from esn_dist.terms import Outcome
 from esn_dist.worker import executor as executor_module
 from esn_dist.worker.executor import Executor
 from esn_dist.worker.job import Job

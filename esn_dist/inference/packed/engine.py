@@ -24,7 +24,8 @@ from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State
 from esn_dist.inference.packed.batch import PackedBatch, pack
 from esn_dist.inference.packed.cache import Cache, Geometry
 from esn_dist.inference.packed.layers import Qwen2Layers
-from esn_dist.models.audio_lm import EXCLUDED, AudioLM, Part, Prompt
+from esn_dist.models.audio_lm import AudioLM, Prompt
+from esn_dist.terms import UNCOUNTED, Part
 from esn_dist.transfer import PeerCopy, to_device_async
 
 
@@ -183,7 +184,7 @@ class _Going:
         if not self.fits:
             return None
         flags, logprob_BO = self.home
-        tokens = [[t for t in row if t != EXCLUDED] for row in flags[2:].T.tolist()]
+        tokens = [[t for t in row if t != UNCOUNTED] for row in flags[2:].T.tolist()]
         return Answers(tokens, logprob_BO.numpy(), flags[1].bool().numpy())
 
     def _unless_out_of_memory(self, do: Callable[[], None]) -> bool:
@@ -227,7 +228,7 @@ class _Going:
         """One more token of every row."""
         token_B, running_B = self.fed.wait()
         if self.one.watcher:
-            part_B = torch.where(running_B.bool(), int(Part.GENERATED), EXCLUDED)
+            part_B = torch.where(running_B.bool(), int(Part.GENERATED), UNCOUNTED)
             self.one.watcher.see(Positions.padded(part_B[:, None]))
         self._take(self._logits(self.engine.model.step(token_B), self.geometry.next(len(self.tokens) - 1)))
 
@@ -236,7 +237,7 @@ class _Going:
         token_B = logits_BV.argmax(-1)
         self.finite_B = self.finite_B & (logits_BV.isfinite().all(-1) | ~self.running_B)
         self.running_B = self.running_B & self.finite_B & ~torch.isin(token_B, self.engine.stops)
-        self.tokens.append(token_B.where(self.running_B, EXCLUDED))
+        self.tokens.append(token_B.where(self.running_B, UNCOUNTED))
         # Asked for now: later it would stand behind the next batch, which the last GPU is about to get.
         self.fed = PeerCopy(torch.stack([token_B, self.running_B]), self.engine.model.device)
 

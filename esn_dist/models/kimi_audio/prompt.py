@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from esn_dist.models.audio_lm import EXCLUDED, Part, Prompt
+from esn_dist.models.audio_lm import Prompt
 from esn_dist.models.kimi_audio.config import Specials
+from esn_dist.terms import UNCOUNTED, Part
 
 
 class Streams(NamedTuple):
@@ -48,5 +49,5 @@ def merged(specials: Specials, both: Streams) -> Prompt:
     audio, text, heard = (np.array(stream) for stream in both)
     assert ((audio == specials.blank) | (text == specials.blank)).all()
     ids_L = np.where(audio == specials.blank, text, audio).astype(np.int64)
-    part_L = np.where(heard, int(Part.AUDIO), np.where(ids_L < specials.base, int(Part.TEXT), EXCLUDED))
+    part_L = np.where(heard, int(Part.AUDIO), np.where(ids_L < specials.base, int(Part.TEXT), UNCOUNTED))
     return Prompt(ids_L, part_L.astype(np.int8))

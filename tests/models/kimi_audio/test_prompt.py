@@ -14,12 +14,12 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from esn_dist.errors import UserError
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
-from esn_dist.models.audio_lm import EXCLUDED, Part
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.audio import tokenizer_mel
 from esn_dist.models.kimi_audio.config import Specials
 from esn_dist.models.kimi_audio.prompt import merged, streams
 from esn_dist.models.kimi_audio.tokens import TextTokens, _pattern
+from esn_dist.terms import UNCOUNTED, Part
 
 REAL = Specials(151643)
 BLANK = 151666
@@ -52,7 +52,7 @@ def test_parts_are_codes_and_words_and_nothing_else(order: str) -> None:
     parts = dict(zip(prompt.ids_L.tolist(), prompt.part_L.tolist(), strict=True))
     assert {i for i, part in parts.items() if part == Part.AUDIO} == {152064, 168447}
     assert {i for i, part in parts.items() if part == Part.TEXT} == {5, 6, 7}
-    assert all(part == EXCLUDED for i, part in parts.items() if 151643 <= i < 152064)
+    assert all(part == UNCOUNTED for i, part in parts.items() if 151643 <= i < 152064)
 
 
 def test_special_ids_of_the_published_model() -> None:
