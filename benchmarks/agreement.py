@@ -63,7 +63,7 @@ def agreement(subject: Subject) -> dict[str, dict[str, Any]]:
 def compared(subject: Subject, usual: Generate, ours: Ours, member_LN: Mask | None) -> dict[str, Any]:
     """Shares and differences over all clips; the tolerance of a tie is by dtype."""
     tokens, first = usual.generate(member_LN, subject.new_tokens, logits=True)
-    texts = [subject.lm.text(row) for row in tokens]
+    texts = [subject.lm.decode(row) for row in tokens]
     (rows,) = ours.answer([member_LN], subject.new_tokens)
     expected = np.array([code_of(text, path) for text, path in zip(texts, subject.clips, strict=True)])
     logprob_nE = np.stack([options_of(subject, *both) for both in zip(first, subject.clips, strict=True)])

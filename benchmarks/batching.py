@@ -40,7 +40,7 @@ def main() -> None:
         corpus = materialise(Path(folder), "room", {"development": given.per_emotion}, seed=1, workers=2)
         waves = [decode(path) for path in sorted(corpus.rglob("*.wav"))]
     engine = engine_of(model)
-    rows = [model.encode(wave[: int(len(wave) * CUTS[n % len(CUTS)])]) for n, wave in enumerate(waves)]
+    rows = [model.encode_clip(wave[: int(len(wave) * CUTS[n % len(CUTS)])]) for n, wave in enumerate(waves)]
     orders = [option_order(EMOTIONS, 0, "batching", str(n)) for n in range(len(rows))]
     said: dict[str, Rows] = {}
     rates = {}

@@ -75,7 +75,7 @@ def measure(lm: AudioLM, clips: Sequence[Path], rounds: int) -> dict[str, Any]:
     moved = sum(not torch.equal(a, b) for a, b in zip(rows[GROUPED], turned, strict=True))
     rates = {name: rounded(len(clips) / median(taken)) for name, taken in times.items()}
     return {
-        **facts(lm.device, lm.dtype), "clips": len(clips), "group": lm.GROUP, "clips_per_second": rates,
+        **facts(lm.device, lm.dtype), "clips": len(clips), "group": lm.GPU_ENCODER_BATCH, "clips_per_second": rates,
         "ratio": rounded(rates[GROUPED] / rates[ALONE]), "parts_per_second": shares,
         **apart(rows[ALONE], rows[GROUPED]), "clips_with_bits_of_neighbours": moved,
     }  # fmt: skip
@@ -83,21 +83,21 @@ def measure(lm: AudioLM, clips: Sequence[Path], rounds: int) -> dict[str, Any]:
 
 def alone(lm: AudioLM, clips: Sequence[Path]) -> list[Tensor]:
     """Each clip by itself, fetched before the next is opened."""
-    lm.group = 0
-    return [lm.encode(decode(path)).cpu() for path in clips]
+    lm.encoder_batch = 0
+    return [lm.encode_clip(decode(path)).cpu() for path in clips]
 
 
 def grouped(lm: AudioLM, clips: Sequence[Path]) -> list[Tensor]:
     """As an actor with a GPU does."""
-    lm.group = lm.GROUP
+    lm.encoder_batch = lm.GPU_ENCODER_BATCH
     return encode_all(lm, [partial(decode, path) for path in clips])
 
 
 def parts(lm: AudioLM, clips: Sequence[Path]) -> dict[str, float]:
     """Seconds of the CPU's share in one thread, and of the encoder's in groups, when neither waits for the other."""
-    lm.group, heard = lm.GROUP, list[Any]()
-    listening = seconds_of(lambda: heard.extend(lm.listen(decode(path)) for path in clips))
-    return {"decoded and listened to, one thread": listening, "encoder": seconds_of(lambda: lm.rows_of(heard))}
+    lm.encoder_batch, heard = lm.GPU_ENCODER_BATCH, list[Any]()
+    listening = seconds_of(lambda: heard.extend(lm.preprocess(decode(path)) for path in clips))
+    return {"decoded and listened to, one thread": listening, "encoder": seconds_of(lambda: lm.encode_audio(heard))}
 
 
 def apart(alone: Sequence[Tensor], grouped: Sequence[Tensor]) -> dict[str, float]:

@@ -53,7 +53,7 @@ class Generate:
 
     def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> list[list[str]]:
         """The texts, mask by mask."""
-        return [[self.subject.lm.text(row) for row in self.generate(mask, new_tokens)[0]] for mask in masks]
+        return [[self.subject.lm.decode(row) for row in self.generate(mask, new_tokens)[0]] for mask in masks]
 
     def generate(self, member_LN: Mask | None, new_tokens: int, logits: bool = False) -> tuple[list[Any], list[Tensor]]:
         """New tokens of each clip, and its logits [V] at the first of them where asked for."""

@@ -85,7 +85,7 @@ def answer(
             watcher.see(Positions.padded(part_B[:, None]))
         mask_BL = torch.cat([mask_BL, mask_BL.new_ones(len(mask_BL), 1)], dim=1)
         position_B1 = (batch.length_B + step)[:, None]
-        hidden_B1D = _decoder(model, cache, model.step(token_B)[:, None], mask_BL, position_B1)
+        hidden_B1D = _decoder(model, cache, model.embed_tokens(token_B)[:, None], mask_BL, position_B1)
         logits_BV = model.head(hidden_B1D[:, -1]).float().to(device)
         token_B = logits_BV.argmax(-1)
         finite_B &= logits_BV.isfinite().all(-1) | ~running_B

@@ -65,7 +65,7 @@ def _each(threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
 
 def _heard(model: AudioLM, read: Read) -> Any:
     try:
-        return model.listen(read())
+        return model.preprocess(read())
     except (AudioError, ClipUnfit) as error:
         return error
 
@@ -81,7 +81,7 @@ def _encoded(model: AudioLM, heard: Iterable[Any]) -> list[Encoded]:
             if errors[-1] is None:
                 yield one
 
-    rows = model.rows_of(fit())
+    rows = model.encode_audio(fit())
     lengths = [len(rows_RD) for rows_RD in rows]
     fetched = iter(torch.cat(rows).cpu().split(lengths) if rows else ())
     return [error or next(fetched) for error in errors]

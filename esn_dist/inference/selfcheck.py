@@ -47,7 +47,7 @@ def check(lm: AudioLM) -> dict[str, bool]:
     In bfloat16 near-ties may flip between batch shapes: there an answer may differ where its two best options lie
     within the tolerance, which this does not judge; False then means "look closer".
     """
-    rows = [lm.encode(clip(seconds)) for seconds in SECONDS]
+    rows = [lm.encode_clip(clip(seconds)) for seconds in SECONDS]
     prompts = [lm.prompt(len(r), QUESTION) for r in rows]
     batch = pad(lm, prompts, rows)
     singles = [pad(lm, [p], [r]) for p, r in zip(prompts, rows, strict=True)]
@@ -99,7 +99,7 @@ def _slowly(lm: AudioLM, one: Batch, hooks: list[tuple[nn.Module, Any]]) -> list
         if int(token_1) in lm.stop_ids:
             break
         said.append(int(token_1))
-        embedded_1LD = torch.cat([embedded_1LD, lm.step(token_1)[:, None]], dim=1)
+        embedded_1LD = torch.cat([embedded_1LD, lm.embed_tokens(token_1)[:, None]], dim=1)
     for handle in handles:
         handle.remove()
     return said

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AudioFlamingo3ForConditionalGeneration, WhisperFeatureExtractor
 
 from esn_dist.errors import UserError
-from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, runs_on
+from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, execution_device
 from esn_dist.models.chat import chat_prompt, conversation
 from esn_dist.models.groups import PADDED, attending, in_groups
 from esn_dist.models.loading import load_tokenizer, load_transformers
@@ -34,7 +34,7 @@ class AudioFlamingo3(AudioLM):
     """Adapter around a loaded `AudioFlamingo3ForConditionalGeneration`."""
 
     settings: ClassVar = DEFAULTS["audio-flamingo-3"]
-    GROUP: ClassVar = 8  # windows of 30 s
+    GPU_ENCODER_BATCH: ClassVar = 8  # windows of 30 s
 
     def __init__(self, model: Any, tokenizer: Any, extractor: Any, settings: Mapping[str, str] = settings) -> None:
         if settings["order"] != "audio, text":
@@ -44,7 +44,7 @@ class AudioFlamingo3(AudioLM):
             )
         self.model = model
         self.tower = model.model.audio_tower
-        self.group = self.GROUP if runs_on(self.tower).type == "cuda" else 0
+        self.encoder_batch = self.GPU_ENCODER_BATCH if execution_device(self.tower).type == "cuda" else 0
         self.decoder = model.model.language_model
         self.head = model.lm_head
         self.embedding = model.model.language_model.embed_tokens
@@ -61,7 +61,7 @@ class AudioFlamingo3(AudioLM):
         model = load_transformers(AudioFlamingo3ForConditionalGeneration, source, dtype, placement)
         return cls(model, load_tokenizer(source), WhisperFeatureExtractor.from_pretrained(source), settings)
 
-    def listen(self, wave_S: npt.NDArray[np.float32]) -> Windows:
+    def preprocess(self, wave_S: npt.NDArray[np.float32]) -> Windows:
         rate = self.extractor.sampling_rate
         if len(wave_S) > LONGEST * rate:
             raise ClipTooLong(f"{len(wave_S) / rate:.1f} s; the model hears {LONGEST} s at most")
@@ -71,16 +71,16 @@ class AudioFlamingo3(AudioLM):
         return mel_WMF, mask_WF
 
     @torch.inference_mode()
-    def rows_of(self, heard: Iterable[Windows]) -> list[Tensor]:
-        if not self.group:
+    def encode_audio(self, heard: Iterable[Windows]) -> list[Tensor]:
+        if not self.encoder_batch:
             return [self._alone(windows) for windows in heard]
         clips = (list(zip(*windows, strict=True)) for windows in heard)
         with attending(self.tower.config, PADDED):
-            return [torch.cat(rows) for rows in in_groups(clips, self.group, self._together)]
+            return [torch.cat(rows) for rows in in_groups(clips, self.encoder_batch, self._together)]
 
     def _alone(self, windows: Windows) -> Tensor:
         """Rows [R, D] of one clip, as officially."""
-        (mel_WMF, mask_WF), device = windows, runs_on(self.tower)
+        (mel_WMF, mask_WF), device = windows, execution_device(self.tower)
         output = self.model.get_audio_features(
             mel_WMF.to(device, self.dtype), input_features_mask=mask_WF.to(device), return_dict=True
         )
@@ -90,7 +90,7 @@ class AudioFlamingo3(AudioLM):
     def _together(self, windows: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
         """Rows [R, D] of each window: what `get_audio_features` does, but without asking the device how many."""
         mels, masks = zip(*windows, strict=True)
-        device = runs_on(self.tower)
+        device = execution_device(self.tower)
         frames_GTD = self.tower(
             to_device_async(torch.stack(mels).to(self.dtype), device),
             input_features_mask=to_device_async(torch.stack(masks), device),

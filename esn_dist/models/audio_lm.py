@@ -38,7 +38,7 @@ class Prompt:
         return len(self.ids_L)
 
     @classmethod
-    def joined(cls, prompts: Sequence[Prompt]) -> Prompt:
+    def concatenate(cls, prompts: Sequence[Prompt]) -> Prompt:
         """One after the other."""
         return cls(np.concatenate([p.ids_L for p in prompts]), np.concatenate([p.part_L for p in prompts]))
 
@@ -65,14 +65,14 @@ class AudioLM(ABC):
         tokenizer: the checkpoint's own.
         stop_ids: tokens that end an answer; never taken from a generation config, which may lack them.
         settings: the adapter's defaults for what changes answers but not weights; kept in the store.
-        group: pieces of audio that go through the encoder at a time, from as many clips as it takes; 0: clips go one by
-            one, as officially. The two round differently.
-        GROUP: what `group` is where the encoder is on a GPU, which is idle most of the time when clips go one by one.
+        encoder_batch: chunks of audio that the encoder processes at a time, from any number of clips. 0: one clip at a
+            time, as the official code does. The two round differently.
+        GPU_ENCODER_BATCH: `encoder_batch` where the encoder is on a GPU, which one clip at a time leaves mostly idle.
     """
 
     settings: ClassVar[dict[str, str]]
-    GROUP: ClassVar[int] = 0
-    group: int = 0
+    GPU_ENCODER_BATCH: ClassVar[int] = 0
+    encoder_batch: int = 0
     decoder: nn.Module
     head: nn.Module
     embedding: nn.Module
@@ -92,16 +92,16 @@ class AudioLM(ABC):
             UserError: the folder does not hold this model, whole, or the devices cannot.
         """
 
-    def encode(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+    def encode_clip(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
         """Audio rows [R, D] of one mono 16 kHz clip, in the decoder's dtype, ready to stand in for the placeholders.
 
         Raises:
             ClipUnfit: the clip yields no row, or is longer than the model hears.
         """
-        return self.rows_of([self.listen(wave_S)])[0]
+        return self.encode_audio([self.preprocess(wave_S)])[0]
 
     @abstractmethod
-    def listen(self, wave_S: npt.NDArray[np.float32]) -> Any:
+    def preprocess(self, wave_S: npt.NDArray[np.float32]) -> Any:
         """The CPU's share of `encode`: what this adapter's encoder takes of the clip, such as its log-mel.
 
         May be called from several threads at once.
@@ -111,8 +111,8 @@ class AudioLM(ABC):
         """
 
     @abstractmethod
-    def rows_of(self, heard: Iterable[Any]) -> list[Tensor]:
-        """The device's share: audio rows [R, D] of each clip of which `heard` has what `listen` returned.
+    def encode_audio(self, heard: Iterable[Any]) -> list[Tensor]:
+        """The device's share: audio rows [R, D] of each clip of which `heard` has what `preprocess` returned.
 
         A clip's rows are the same, bit for bit, whichever clips stand beside it. What comes late in `heard` is waited
         for while the device is at work on what came before.
@@ -139,11 +139,11 @@ class AudioLM(ABC):
             raise ValueError(f"option numbers 1..{count} are not single tokens of {type(self.tokenizer).__name__}")
         return tuple(ids[0] for ids in encoded)
 
-    def text(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         """The answer as text; special tokens are left out."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def step(self, token_B: Tensor) -> Tensor:
+    def embed_tokens(self, token_B: Tensor) -> Tensor:
         """Input embeddings [B, D] of the tokens generated last."""
         embedded_BD: Tensor = self.embedding(token_B)
         return embedded_BD
@@ -151,7 +151,7 @@ class AudioLM(ABC):
     @property
     def device(self) -> torch.device:
         """Where the token table is read: inputs go there."""
-        return runs_on(self.embedding)
+        return execution_device(self.embedding)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -159,7 +159,7 @@ class AudioLM(ABC):
         return next(self.embedding.parameters()).dtype
 
 
-def runs_on(module: nn.Module) -> torch.device:
+def execution_device(module: nn.Module) -> torch.device:
     """Where `module` is executed; the weights of an offloaded one are placeholders between calls."""
     for part in module.modules():
         device = getattr(getattr(part, "_hf_hook", None), "execution_device", None)

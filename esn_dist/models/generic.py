@@ -78,7 +78,7 @@ class GenericAudioLM(AudioLM):
             _probe_offloaded(lm, source)
         return lm
 
-    def listen(self, wave_S: npt.NDArray[np.float32]) -> dict[str, Tensor]:
+    def preprocess(self, wave_S: npt.NDArray[np.float32]) -> dict[str, Tensor]:
         inputs = self.official(wave_S, "")
         audio_L = inputs["input_ids"][0] == self.placeholder
         if not audio_L.any():
@@ -87,7 +87,7 @@ class GenericAudioLM(AudioLM):
         return inputs
 
     @torch.inference_mode()
-    def rows_of(self, heard: Iterable[dict[str, Tensor]]) -> list[Tensor]:
+    def encode_audio(self, heard: Iterable[dict[str, Tensor]]) -> list[Tensor]:
         return [self._rows(inputs) for inputs in heard]
 
     def _rows(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -197,7 +197,7 @@ def _one_run(audio_L: Tensor) -> tuple[int, int]:
 def _probe_offloaded(lm: GenericAudioLM, source: Path) -> None:
     """Encode one clip: a model that reads a weight's device beside its module's call finds a placeholder there."""
     try:
-        lm.encode(PROBE)
+        lm.encode_clip(PROBE)
     except NotImplementedError as error:
         raise UserError(
             f"{type(lm.model).__name__} does not run with its audio encoder offloaded: {error}", where=str(source),

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
-from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, runs_on
+from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, execution_device
 from esn_dist.models.chat import chat_prompt, conversation
 from esn_dist.models.groups import PACKED, attending, in_groups
 from esn_dist.models.loading import load_tokenizer, load_transformers
@@ -37,13 +37,13 @@ class Qwen25Omni(AudioLM):
     """Adapter around a loaded `Qwen2_5OmniThinkerForConditionalGeneration`."""
 
     settings: ClassVar = DEFAULTS["qwen2.5-omni"]
-    GROUP: ClassVar = 128  # chunks of 2 s, beyond which the tower does not attend: a block of clips of 8 s
+    GPU_ENCODER_BATCH: ClassVar = 128  # chunks of 2 s, beyond which the tower does not attend: a block of clips of 8 s
 
     def __init__(self, thinker: Any, tokenizer: Any, extractor: Any, settings: Mapping[str, str] = settings) -> None:
         self.thinker = thinker
         self.tower = thinker.model.audio_tower
         self.chunk: int = 2 * self.tower.config.n_window  # mel frames
-        self.group = self.GROUP if runs_on(self.tower).type == "cuda" else 0
+        self.encoder_batch = self.GPU_ENCODER_BATCH if execution_device(self.tower).type == "cuda" else 0
         self.decoder = thinker.model.language_model
         self.head = thinker.lm_head
         self.embedding = thinker.model.language_model.embed_tokens
@@ -63,7 +63,7 @@ class Qwen25Omni(AudioLM):
         extractor = WhisperFeatureExtractor.from_pretrained(source)
         return cls(thinker, tokenizer, extractor, settings)
 
-    def listen(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
+    def preprocess(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
         longest = self.extractor.chunk_length * self.extractor.sampling_rate
         if len(wave_S) > longest:
             seconds = len(wave_S) / self.extractor.sampling_rate
@@ -75,16 +75,16 @@ class Qwen25Omni(AudioLM):
         return mel_MF
 
     @torch.inference_mode()
-    def rows_of(self, heard: Iterable[Tensor]) -> list[Tensor]:
-        if not self.group:
+    def encode_audio(self, heard: Iterable[Tensor]) -> list[Tensor]:
+        if not self.encoder_batch:
             return [self._alone(mel_MF) for mel_MF in heard]
         clips = (mel_MF.split(self.chunk, dim=1) for mel_MF in heard)
         with attending(self.tower.config, PACKED):
-            return [torch.cat(rows) for rows in in_groups(clips, self.group, self._together)]
+            return [torch.cat(rows) for rows in in_groups(clips, self.encoder_batch, self._together)]
 
     def _alone(self, mel_MF: Tensor) -> Tensor:
         """Rows [R, D] of one clip, by the tower as it is."""
-        lens = torch.tensor([mel_MF.shape[1]], device=runs_on(self.tower))
+        lens = torch.tensor([mel_MF.shape[1]], device=execution_device(self.tower))
         after_cnn = (lens - 1) // 2 + 1
         output = self.tower(mel_MF.to(lens.device, self.dtype), feature_lens=lens, aftercnn_lens=after_cnn)
         rows_RD: Tensor = output.last_hidden_state
@@ -93,7 +93,7 @@ class Qwen25Omni(AudioLM):
     def _together(self, chunks: Sequence[Tensor]) -> list[Tensor]:
         """Rows [R, D] of each chunk [M, F]: all have the same number of positions, of which a short one's last are not
         seen. Chunks have an even number of positions, so the pairs that make a row never straddle two."""
-        device, positions = runs_on(self.tower), self.chunk // 2
+        device, positions = execution_device(self.tower), self.chunk // 2
         mel_GMF = torch.stack([pad(mel_MF, (0, self.chunk - mel_MF.shape[1])) for mel_MF in chunks])
         frames_G = torch.tensor([mel_MF.shape[1] for mel_MF in chunks])
         seen_GP = torch.arange(positions) < (frames_G[:, None] + 1) // 2

@@ -70,8 +70,8 @@ class Executor:
         self.gates = find_gates(self.model.decoder, job.model.sparse_gates)
         self.engine = engine_of(self.model, packed=job.profile.engine == "packed", kernels=job.profile.kernels)
         if not job.profile.together:
-            self.model.group = 0
-        grouped = (self.model.group,) if self.model.group else ()
+            self.model.encoder_batch = 0
+        grouped = (self.model.encoder_batch,) if self.model.encoder_batch else ()
         identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *grouped)
         self.features = FeatureCache(job.cache / "features", identity)
         self._model_in_use = threading.RLock()

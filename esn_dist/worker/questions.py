@@ -146,7 +146,7 @@ class Questions:
             if not finite:
                 rows.outcome[i] = Outcome.NON_FINITE
                 continue
-            rows.text[i] = self.engine.model.text(tokens)
+            rows.text[i] = self.engine.model.decode(tokens)
             rows.logprob[i] = logprob_E
             number = read_answer(rows.text[i], self.words[i])
             rows.outcome[i] = Outcome.UNPARSED if number is None else Outcome.ANSWERED

@@ -41,11 +41,11 @@ def test_rows_that_feel_their_neighbours_and_rows_of_another_clip_are_told(spoke
     own = encoding.alone(lm, clips)
     assert encoding.apart(own, own)["largest_difference"] == 0
     assert encoding.apart([own[0]], [own[0] + 0.5])["mean_difference"] == pytest.approx(0.5)
-    rows_of = lm.rows_of
+    encode_audio = lm.encode_audio
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lm, "group", 0)
-        patch.setattr(lm, "rows_of", lambda heard: [r + 1e-3 * n for n, r in enumerate(rows_of(heard))])
+        patch.setattr(lm, "encoder_batch", 0)
+        patch.setattr(lm, "encode_audio", lambda heard: [r + 1e-3 * n for n, r in enumerate(encode_audio(heard))])
         found = encoding.measure(lm, clips, 1)
     assert found["clips_with_bits_of_neighbours"] == 2  # the middle one keeps its place
     assert found["largest_difference"] == pytest.approx(2e-3, rel=0.1)
-    assert torch.equal(lm.encode(decode(clips[0])), own[0])
+    assert torch.equal(lm.encode_clip(decode(clips[0])), own[0])

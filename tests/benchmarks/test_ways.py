@@ -111,7 +111,7 @@ def test_one_layer_means_one_layer(spoken: Subject) -> None:
 def test_the_usual_hook_counts_what_ours_counts(spoken: Subject) -> None:
     """Of one clip, which has no padding, and over the markers too, which the usual hook does not leave out."""
     lm, path = spoken.lm, spoken.clips[0]
-    rows_RD = lm.encode(decode(path))
+    rows_RD = lm.encode_clip(decode(path))
     prompt = lm.prompt(len(rows_RD), question(order_of(path)))
 
     def decoded() -> object:

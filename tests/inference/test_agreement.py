@@ -44,7 +44,7 @@ def answered(model: AudioLM, clips: list[npt.NDArray[np.float32]], packed: bool)
     engine, gates = engine_of(model, packed=packed), find_gates(model.decoder)
     assert isinstance(engine, PackedEngine) is packed
     orders = [option_order(EMOTIONS, 1, "speech", str(i)) for i in range(len(clips))]
-    questions = Questions(engine, [model.encode(clip) for clip in clips], orders, EMOTIONS, EMOTIONS, BUDGET)
+    questions = Questions(engine, [model.encode_clip(clip) for clip in clips], orders, EMOTIONS, EMOTIONS, BUDGET)
     random, found = np.random.default_rng(5), []
     for scale in SCALES:
         with scaled(gates, random.random((len(gates), gates[0].width)) < 0.2, scale, "fold"):

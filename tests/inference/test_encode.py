@@ -30,7 +30,7 @@ SAMPLES = (4_000, 16_001, 64_159, 32_000, 8_000, 37_920, 5_000, 16_000)
 def model(request: pytest.FixtureRequest) -> AudioLM:
     """The shipped one."""
     loaded = load(ModelSpec.model_validate("tiny-qwen2.5-omni"), "cpu")
-    loaded.group = request.param
+    loaded.encoder_batch = request.param
     return loaded
 
 
@@ -51,7 +51,7 @@ def test_rows_are_those_of_each_clip_alone_whoever_is_read_last(model: AudioLM, 
     reads = [read_of(samples, after=0.02 * (len(SAMPLES) - n)) for n, samples in enumerate(SAMPLES)]
     for samples, rows_RD in zip(SAMPLES, encode_block(model, reads, threads=threads), strict=True):
         assert isinstance(rows_RD, torch.Tensor)
-        assert torch.equal(rows_RD, model.encode(wave(samples)))
+        assert torch.equal(rows_RD, model.encode_clip(wave(samples)))
 
 
 @pytest.mark.parametrize("threads", [0, 3])

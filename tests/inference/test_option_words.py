@@ -27,7 +27,7 @@ def model() -> AudioLM:
 
 @pytest.fixture(scope="module")
 def rows(model: AudioLM) -> torch.Tensor:
-    return model.encode(hum(0.5))
+    return model.encode_clip(hum(0.5))
 
 
 def test_the_model_is_shown_the_words_in_the_utterance_s_own_order(model: AudioLM, rows: torch.Tensor) -> None:

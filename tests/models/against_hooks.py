@@ -27,7 +27,7 @@ NEW = 5
 
 
 def ask(lm: AudioLM, items: list[Item], counter: Counter | None = None) -> Answers:
-    rows = [lm.encode(wave(samples)) for samples, _ in items]
+    rows = [lm.encode_clip(wave(samples)) for samples, _ in items]
     batch = pad(lm, [lm.prompt(len(r), text) for r, (_, text) in zip(rows, items, strict=True)], rows)
     return answer(lm, batch, torch.arange(40).expand(len(items), -1), NEW, counter)
 

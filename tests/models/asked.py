@@ -26,7 +26,7 @@ class Case:
         self.gates = find_gates(self.lm.decoder)
         self.official = [self.lm.official(wave(samples), text) for samples, text in ITEMS]
         self.waves = [wave(samples) for samples, _ in ITEMS]
-        self.rows = [self.lm.encode(clip) for clip in self.waves]
+        self.rows = [self.lm.encode_clip(clip) for clip in self.waves]
         self.prompts = [self.lm.prompt(len(r), text) for r, (_, text) in zip(self.rows, ITEMS, strict=True)]
         self.batch = pad(self.lm, self.prompts, self.rows)
 

@@ -26,7 +26,7 @@ def assert_equals_generate(
     lm: AudioLM, model: Any, official: Callable[[int, str], dict[str, Tensor]], items: list[Item], new: int = 8
 ) -> list[list[int]]:
     """One batch of all items through the cached audio gives the ids, first logits and answers of `model.generate`."""
-    rows = [lm.encode(wave(samples)) for samples, _ in items]
+    rows = [lm.encode_clip(wave(samples)) for samples, _ in items]
     prompts = [lm.prompt(len(r), text) for r, (_, text) in zip(rows, items, strict=True)]
     vocabulary = model.get_output_embeddings().weight.shape[0]
     ours = answer(lm, pad(lm, prompts, rows), torch.arange(vocabulary).expand(len(items), -1), new)

@@ -16,8 +16,8 @@ from tests.models.material import wave
 def rows_in_groups(lm: AudioLM, lengths: Sequence[int], group: int) -> list[Tensor]:
     """Rows of clips of so many samples, which stand side by side in groups of `group` pieces; 0: one by one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lm, "group", group)
-        return lm.rows_of(lm.listen(wave(samples)) for samples in lengths)
+        patch.setattr(lm, "encoder_batch", group)
+        return lm.encode_audio(lm.preprocess(wave(samples)) for samples in lengths)
 
 
 def assert_nothing_waits_for_the_device(lm: AudioLM, lengths: Sequence[int], group: int) -> None:

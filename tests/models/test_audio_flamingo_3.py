@@ -99,13 +99,13 @@ def test_ids_mel_and_mask_equal_the_official_processors(
     mel_WMF, mask_WF = flamingo.mel(tools.wave(samples))
     assert torch.equal(mel_WMF, theirs["input_features"])
     assert torch.equal(mask_WF.bool(), theirs["input_features_mask"].bool())
-    prompt = flamingo.prompt(len(flamingo.encode(tools.wave(samples))), TEXT)
+    prompt = flamingo.prompt(len(flamingo.encode_clip(tools.wave(samples))), TEXT)
     assert prompt.ids_L.tolist() == theirs["input_ids"][0].tolist()
 
 
 @pytest.mark.parametrize(("samples", "rows"), [(16_000, 25), (37_920, 59), (480_160, 750), (544_000, 850)])
 def test_a_second_has_25_audio_tokens(flamingo: AudioFlamingo3, tools: Any, samples: int, rows: int) -> None:
-    assert len(flamingo.encode(tools.wave(samples))) == rows
+    assert len(flamingo.encode_clip(tools.wave(samples))) == rows
 
 
 def test_a_clips_rows_in_any_group_are_the_same_bits_and_the_official_ones(flamingo: AudioFlamingo3) -> None:
@@ -157,12 +157,12 @@ def test_the_clip_stands_before_the_question_and_another_order_is_refused(
 @pytest.mark.parametrize("samples", [160, 320])
 def test_a_clip_without_any_audio_token_is_refused_by_name(flamingo: AudioFlamingo3, tools: Any, samples: int) -> None:
     with pytest.raises(ClipTooShort, match=f"{samples} samples"):
-        flamingo.encode(tools.wave(samples))
+        flamingo.encode_clip(tools.wave(samples))
 
 
 def test_a_clip_that_the_official_processor_would_cut_is_refused(flamingo: AudioFlamingo3) -> None:
     with pytest.raises(ClipTooLong, match="hears 600 s at most"):
-        flamingo.encode(np.zeros(600 * 16_000 + 1, np.float32))
+        flamingo.encode_clip(np.zeros(600 * 16_000 + 1, np.float32))
 
 
 def test_either_end_token_stops_an_answer(flamingo: AudioFlamingo3) -> None:
@@ -196,7 +196,7 @@ def test_a_saved_folder_loads_under_the_hubs_key_names(
     assert "language_model.model.layers.0.mlp.gate_proj.weight" in names
     assert "language_model.lm_head.weight" in names
     loaded = AudioFlamingo3.load(tmp_path, torch.float32, Placement(), AudioFlamingo3.settings)
-    assert torch.equal(loaded.encode(tools.wave(16_000)), flamingo.encode(tools.wave(16_000)))
+    assert torch.equal(loaded.encode_clip(tools.wave(16_000)), flamingo.encode_clip(tools.wave(16_000)))
     assert [g.width for g in find_gates(loaded.decoder)] == [64, 64, 64]
 
 
@@ -208,7 +208,7 @@ def test_a_bfloat16_model_takes_float32_audio(
     tokenizer.save_pretrained(tmp_path)
     extractor().save_pretrained(tmp_path)
     half = AudioFlamingo3.load(tmp_path, torch.bfloat16, Placement(), AudioFlamingo3.settings)
-    assert half.encode(tools.wave(16_000)).dtype == torch.bfloat16
+    assert half.encode_clip(tools.wave(16_000)).dtype == torch.bfloat16
 
 
 SHORT = [(16_000, TEXT), (37_920, "Why?"), (480_160, question(["sadness", "joy"]))]

@@ -31,7 +31,7 @@ def from_folder(case: Case, folder: Path, placement: Placement) -> Case:
     again.lm = GenericAudioLM.load(folder, torch.float32, placement, GenericAudioLM.settings)
     again.gates = find_gates(again.lm.decoder)
     again.prompts = [again.lm.prompt(len(rows), text) for rows, (_, text) in zip(case.rows, ITEMS, strict=True)]
-    again.rows = [again.lm.encode(clip) for clip in case.waves]
+    again.rows = [again.lm.encode_clip(clip) for clip in case.waves]
     again.batch = pad(again.lm, again.prompts, again.rows)
     return again
 

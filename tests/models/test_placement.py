@@ -144,7 +144,7 @@ def folder(omni: Qwen25Omni, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ask(lm: AudioLM, tools: Any, watcher: Counter | Mix | None = None) -> Answers:
-    rows = [lm.encode(tools.wave(samples)) for samples in (4_000, 37_920)]
+    rows = [lm.encode_clip(tools.wave(samples)) for samples in (4_000, 37_920)]
     batch = pad(lm, [lm.prompt(len(r), "Which?") for r in rows], rows)
     return answer(lm, batch, torch.arange(50).expand(2, -1), 4, watcher)
 

@@ -65,24 +65,24 @@ def test_ids_and_mel_equal_the_official_processors(
     valid = theirs["feature_attention_mask"][0].bool()
     assert mel_MF.shape[1] == valid.sum()
     assert torch.equal(mel_MF, theirs["input_features"][0][:, valid])
-    prompt = omni.prompt(len(omni.encode(wave(samples))), TEXT)
+    prompt = omni.prompt(len(omni.encode_clip(wave(samples))), TEXT)
     assert prompt.ids_L.tolist() == theirs["input_ids"][0].tolist()
 
 
 @pytest.mark.parametrize(("samples", "rows"), [(480, 1), (16_000, 25), (37_920, 59), (544_000, 850)])
 def test_a_second_has_25_audio_tokens(omni: Qwen25Omni, samples: int, rows: int) -> None:
-    assert len(omni.encode(wave(samples))) == rows
+    assert len(omni.encode_clip(wave(samples))) == rows
 
 
 @pytest.mark.parametrize("samples", [1, 160, 320])
 def test_a_clip_without_any_audio_token_is_refused_by_name(omni: Qwen25Omni, samples: int) -> None:
     with pytest.raises(ClipTooShort, match=f"{samples} samples"):
-        omni.encode(wave(samples))
+        omni.encode_clip(wave(samples))
 
 
 def test_a_clip_that_the_official_processor_would_silently_cut_is_refused(omni: Qwen25Omni) -> None:
     with pytest.raises(ClipTooLong, match="hears 300 s at most"):
-        omni.encode(np.zeros(300 * 16_000 + 1, np.float32))
+        omni.encode_clip(np.zeros(300 * 16_000 + 1, np.float32))
 
 
 def test_audio_rows_do_not_depend_on_neighbours(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:
@@ -91,7 +91,7 @@ def test_audio_rows_do_not_depend_on_neighbours(omni: Qwen25Omni, processor: Wit
         mel_MF = torch.cat([omni.mel(wave(samples)) for samples in LENGTHS], dim=1)
         frames = torch.stack([i["feature_attention_mask"].sum() for i in inputs])
         output = omni.tower(mel_MF, feature_lens=frames, aftercnn_lens=(frames - 1) // 2 + 1).last_hidden_state
-    alone = torch.cat([omni.encode(wave(samples)) for samples in LENGTHS])
+    alone = torch.cat([omni.encode_clip(wave(samples)) for samples in LENGTHS])
     torch.testing.assert_close(alone, output, atol=2e-5, rtol=0)
 
 
@@ -125,7 +125,7 @@ def test_batched_cached_audio_gives_the_logits_and_the_answers_of_generate_on_si
 ) -> None:
     texts = [TEXT, "Why?", question(["sadness", "joy", "anger", "surprise", "neutral"])]
     items = [(samples, texts[i % 3]) for i, samples in enumerate(LENGTHS)]
-    rows = [omni.encode(wave(samples)) for samples, _ in items]
+    rows = [omni.encode_clip(wave(samples)) for samples, _ in items]
     batch = pad(omni, [omni.prompt(len(r), text) for r, (_, text) in zip(rows, items, strict=True)], rows)
     every_token = torch.arange(omni.thinker.vocab_size).expand(len(items), -1)
     ours = answer(omni, batch, every_token, max_new_tokens=8)
@@ -160,7 +160,7 @@ def test_batched_equals_single(omni: Qwen25Omni) -> None:
 
 def test_state_left_by_another_call_changes_nothing(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:
     """`rope_deltas` survives from the last top-level call: another batch size then crashes, or positions shift."""
-    rows = [omni.encode(wave(16_000)), omni.encode(wave(4_000))]
+    rows = [omni.encode_clip(wave(16_000)), omni.encode_clip(wave(4_000))]
     batch = pad(omni, [omni.prompt(len(r), TEXT) for r in rows], rows)
     options = torch.arange(10).expand(2, -1)
     before = answer(omni, batch, options, 4)
@@ -174,7 +174,7 @@ def test_state_left_by_another_call_changes_nothing(omni: Qwen25Omni, processor:
 
 def test_the_vocabulary_projection_reads_one_row_per_utterance(omni: Qwen25Omni) -> None:
     """This class has no `logits_to_keep`: through its top level a 16k-token batch would make 5 GB of logits."""
-    rows = [omni.encode(wave(16_000)), omni.encode(wave(4_000))]
+    rows = [omni.encode_clip(wave(16_000)), omni.encode_clip(wave(4_000))]
     batch = pad(omni, [omni.prompt(len(r), TEXT) for r in rows], rows)
     seen: list[int] = []
     handle = omni.head.register_forward_hook(lambda module, args, output: seen.append(args[0].numel() // 32))
@@ -186,7 +186,7 @@ def test_the_vocabulary_projection_reads_one_row_per_utterance(omni: Qwen25Omni)
 def test_stop_tokens_come_from_the_tokenizer_not_from_an_empty_generation_config(checkpoint: Path) -> None:
     (checkpoint / "generation_config.json").unlink(missing_ok=True)
     loaded = load(checkpoint)
-    assert loaded.text(list(loaded.stop_ids)) == ""
+    assert loaded.decode(list(loaded.stop_ids)) == ""
     assert [loaded.tokenizer.decode([i]) for i in loaded.stop_ids] == ["<|im_end|>", "<|endoftext|>"]
 
 
@@ -211,7 +211,7 @@ def test_gates_of_the_vision_tower_are_not_mistaken_for_the_decoders(checkpoint:
 
 def test_a_bfloat16_model_takes_float32_audio(checkpoint: Path) -> None:
     half = Qwen25Omni.load(checkpoint, torch.bfloat16, Placement(), Qwen25Omni.settings)
-    rows_RD = half.encode(wave(16_000))
+    rows_RD = half.encode_clip(wave(16_000))
     assert rows_RD.dtype == torch.bfloat16 and rows_RD.isfinite().all()
 
 

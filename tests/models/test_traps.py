@@ -65,7 +65,7 @@ def test_the_same_batch_in_bfloat16_gives_the_same_bits(tmp_path: Path) -> None:
     assert SHIPPED
     lm = Qwen25Omni.load(SHIPPED, torch.bfloat16, Placement(), Qwen25Omni.settings)
     waves = [np.random.default_rng(n).normal(0, 0.1, n).astype(np.float32) for n in (4_000, 9_000, 16_000)]
-    rows = [lm.encode(wave) for wave in waves]
+    rows = [lm.encode_clip(wave) for wave in waves]
     assert {r.dtype for r in rows} == {torch.bfloat16}, "float32 features are cast to the model's"
     batch = pad(lm, [lm.prompt(len(r), "Which?") for r in rows], rows)
     once, again = (answer(lm, batch, torch.arange(20).expand(3, -1), 3) for _ in range(2))

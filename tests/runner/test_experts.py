@@ -94,7 +94,7 @@ def inputs(lm: GenericAudioLM, folder: Path, id: str) -> tuple[Any, npt.NDArray[
     """The processor's own inputs of one utterance's question, and the part of each position."""
     wave, _ = soundfile.read(folder / "tones" / f"{id}.wav", dtype="float32")
     text = question(option_order(EMOTIONS, 1, "tones", id))
-    return lm.official(wave, text), lm.prompt(len(lm.encode(wave)), text).part_L
+    return lm.official(wave, text), lm.prompt(len(lm.encode_clip(wave)), text).part_L
 
 
 def test_the_store_says_that_there_are_experts(store: StoreFolder) -> None:
@@ -192,7 +192,7 @@ def slowly(lm: GenericAudioLM, folder: Path, answers: xr.Dataset, member_LN: npt
     for id in answers.utterance.values:
         given, _ = inputs(lm, folder, str(id))
         token = lm.model.generate(**given, max_new_tokens=1, do_sample=False, pad_token_id=0)[0, -1:]
-        said.append(EMOTIONS.index(option_order(EMOTIONS, 1, "tones", str(id))[int(lm.text(token.tolist())) - 1]))
+        said.append(EMOTIONS.index(option_order(EMOTIONS, 1, "tones", str(id))[int(lm.decode(token.tolist())) - 1]))
     for one, down in zip(lm.model.get_decoder().layers, kept, strict=True):
         one.mlp.experts.down_proj.data.copy_(down)
     return said

@@ -114,7 +114,7 @@ def test_clips_go_one_by_one_where_the_profile_says_so_and_share_no_cache_with_g
 ) -> None:
     def as_on_a_gpu(spec: ModelSpec, device: Literal["cpu", "cuda"]) -> AudioLM:
         model = load(spec, device)
-        model.group = model.GROUP
+        model.encoder_batch = model.GPU_ENCODER_BATCH
         return model
 
     monkeypatch.setattr(executor_module, "load", as_on_a_gpu)

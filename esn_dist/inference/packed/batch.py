@@ -80,6 +80,6 @@ class PackedBatch:
 @torch.no_grad()
 def pack(model: AudioLM, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> PackedBatch:
     """`prompts` with their audio rows [R, D] as one batch on the model's device."""
-    whole = Prompt.joined(prompts)
+    whole = Prompt.concatenate(prompts)
     part_T = to_device_async(torch.from_numpy(whole.part_L).long(), model.device)
     return PackedBatch(model.embed(whole, torch.cat(list(rows))), part_T, tuple(map(len, prompts)))

@@ -230,7 +230,7 @@ class _Going:
         if self.one.watcher:
             part_B = torch.where(running_B.bool(), int(Part.GENERATED), UNCOUNTED)
             self.one.watcher.see(Positions.padded(part_B[:, None]))
-        self._take(self._logits(self.engine.model.step(token_B), self.geometry.next(len(self.tokens) - 1)))
+        self._take(self._logits(self.engine.model.embed_tokens(token_B), self.geometry.next(len(self.tokens) - 1)))
 
     def _take(self, logits_BV: Tensor) -> None:
         """The most likely token of every row that still speaks; on its way to where it is fed back."""

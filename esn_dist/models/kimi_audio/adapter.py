@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import WhisperFeatureExtractor
 
 from esn_dist.errors import UserError
-from esn_dist.models.audio_lm import AudioLM, Prompt, runs_on
+from esn_dist.models.audio_lm import AudioLM, Prompt, execution_device
 from esn_dist.models.groups import in_groups
 from esn_dist.models.kimi_audio.audio import rows, segments, tokenizer_mel, whisper_mel
 from esn_dist.models.kimi_audio.config import WHISPER, KimiConfig, read_kimi
@@ -55,7 +55,9 @@ class KimiAudio(AudioLM):
     """
 
     settings: ClassVar = DEFAULTS["kimi-audio"]
-    GROUP: ClassVar = 8  # segments of 30 s through Whisper; the speech tokenizer takes each clip at its own length
+    GPU_ENCODER_BATCH: ClassVar = (
+        8  # segments of 30 s through Whisper; the speech tokenizer takes each clip at its own length
+    )
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class KimiAudio(AudioLM):
         if settings["system_prompt"]:
             raise UserError("Kimi-Audio has no system role", expected="system_prompt: '' (the default)")
         self.network, self.config = network, config
-        self.group = self.GROUP if runs_on(network.whisper).type == "cuda" else 0
+        self.encoder_batch = self.GPU_ENCODER_BATCH if execution_device(network.whisper).type == "cuda" else 0
         self.decoder, self.head, self.embedding = network.decoder, network.head, network.decoder.embed_tokens
         self.tokenizer = tokenizer
         self.extractors = extractors
@@ -84,13 +86,13 @@ class KimiAudio(AudioLM):
         network = load_network(config, source, glm, dtype, placement)
         return cls(network, config, tokenizer, (extractors[0], extractors[1]), settings)
 
-    def listen(self, wave_S: npt.NDArray[np.float32]) -> Heard:
+    def preprocess(self, wave_S: npt.NDArray[np.float32]) -> Heard:
         pieces = segments(wave_S)
         mels = [(whisper_mel(self.extractors[1], piece), rows(len(piece))) for piece in pieces]
         return Heard(*tokenizer_mel(self.extractors[0], pieces), tuple(mels))
 
     @torch.inference_mode()
-    def rows_of(self, heard: Iterable[Heard]) -> list[Tensor]:
+    def encode_audio(self, heard: Iterable[Heard]) -> list[Tensor]:
         codes = list[Tensor]()
 
         def in_turn() -> Iterator[Heard]:
@@ -103,13 +105,13 @@ class KimiAudio(AudioLM):
 
     def codes(self, heard: Heard) -> Tensor:
         """Discrete codes [R] of a clip."""
-        device = runs_on(self.network.speech_tokenizer)
+        device = execution_device(self.network.speech_tokenizer)
         codes_R: Tensor = self.network.codes(to_device_async(heard.mel_SMF, device), heard.valid_SF)
         return codes_R
 
     def features(self, heard: Iterable[Heard]) -> list[Tensor]:
         """Continuous features [R, 5120] of each clip, as many as codes."""
-        device = runs_on(self.network.whisper)
+        device = execution_device(self.network.whisper)
 
         def encoded(pieces: Sequence[Segment]) -> list[Tensor]:
             mel_SMF = torch.cat([mel_1MF for mel_1MF, _ in pieces])
@@ -118,11 +120,11 @@ class KimiAudio(AudioLM):
             )
             return found
 
-        return list(map(torch.cat, in_groups((one.segments for one in heard), self.group or 1, encoded)))
+        return list(map(torch.cat, in_groups((one.segments for one in heard), self.encoder_batch or 1, encoded)))
 
     def _rows(self, codes_R: Tensor, features_RD: Tensor) -> Tensor:
         token_RD = self.embedding((codes_R + self.config.audio_offset).to(self.device))
-        heard_RD = self.network.adaptor(features_RD.to(runs_on(self.network.adaptor))).to(token_RD)
+        heard_RD = self.network.adaptor(features_RD.to(execution_device(self.network.adaptor))).to(token_RD)
         # The root is taken in the compute dtype, as officially: 1.4140625 in bfloat16.
         rows_RD: Tensor = (token_RD + heard_RD) * torch.tensor(2.0, dtype=self.dtype).sqrt()
         return rows_RD
@@ -136,8 +138,8 @@ class KimiAudio(AudioLM):
     def embed(self, prompt: Prompt, rows_RD: Tensor) -> Tensor:
         return super().embed(prompt, rows_RD) + self._blank_D()
 
-    def step(self, token_B: Tensor) -> Tensor:
-        return super().step(token_B) + self._blank_D()
+    def embed_tokens(self, token_B: Tensor) -> Tensor:
+        return super().embed_tokens(token_B) + self._blank_D()
 
     def _blank_D(self) -> Tensor:
         # Filled by the device itself: a copy from here would wait for all that it was asked before.

@@ -52,7 +52,7 @@ def weights(checkpoint: Path) -> dict[str, dict[str, Array]]:
 def test_codes(kimi: KimiAudio, weights: Any, tools: Any, samples: int) -> None:
     wave = tools.wave(samples)
     expected = discrete_codes(wave.astype(np.float64), weights["glm"])
-    assert kimi.codes(kimi.listen(wave)).tolist() == expected
+    assert kimi.codes(kimi.preprocess(wave)).tolist() == expected
     assert samples < 2_000 or len(set(expected)) > 2, "one code everywhere shows nothing"
 
 
@@ -60,9 +60,11 @@ def test_codes(kimi: KimiAudio, weights: Any, tools: Any, samples: int) -> None:
 def test_continuous_features_and_rows(kimi: KimiAudio, weights: Any, tools: Any, samples: int) -> None:
     wave = tools.wave(samples)
     features = continuous(wave.astype(np.float64), weights["whisper"])
-    np.testing.assert_allclose(kimi.features([kimi.listen(wave)])[0], features, atol=2e-4)
+    np.testing.assert_allclose(kimi.features([kimi.preprocess(wave)])[0], features, atol=2e-4)
     token = weights["main"]["model.embed_tokens.weight"][np.array(discrete_codes(wave, weights["glm"])) + OFFSET]
-    np.testing.assert_allclose(kimi.encode(wave), (token + adapted(features, weights["main"])) * np.sqrt(2), atol=5e-4)
+    np.testing.assert_allclose(
+        kimi.encode_clip(wave), (token + adapted(features, weights["main"])) * np.sqrt(2), atol=5e-4
+    )
 
 
 def test_a_clips_rows_in_any_group_are_the_same_bits_and_those_of_the_clip_alone(kimi: KimiAudio) -> None:
@@ -89,7 +91,7 @@ ITEMS = [(16_000, "Which?"), (800, "Listen, and choose: 1 or 2"), (72_000, "Why?
 
 def prepared(kimi: KimiAudio, tools: Any) -> tuple[list[Any], Any]:
     """Audio rows of each item, and all of them as one batch."""
-    rows = [kimi.encode(tools.wave(samples)) for samples, _ in ITEMS]
+    rows = [kimi.encode_clip(tools.wave(samples)) for samples, _ in ITEMS]
     return rows, pad(kimi, [kimi.prompt(len(r), text) for r, (_, text) in zip(rows, ITEMS, strict=True)], rows)
 
 
@@ -158,6 +160,6 @@ def test_segments_and_rows_at_every_boundary(
 ) -> None:
     wave = tools.wave(round(seconds * 16_000))
     assert len(segments(wave)) == pieces
-    heard = kimi.listen(wave)
+    heard = kimi.preprocess(wave)
     assert len(kimi.codes(heard)) == len(kimi.features([heard])[0]) == codes
     assert codes == sum(-(-len(piece) // 1280) for piece in segments(wave))

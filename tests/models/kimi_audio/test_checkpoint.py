@@ -78,9 +78,9 @@ def test_the_speech_tokenizer_stays_in_float32(checkpoint: Path, kimi: KimiAudio
     half = KimiAudio.load(checkpoint, torch.bfloat16, Placement(), KimiAudio.settings)
     assert {p.dtype for p in half.network.speech_tokenizer.parameters()} == {torch.float32}
     assert {p.dtype for p in half.network.decoder.parameters()} == {torch.bfloat16}
-    heard = kimi.listen(tools.wave(72_000))
+    heard = kimi.preprocess(tools.wave(72_000))
     assert half.codes(heard).tolist() == kimi.codes(heard).tolist()
-    assert half.encode(tools.wave(16_000)).dtype == torch.bfloat16
+    assert half.encode_clip(tools.wave(16_000)).dtype == torch.bfloat16
 
 
 def test_other_spellings_of_the_encoders_load_alike(tmp_path: Path, write: Write, kimi: KimiAudio, tools: Any) -> None:
@@ -92,7 +92,7 @@ def test_other_spellings_of_the_encoders_load_alike(tmp_path: Path, write: Write
     longer["model.encoder.layers.4.fc1.bias"] = torch.zeros(64)  # the second layout has the layers above, too
     save_file(longer, glm / "model.safetensors")
     clip = tools.wave(16_000)
-    np.testing.assert_array_equal(load(folder).encode(clip), kimi.encode(clip))
+    np.testing.assert_array_equal(load(folder).encode_clip(clip), kimi.encode_clip(clip))
 
 
 def change(path: Path, **values: Any) -> None:

@@ -17,7 +17,7 @@ from esn_dist.models.placement import Placement
 
 
 def ask(lm: KimiAudio, tools: Any) -> Answers:
-    rows = [lm.encode(tools.wave(samples)) for samples in (4_000, 37_920)]
+    rows = [lm.encode_clip(tools.wave(samples)) for samples in (4_000, 37_920)]
     batch = pad(lm, [lm.prompt(len(r), "Which?") for r in rows], rows)
     return answer(lm, batch, torch.arange(50).expand(2, -1), 4)
 

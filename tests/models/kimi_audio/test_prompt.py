@@ -64,7 +64,7 @@ def test_special_ids_of_the_published_model() -> None:
 def test_only_text_end_stops_an_answer(kimi: KimiAudio, tools: Any) -> None:
     """Neither [EOS] nor the end of a message does; the head is bent so that each is said in turn."""
     assert kimi.stop_ids == (256 + 24,)
-    rows = [kimi.encode(tools.wave(16_000))]
+    rows = [kimi.encode_clip(tools.wave(16_000))]
     batch = pad(kimi, [kimi.prompt(13, "Which?")], rows)
     for said, expected in ((256 + 1, 4), (256 + 2, 4), (256 + 9, 4), (256 + 24, 0)):
         bent = partial(_raise, said)

@@ -49,7 +49,7 @@ def test_a_training_prompt_has_the_ids_of_the_runners_prompt(adapter: Qwen25Omni
     last = int(batch.last_B[0])
     assert batch.ids_BL[0, : last + 1].tolist() == asked.ids_L.tolist()
     number = prompts.orders[order].index(2) + 1
-    assert adapter.text(batch.ids_BL[0, last + 1 : last + 2].tolist()) == str(number)
+    assert adapter.decode(batch.ids_BL[0, last + 1 : last + 2].tolist()) == str(number)
     assert int(batch.ids_BL[0, last + 2]) == adapter.stop_ids[0]
 
 
@@ -62,7 +62,7 @@ def test_training_hears_the_rows_that_the_runner_encodes(corpus: Path) -> None:
     )  # the very model that trains, not a copy in half precision
     for number in range(3):
         wave, _ = soundfile.read(corpus / f"{number}.wav", dtype="float32")
-        rows_RD = runner.encode(wave)
+        rows_RD = runner.encode_clip(wave)
         trained_RD = tower.proj(tower.ln_post(speech.rows_NRW[number, : speech.rows_N[number]]))
         torch.testing.assert_close(rows_RD, trained_RD.detach(), rtol=1e-4, atol=1e-4)
 
