@@ -16,12 +16,7 @@ from esn_dist.analysis.bootstrap import Resample, estimate
 from esn_dist.analysis.effects import accuracy_changes
 from esn_dist.analysis.frames import BOUNDS
 from esn_dist.analysis.trials import Group, Trials, emotions_of
-from esn_dist.sweep.enums import InterventionType
-
-ALONE = {
-    InterventionType.CO_DEACTIVATE: InterventionType.DEACTIVATE,
-    InterventionType.CO_STEER: InterventionType.STEER,
-}
+from esn_dist.sweep.interventions import INTERVENTIONS
 
 
 class NoSingleCells(ValueError):
@@ -82,7 +77,7 @@ def _pairs(found: xr.DataArray) -> Iterator[tuple[tuple[int, int], tuple[str, st
 
 
 def _alone(trials: Trials, pairs: Group) -> Group:
-    wanted = replace(pairs.condition, intervention=ALONE[InterventionType(pairs.condition.intervention)])
+    wanted = replace(pairs.condition, intervention=INTERVENTIONS[pairs.condition.intervention].single)
     for group in trials.groups:
         if group.condition == wanted and pairs.source_emotions <= set(group.sources):
             return group

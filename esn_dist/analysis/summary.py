@@ -16,7 +16,8 @@ from esn_dist.analysis.bootstrap import DRAWS, Floats, Resample, estimate, resam
 from esn_dist.analysis.effects import Contrast, accuracy, accuracy_changes, contrast, paired
 from esn_dist.analysis.margin import margin_changes, margins, source_answer_changes
 from esn_dist.analysis.trials import Condition, Group, Trials, read_trials
-from esn_dist.sweep.enums import InterventionType, Selector
+from esn_dist.sweep.enums import Selector
+from esn_dist.sweep.interventions import INTERVENTIONS
 from esn_dist.terms import Outcome
 
 ALL = "all"
@@ -286,7 +287,7 @@ def _defined(number: float) -> float | None:
 
 
 def _order(row: EffectRow) -> tuple[object, ...]:
-    interventions = [*InterventionType, row.intervention]
+    interventions = [*INTERVENTIONS, row.intervention]
     selectors = [*Selector, row.selector]
     return (
         row.source_corpus not in ("", row.corpus),  # transfers after the corpus's own

@@ -16,7 +16,7 @@ import xarray as xr
 
 from esn_dist.analysis.trials import Group, Trials, read_trials
 from esn_dist.seeds import digest
-from esn_dist.sweep.enums import InterventionType
+from esn_dist.sweep.interventions import STEER, TWO_PASS
 from esn_dist.terms import Outcome
 
 
@@ -28,7 +28,7 @@ def with_two_pass(answers: xr.Dataset) -> xr.Dataset:
     mask and no source emotion, so that effects read them as they read RND, mix and union.
     """
     trials = read_trials(answers)
-    steering = (group for group in trials.groups if group.condition.intervention == InterventionType.STEER)
+    steering = (group for group in trials.groups if group.condition.intervention == STEER)
     families = [family for group in steering for family in _families(trials, group)]
     if not families:
         return answers
@@ -71,6 +71,6 @@ def _cell(answers: xr.Dataset, trials: Trials, steered: npt.NDArray[np.int64]) -
         if {"cell", "utterance"} <= set(values.dims):
             final = values.load().isel(cell=at, utterance=utterance).drop_vars(answers.coords, errors="ignore")
             like[name] = final.expand_dims("cell").transpose(*like[name].dims)
-    id = digest(InterventionType.TWO_PASS, *(str(answers.cell.values[cell]) for cell in steered))[:16]
-    said = {"cell": id, "intervention": str(InterventionType.TWO_PASS), "source_emotion": "", "mask": ""}
+    id = digest(TWO_PASS, *(str(answers.cell.values[cell]) for cell in steered))[:16]
+    said = {"cell": id, "intervention": TWO_PASS, "source_emotion": "", "mask": ""}
     return like.assign_coords({name: ("cell", [word]) for name, word in said.items() if name in answers.coords})

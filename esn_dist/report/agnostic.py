@@ -15,8 +15,9 @@ from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
 from esn_dist.report.markdown import DASH, pipe_table
 from esn_dist.report.published import AGNOSTIC as PAPER_MASKS
 from esn_dist.report.published import paper_corpora, table_2
-from esn_dist.report.tables import AGNOSTIC, TITLES, identification_of, identification_title
-from esn_dist.sweep.enums import InterventionType, Selector
+from esn_dist.report.tables import AGNOSTIC, identification_of, identification_title
+from esn_dist.sweep.enums import Selector
+from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, STEER
 
 PUBLISHED = "published"
 
@@ -73,7 +74,7 @@ class AgnosticTable:
         heads: dict[float, list[str]] = {}
         for column in self.columns:
             tau = f" τ = {column.tau:g}" if column.tau and len(self._taus) > 1 else ""
-            name = Selector.RND if column.intervention == InterventionType.STEER else TITLES[column.intervention]
+            name = Selector.RND if column.intervention == STEER else INTERVENTIONS[column.intervention].title
             heads.setdefault(column.alpha, []).append(name + tau)
         return heads
 
@@ -130,7 +131,7 @@ def agnostic_section(tables: Sequence[AgnosticTable]) -> Iterator[str]:
 
 
 def _belongs(row: EffectRow) -> bool:
-    steered = row.selector == Selector.RND and row.intervention == InterventionType.STEER
+    steered = row.selector == Selector.RND and row.intervention == STEER
     return steered or row.intervention in AGNOSTIC
 
 
@@ -145,8 +146,8 @@ def _table(
     random = [row for row in rows if row.selector == Selector.RND and row.fraction == key[0]]
     gains = {row.alpha for row in own}
     found = {_column(row) for row in (*own, *random) if row.alpha in gains}
-    order = [InterventionType.STEER, *AGNOSTIC]
-    columns = tuple(sorted(found, key=lambda c: (c.alpha, order.index(InterventionType(c.intervention)), c.tau)))
+    order = [STEER, *AGNOSTIC]
+    columns = tuple(sorted(found, key=lambda c: (c.alpha, order.index(c.intervention), c.tau)))
     places = sorted(dict.fromkeys((row.corpus, row.model) for row in own))
     lines: list[Line] = []
     for corpus, model in places:
@@ -167,7 +168,7 @@ def _measured(corpus: str, model: str, rows: Sequence[EffectRow], unmasked: Esti
         accuracy = Estimate(row.accuracy, row.accuracy_low, row.accuracy_high)
         by_selector.setdefault(row.selector, {})[_column(row)] = accuracy
     random = by_selector.pop(Selector.RND, {})
-    steered = {column: value for column, value in random.items() if column.intervention == InterventionType.STEER}
+    steered = {column: value for column, value in random.items() if column.intervention == STEER}
     controls = {column: value for column, value in random.items() if column not in steered}
     for selector, values in by_selector.items():
         yield Line(corpus, model, selector, unmasked, {**steered, **values}, invalid.get(selector))
@@ -180,7 +181,7 @@ def _published(corpus: str, model: str, name: str, columns: Sequence[Column]) ->
     printed = table_2(name, corpus)
     values = {c: printed[key] for c in columns if (key := (c.intervention, c.alpha, c.tau)) in printed}
     if printed:
-        yield Line(corpus, model, PUBLISHED, printed[InterventionType.BASELINE, 0.0, 0.0], dict(values))
+        yield Line(corpus, model, PUBLISHED, printed[BASELINE, 0.0, 0.0], dict(values))
 
 
 def _column(row: EffectRow) -> Column:
@@ -188,7 +189,7 @@ def _column(row: EffectRow) -> Column:
 
 
 def _csv_name(column: Column) -> str:
-    name = "rnd" if column.intervention == InterventionType.STEER else column.intervention
+    name = "rnd" if column.intervention == STEER else column.intervention
     return f"{name}_alpha_{column.alpha:g}" + (f"_tau_{column.tau:g}" if column.tau else "")
 
 

@@ -16,9 +16,9 @@ from esn_dist.analysis.bootstrap import Floats
 from esn_dist.analysis.frames import BOUNDS
 from esn_dist.analysis.trials import Condition
 from esn_dist.report.tables import ALL_PARTS, identification_title, intervention_title
-from esn_dist.sweep.enums import InterventionType
+from esn_dist.sweep.interventions import DEACTIVATE, STEER
 
-GAINS = (InterventionType.DEACTIVATE, InterventionType.STEER)
+GAINS = (DEACTIVATE, STEER)
 AXES = ("fraction", "alpha", "identification_size")
 
 

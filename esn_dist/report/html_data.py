@@ -23,7 +23,8 @@ from esn_dist.report.published import inconsistencies
 from esn_dist.report.speakers import speaker_line
 from esn_dist.report.tables import ALL_PARTS, condition_title, effect_tables, identification_title
 from esn_dist.store.read import read_texts
-from esn_dist.sweep.enums import InterventionType, Selector
+from esn_dist.sweep.enums import Selector
+from esn_dist.sweep.interventions import TWO_PASS
 
 MOST_ANSWERS = 400_000
 PLAIN = ("baselines", "searches", "published", "overlap", "stability", "pools", "set_aside", "failures", "moves")
@@ -189,7 +190,7 @@ def _utterances(findings: Findings) -> Iterator[Row]:
     share = MOST_ANSWERS // len(findings.answers)
     for (model, corpus), answers in findings.answers.items():
         # 2-Pass said nothing of its own: each of its answers is one of a steering cell, where its text stands.
-        answers = answers.isel(cell=(answers["intervention"] != InterventionType.TWO_PASS).values)
+        answers = answers.isel(cell=(answers["intervention"] != TWO_PASS).values)
         kept = _first_of_each(answers, share // max(1, answers.sizes["cell"]))
         shown = answers.isel(utterance=kept)
         texts: dict[str, int] = {}

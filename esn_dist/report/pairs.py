@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from esn_dist.analysis.bootstrap import Estimate, resample
-from esn_dist.analysis.interaction import ALONE, NoSingleCells, interaction_matrix, interactions
+from esn_dist.analysis.interaction import NoSingleCells, interaction_matrix, interactions
 from esn_dist.analysis.trials import Condition, Group, Trials, read_trials
 from esn_dist.report.markdown import DASH, interval, number, pipe_table
 from esn_dist.report.tables import condition_title
+from esn_dist.sweep.interventions import INTERVENTIONS
 
 SINGLES = "pairs ran and their single emotions did not, so that there is no interaction"
 
@@ -86,7 +87,8 @@ def pair_section(found: list[PairMatrix]) -> Iterator[str]:
 
 
 def _of_pairs(trials: Trials) -> Iterator[Group]:
-    return (g for g in trials.groups if g.condition.intervention in ALONE and g.has_sources)
+    pairs = {name for name, entry in INTERVENTIONS.items() if entry.masks == "pair" and entry.single}
+    return (g for g in trials.groups if g.condition.intervention in pairs and g.has_sources)
 
 
 def _upper(matrix: xr.Dataset) -> Iterator[tuple[tuple[str, str], int, int]]:

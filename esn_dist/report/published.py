@@ -14,7 +14,8 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
-from esn_dist.sweep.enums import InterventionType, Selector
+from esn_dist.sweep.enums import Selector
+from esn_dist.sweep.interventions import BASELINE, DEACTIVATE, MIX, STEER, TWO_PASS, UNION
 
 EFFECT_TABLES = {"iemocap": (5, 8), "meld": (6, 9), "msp-podcast": (7, 10)}
 MACRO = "macro-average"
@@ -26,10 +27,10 @@ STEERING_GAIN = 0.3
 # Table 2 prints neither the selector nor r of its masks; these are the ones that the paper settles on.
 AGNOSTIC = (Selector.CONACT, 0.005)
 TABLE_2 = {
-    InterventionType.STEER: "rnd",  # the RND column is plain steering of random neurons: it agrees with Tables 8-10
-    InterventionType.TWO_PASS: "two-pass",
-    InterventionType.MIX: "mix",
-    InterventionType.UNION: "union",
+    STEER: "rnd",  # the RND column is plain steering of random neurons: it agrees with Tables 8-10
+    TWO_PASS: "two-pass",
+    MIX: "mix",
+    UNION: "union",
 }
 
 
@@ -128,12 +129,12 @@ def paper_corpora(emotions: Mapping[str, Sequence[str]]) -> set[str]:
     return {name for name, words in emotions.items() if set(words) == paper.get(name)}
 
 
-def table_2(model: str, corpus: str) -> dict[tuple[InterventionType, float, float], str]:
+def table_2(model: str, corpus: str) -> dict[tuple[str, float, float], str]:
     """Table 2's line of one model and corpus as printed, a dagger at flagged numbers; empty where it has none.
 
     Keys are intervention, gain and temperature; `baseline` is the unmasked model, `steer` the column RND.
     """
-    types = {word: type for type, word in TABLE_2.items()} | {"none": InterventionType.BASELINE}
+    types = {word: type for type, word in TABLE_2.items()} | {"none": BASELINE}
     line = {}
     for entry in _entries(2, {"model": model, "corpus": corpus, "metric": "accuracy"}):
         key = types[entry["intervention"]], float(entry["alpha"] or 0), float(entry["tau"] or 0)
@@ -144,8 +145,8 @@ def table_2(model: str, corpus: str) -> dict[tuple[InterventionType, float, floa
 def _of_effects(row: EffectRow, model: str, known: set[str], corpora: set[str]) -> Iterator[Comparison]:
     """The published line of one row: its own corpus's table, or Table 1 for the mean of exactly the paper's three."""
     whole = known == corpora == set(EFFECT_TABLES)
-    steer = row.intervention == InterventionType.STEER
-    comparable = row.intervention == InterventionType.DEACTIVATE or (steer and row.alpha == STEERING_GAIN)
+    steer = row.intervention == STEER
+    comparable = row.intervention == DEACTIVATE or (steer and row.alpha == STEERING_GAIN)
     own = row.source_corpus in ("", row.corpus)
     if not comparable or not own or row.fraction != published()["table1"]["fraction_r"]:
         return
@@ -176,14 +177,14 @@ def _of_accuracy(row: BaselineRow, model: str) -> Iterator[Comparison]:
 
 def _of_agnostic(row: EffectRow, model: str) -> Iterator[Comparison]:
     """Table 2's accuracy under RND, 2-Pass, Mix and Union."""
-    random = row.intervention == InterventionType.STEER
+    random = row.intervention == STEER
     selector, fraction = AGNOSTIC
     if row.selector != (Selector.RND if random else selector) or row.fraction != fraction or row.accuracy is None:
         return
     if row.source_corpus not in ("", row.corpus) or row.intervention not in TABLE_2:
         return
     wanted = {"model": model, "corpus": row.corpus, "alpha": row.alpha, "tau": row.tau or None}
-    wanted |= {"intervention": TABLE_2[InterventionType(row.intervention)], "metric": "accuracy"}
+    wanted |= {"intervention": TABLE_2[row.intervention], "metric": "accuracy"}
     setting = f"α = {row.alpha:g}" + (f", τ = {row.tau:g}" if row.tau else "")
     for entry in _entries(2, wanted):
         measured = (row.accuracy, row.accuracy_low, row.accuracy_high)

@@ -11,20 +11,13 @@ from dataclasses import asdict, dataclass
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition
-from esn_dist.sweep.enums import WITHOUT_GAIN, InterventionType, Selector
+from esn_dist.sweep import interventions
+from esn_dist.sweep.enums import Selector
+from esn_dist.sweep.interventions import INTERVENTIONS, TEMPERATURE, InterventionParameters
 from esn_dist.terms import PARTS
 
 ALL_PARTS = "+".join(PARTS)
-TITLES: dict[str, str] = {
-    InterventionType.DEACTIVATE: "Deactivation",
-    InterventionType.CO_DEACTIVATE: "Co-deactivation",
-    InterventionType.STEER: "Targeted steering",
-    InterventionType.TWO_PASS: "2-Pass",
-    InterventionType.MIX: "Mix",
-    InterventionType.UNION: "Union",
-    InterventionType.CO_STEER: "Co-steering",
-}
-AGNOSTIC = (InterventionType.TWO_PASS, InterventionType.MIX, InterventionType.UNION)
+AGNOSTIC = tuple(name for name, entry in INTERVENTIONS.items() if entry.agnostic)
 MEAN = "Mean Change"
 Identified = tuple[float, str, int, str]  # fraction, another source corpus, size, parts
 Key = tuple[str, str, *Identified]
@@ -145,10 +138,8 @@ def json_rows(rows: Sequence[EffectRow]) -> list[dict[str, object]]:
 
 def intervention_title(intervention: str, alpha: float, tau: float = 0.0) -> str:
     """`Deactivation`, `Targeted steering, α = 0.3`, or `Mix, α = 0.3, τ = 0.5`."""
-    name = TITLES.get(intervention, intervention)
-    if intervention in WITHOUT_GAIN:
-        return name
-    return f"{name}, α = {alpha:g}" + (f", τ = {tau:g}" if tau else "")
+    parameters = InterventionParameters.of({TEMPERATURE.name: tau} if tau else {})
+    return interventions.intervention_title(intervention, alpha, parameters)
 
 
 def identification_title(identification_size: int, parts: str) -> str:

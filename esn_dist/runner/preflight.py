@@ -10,7 +10,7 @@ from typing import Literal
 
 from esn_dist.errors import UserError
 from esn_dist.models.source import locate, shape
-from esn_dist.sweep.experts import refuse_mix_on_experts
+from esn_dist.sweep.experts import refuse_on_experts
 from esn_dist.sweep.plan import Plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
 
@@ -24,7 +24,7 @@ def check_models(sweep: Sweep, planned: Plan) -> None:
     """
     for model in sweep.models:
         experts = shape(locate(model), model.sparse_gates).experts
-        refuse_mix_on_experts(planned.studies, model.name, experts)
+        refuse_on_experts(planned.studies, model.name, experts)
 
 
 def devices(models: Iterable[ModelSpec], gpus: Sequence[int]) -> dict[str, Literal["cpu", "cuda"]]:

@@ -6,7 +6,7 @@ Ray: it is told which units are done, and reads from the store which candidates 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from esn_dist.selection.pools import correctly_answered
 from esn_dist.store.folder import StoreFolder, answers_group
 from esn_dist.store.read import read_cell_masks
 from esn_dist.store.tables import CellMaskTable
-from esn_dist.sweep.enums import InterventionType
+from esn_dist.sweep.interventions import INTERVENTIONS
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.units import (
     AnswerUnit,
@@ -157,12 +157,13 @@ class Stages:
             return []  # nobody evaluates on it: it only lends its masks
         block = cells_per_block(len(corpus.evaluation))
         table = read_cell_masks(self.folder, self.model, corpus.name)
+        separate = {name for name in set(table.intervention) if name and INTERVENTIONS.require(name).separate_masks}
         starts = [n for n in range(0, len(table), block) if not wanted.isdisjoint(table.id[n : n + block])]
         encoded = self._add_encoding(corpus) if starts else ""
         needed: dict[str, str] = {}  # mask → unit that selects it
         for start in starts:
             stop = min(start + block, len(table))
-            masks = [id for row in range(start, stop) for id in self._masks_of(table, row)]
+            masks = [id for row in range(start, stop) for id in self._masks_of(table, row, separate)]
             needed |= {id: SelectUnit(self.model, id).id for id in masks if id not in needed}
             cells = tuple(id for id in table.id[start:stop] if id)
             unit = AnswerUnit(self.model, corpus.name, start, stop, cells)
@@ -178,11 +179,12 @@ class Stages:
         self.schedule.join(name, [unit.id for unit in units])
         return name
 
-    def _masks_of(self, table: CellMaskTable, row: int) -> tuple[str, ...]:
-        """Ids of the masks of a stored cell: mix weighs those of single emotions, the others have one or none."""
+    def _masks_of(self, table: CellMaskTable, row: int, separate: Collection[str]) -> tuple[str, ...]:
+        """Ids of the masks of a stored cell: its own, and those of single emotions for the types `separate`."""
         mask = table.mask[row]
-        mix = table.intervention[row] == InterventionType.MIX
-        return (mask, *(single.id for single in self.masks[mask].single)) if mix else (mask,) if mask else ()
+        if not mask:
+            return ()
+        return (mask, *(key.id for key in self.masks[mask].single)) if table.intervention[row] in separate else (mask,)
 
     def _add_all(self, units: Iterable[EncodeUnit | SelectUnit]) -> None:
         for unit in units:

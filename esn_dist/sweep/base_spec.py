@@ -36,13 +36,16 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Misnamed(ValueError):
-    """A name that cannot stand where it does; carries its place, so that the loader can give line and nearest match.
+class InvalidName(ValueError):
+    """A name that is not allowed where it is. The loader adds the line and the nearest allowed name.
 
     Args:
-        at: path to the name below the validated object.
+        problem: what is wrong, one sentence without a full stop.
+        name: the invalid name.
+        allowed: names that would be valid.
+        path: where the name is, below the validated object.
     """
 
-    def __init__(self, problem: str, word: str, allowed: Iterable[str] = (), at: tuple[str | int, ...] = ()) -> None:
+    def __init__(self, problem: str, name: str, allowed: Iterable[str] = (), path: tuple[str | int, ...] = ()) -> None:
         super().__init__(problem)
-        self.word, self.allowed, self.at = word, sorted(allowed), at
+        self.name, self.allowed, self.path = name, list(allowed), path

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from esn_dist.sweep.base_spec import Misnamed, Name, Spec, identity, runtime
+from esn_dist.sweep.base_spec import InvalidName, Name, Spec, identity, runtime
 
 SHARED = ("anger", "joy", "neutral", "sadness")
 """Emotions of all three of the paper's corpora; IEMOCAP adds frustration, the other two surprise."""
@@ -81,10 +81,10 @@ class CorpusBase(Spec):
     def _distinct_options(self) -> CorpusBase:
         for index, emotion in enumerate(self.emotions):
             if emotion in self.emotions[:index]:
-                raise Misnamed(f"the emotion {emotion!r} is listed twice", emotion, at=("emotions", index))
+                raise InvalidName(f"the emotion {emotion!r} is listed twice", emotion, path=("emotions", index))
         for emotion in self.words:
             if emotion not in self.emotions:
-                raise Misnamed(f"no emotion {emotion!r} is studied", emotion, self.emotions, ("words", emotion))
+                raise InvalidName(f"no emotion {emotion!r} is studied", emotion, self.emotions, ("words", emotion))
         shown = [" ".join(word.casefold().split()) for word in self.options]
         if "" in shown or len(set(shown)) < len(shown):
             raise ValueError(f"the option words {', '.join(map(repr, self.options))} cannot be told apart")
@@ -155,7 +155,7 @@ class OwnCorpus(CorpusBase):
         ours = ("id", "path", "emotion", "speaker", "split")
         for column in self.columns:
             if column not in ours:
-                raise Misnamed(f"{column!r} is no column of ours", column, ours, ("columns", column))
+                raise InvalidName(f"{column!r} is no column of ours", column, ours, ("columns", column))
         return self
 
 

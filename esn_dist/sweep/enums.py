@@ -1,4 +1,4 @@
-"""The field's names as enums: selectors, interventions, units' steps."""
+"""The field's names as enums: selectors and units' steps."""
 
 from __future__ import annotations
 
@@ -36,26 +36,6 @@ class Selector(StrEnum):
 
 
 PAPER_SELECTORS = (Selector.RND, Selector.LAP, Selector.LAPE, Selector.MAD, Selector.CONACT)
-
-
-class InterventionType(StrEnum):
-    """What happens to the gates of a mask; `deactivate` is steering with gain −1.
-
-    Two-Pass is an analysis of steering cells: a sweep asks for it, no cell has this type. The co- types act on the
-    joined masks of two emotions.
-    """
-
-    BASELINE = "baseline"
-    DEACTIVATE = "deactivate"
-    STEER = "steer"
-    TWO_PASS = "two-pass"
-    MIX = "mix"
-    UNION = "union"
-    CO_DEACTIVATE = "co-deactivate"
-    CO_STEER = "co-steer"
-
-
-WITHOUT_GAIN = (InterventionType.DEACTIVATE, InterventionType.CO_DEACTIVATE)
 
 
 class Step(StrEnum):

@@ -10,7 +10,8 @@ from decimal import Decimal
 from functools import cached_property
 
 from esn_dist.seeds import digest
-from esn_dist.sweep.enums import InterventionType, Selector
+from esn_dist.sweep.enums import Selector
+from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, NO_PARAMETERS, InterventionParameters
 from esn_dist.terms import JOIN
 
 FILE = "file:"  # begins what stands for a corpus in masks from a file; no corpus's name can hold a colon
@@ -61,41 +62,47 @@ class MaskKey:
 
 @dataclass(frozen=True)
 class Cell:
-    """One model answering one evaluation corpus with the gates of one mask multiplied by 1 + alpha.
+    """One model answering one evaluation corpus under one intervention; without a mask it is the baseline.
 
     Attributes:
-        type: set where mask and gain do not say it: mix, union and the co- types.
-        tau: temperature, of mix alone, whose `mask` is the union of those that it weighs.
+        mask: what the intervention acts on: the mask of one emotion, or the union of several.
+        alpha: gain: the gates of the mask are multiplied by 1 + alpha.
+        intervention: name of its type in `INTERVENTIONS`.
+        parameters: of that type.
+        provider: identity of the package that the type comes from; "" for a type of this package.
     """
 
     model: str
     corpus: str
     mask: MaskKey | None = None
     alpha: float = 0.0
-    type: InterventionType | None = None
-    tau: float | None = None
+    intervention: str = BASELINE
+    parameters: InterventionParameters = NO_PARAMETERS
+    provider: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.mask is None) != (self.intervention == BASELINE):
+            raise ValueError(f"a cell of {self.intervention} {'without a' if self.mask is None else 'with a'} mask")
 
     @cached_property
     def id(self) -> str:
         """16 hex digits, the same for the same meaning in every sweep."""
-        added = () if self.type is None else (self.type, self.tau)
-        return digest("cell", self.mask.id if self.mask else None, self.alpha, *added)[:16]
-
-    @property
-    def intervention(self) -> InterventionType:
-        if self.type or self.mask is None:
-            return self.type or InterventionType.BASELINE
-        return InterventionType.DEACTIVATE if self.alpha == -1 else InterventionType.STEER
+        values = tuple(value for _, value in self.parameters.values) or (None,)
+        named = self.provider or INTERVENTIONS[self.intervention].named_in_id
+        meaning = (self.intervention, *values, *((self.provider,) if self.provider else ())) if named else ()
+        return digest("cell", self.mask.id if self.mask else None, self.alpha, *meaning)[:16]
 
     @property
     def masks(self) -> tuple[MaskKey, ...]:
         """Every mask that this cell needs."""
         if self.mask is None:
             return ()
-        return (self.mask, *self.mask.single) if self.type is InterventionType.MIX else (self.mask,)
+        separate = INTERVENTIONS[self.intervention].separate_masks
+        return (self.mask, *self.mask.single) if separate else (self.mask,)
 
     @property
     def source_emotion(self) -> str:
-        """Whose emotion the cell is steered by, joined for the co- types; empty where it commits to none."""
-        agnostic = self.type in (InterventionType.MIX, InterventionType.UNION)
-        return "" if self.mask is None or agnostic or self.mask.selector is Selector.RND else self.mask.emotion
+        """The emotion that the cell is steered by, joined for pairs; empty where it commits to none."""
+        if self.mask is None or self.mask.selector is Selector.RND or INTERVENTIONS[self.intervention].agnostic:
+            return ""
+        return self.mask.emotion

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.sweep.base_spec import Misnamed
+from esn_dist.sweep.base_spec import InvalidName
 from esn_dist.sweep.mask_files import read_masks_of
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
@@ -95,10 +95,10 @@ def _explain(error: Any, root: yaml.Node, path: Path) -> UserError:
     """One pydantic error as ours."""
     loc: Loc = tuple(error["loc"])
     cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, Misnamed):
-        hint = did_you_mean(cause.word, cause.allowed)
+    if isinstance(cause, InvalidName):
+        hint = did_you_mean(cause.name, cause.allowed)
         expected = ", ".join(cause.allowed) or None
-        return UserError(f"{cause}.{hint}", where=_where((*loc, *cause.at), root, path), expected=expected)
+        return UserError(f"{cause}.{hint}", where=_where((*loc, *cause.path), root, path), expected=expected)
     where = _where(loc, root, path)
     name = _dotted(loc)
     if error["type"] == "extra_forbidden":

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from esn_dist.sweep.corpus_spec import CorpusSpec
-from esn_dist.sweep.enums import InterventionType, Selector
-from esn_dist.sweep.experts import refuse_mix_on_experts
+from esn_dist.sweep.enums import Selector
+from esn_dist.sweep.experts import refuse_on_experts
+from esn_dist.sweep.interventions import INTERVENTIONS
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.model_catalog import known_models
 from esn_dist.sweep.spec import Sweep
@@ -22,8 +23,6 @@ from esn_dist.sweep.study_spec import InterventionSpec, StudySpec
 from esn_dist.terms import JOIN
 
 Item = TypeVar("Item")
-ONE_MASK = (InterventionType.DEACTIVATE, InterventionType.STEER, InterventionType.TWO_PASS)
-PAIRS = (InterventionType.CO_DEACTIVATE, InterventionType.CO_STEER)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def plan(sweep: Sweep, found: Mapping[str, Sequence[Cell]] = MappingProxyType({}
         name: tuple(_once((*_cells(sweep, study), *found.get(name, ())))) for name, study in sweep.studies.items()
     }
     for model in sweep.models:
-        refuse_mix_on_experts(studies, model.name, known_models().get(model.model, {}).get("experts", 0))
+        refuse_on_experts(studies, model.name, known_models().get(model.model, {}).get("experts", 0))
     selected = {name: tuple(_once(_masks(sweep, study, studies[name]))) for name, study in sweep.studies.items()}
     order = {at: i for i, at in enumerate(product((m.name for m in sweep.models), (c.name for c in sweep.corpora)))}
     # The baseline leads its group: every effect is a difference from it.
@@ -105,23 +104,28 @@ def _cells(sweep: Sweep, study: StudySpec) -> Iterator[Cell]:
     for model, corpus in _grounds(sweep, study):
         yield Cell(model, corpus)
         for family in _families(sweep, study, model, corpus):
-            for mask in family.singles:
-                for intervention in study.interventions:
-                    if intervention.type in ONE_MASK:
-                        yield from (Cell(model, corpus, mask, alpha) for alpha in intervention.gains)
-            for intervention in study.interventions:
-                yield from _joint_cells(model, corpus, family, intervention)
+            one, several = _by_number_of_masks(study.interventions)
+            for mask, intervention in product(family.singles, one):
+                yield from _cells_of_mask(model, corpus, mask, intervention)
+            for intervention in several:
+                for mask in family.pairs if intervention.entry.masks == "pair" else (family.union,):
+                    yield from _cells_of_mask(model, corpus, mask, intervention)
 
 
-def _joint_cells(model: str, corpus: str, family: Family, intervention: InterventionSpec) -> Iterator[Cell]:
-    """Cells in which several emotions' masks act at once."""
-    masks: tuple[MaskKey, ...] = ()
-    if intervention.type in PAIRS:
-        masks = family.pairs
-    elif intervention.type not in ONE_MASK:
-        masks = (family.union,)
-    for mask, alpha, tau in product(masks, intervention.gains, intervention.temperatures):
-        yield Cell(model, corpus, mask, alpha, intervention.type, tau)
+def _by_number_of_masks(
+    interventions: Iterable[InterventionSpec],
+) -> tuple[list[InterventionSpec], list[InterventionSpec]]:
+    """Interventions whose cells need the mask of one emotion, and those in which several emotions' masks act."""
+    given = list(interventions)
+    return [i for i in given if i.entry.masks == "one"], [i for i in given if i.entry.masks != "one"]
+
+
+def _cells_of_mask(model: str, corpus: str, mask: MaskKey, intervention: InterventionSpec) -> Iterator[Cell]:
+    name = intervention.entry.cell_type
+    provider = INTERVENTIONS.provider(name)
+    identity = provider.identity if provider else ""
+    for alpha, parameters in product(intervention.gains, intervention.parameters):
+        yield Cell(model, corpus, mask, alpha, name, parameters, identity)
 
 
 def _masks(sweep: Sweep, study: StudySpec, cells: Iterable[Cell]) -> Iterator[MaskKey]:

@@ -51,8 +51,8 @@ def cell_table(cells: Sequence[Cell]) -> CellTable:
 def _cell_row(cell: Cell) -> tuple[Any, ...]:
     mask, nan = cell.mask, float("nan")
     if mask is None:
-        return (cell.id, str(cell.intervention), "", "", "", nan, -1, "", cell.alpha, nan)
+        return (cell.id, cell.intervention, "", "", "", nan, -1, "", cell.alpha, nan)
     return (
-        cell.id, str(cell.intervention), str(mask.selector), mask.corpus, cell.source_emotion,
-        float(mask.fraction), mask.seed, mask.id, cell.alpha, nan if cell.tau is None else cell.tau,
+        cell.id, cell.intervention, str(mask.selector), mask.corpus, cell.source_emotion,
+        float(mask.fraction), mask.seed, mask.id, cell.alpha, dict(cell.parameters.values).get("tau", nan),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from esn_dist.sweep.base_spec import Misnamed, Name, Spec, identity, runtime
+from esn_dist.sweep.base_spec import InvalidName, Name, Spec, identity, runtime
 from esn_dist.sweep.corpus_spec import CorpusBase, CorpusSpec
 from esn_dist.sweep.model_catalog import ANY, known_models
 from esn_dist.sweep.study_spec import StudySpec
@@ -60,9 +60,9 @@ class ModelSpec(Spec):
     @model_validator(mode="after")
     def _registered(self) -> ModelSpec:
         if self.model == ANY and not self.source:
-            raise Misnamed(f"model {self.name!r} of any architecture needs a `source`", self.model, ())
+            raise InvalidName(f"model {self.name!r} of any architecture needs a `source`", self.model, ())
         if self.model not in (ANY, *known_models()):
-            raise Misnamed(f"unknown model {self.model!r}", self.model, known_models())
+            raise InvalidName(f"unknown model {self.model!r}", self.model, known_models())
         return self
 
 
@@ -102,7 +102,7 @@ class Sweep(Spec):
 def _distinct(axis: str, names: Sequence[str]) -> None:
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise Misnamed(
+            raise InvalidName(
                 f"a second entry of {axis} is named {name!r}; give it another `name`", name, (), (axis, index)
             )
 
@@ -110,7 +110,7 @@ def _distinct(axis: str, names: Sequence[str]) -> None:
 def _listed(study: str, axis: str, names: Sequence[str] | None, allowed: Sequence[str]) -> None:
     for index, name in enumerate(names or ()):
         if name not in allowed:
-            raise Misnamed(f"unknown name {name!r} in {axis}", name, allowed, ("studies", study, axis, index))
+            raise InvalidName(f"unknown name {name!r} in {axis}", name, allowed, ("studies", study, axis, index))
 
 
 def _pooled(study: str, index: int, source: str, corpora: dict[str, CorpusBase]) -> None:
@@ -119,11 +119,11 @@ def _pooled(study: str, index: int, source: str, corpora: dict[str, CorpusBase])
     names = source.split("+")
     for name in names:
         if name not in corpora:
-            raise Misnamed(f"unknown name {name!r} in sources", name, corpora, at)
+            raise InvalidName(f"unknown name {name!r} in sources", name, corpora, at)
     if len(set(names)) < len(names):
-        raise Misnamed(f"{source!r} names a corpus twice", source, (), at)
+        raise InvalidName(f"{source!r} names a corpus twice", source, (), at)
     pools = [corpora[name] for name in names]
     if len({pool.identification.parts for pool in pools}) > 1:
-        raise Misnamed(f"the corpora of {source!r} count other parts", source, (), at)
+        raise InvalidName(f"the corpora of {source!r} count other parts", source, (), at)
     if len(set.intersection(*(set(pool.emotions) for pool in pools))) < 2:
-        raise Misnamed(f"the corpora of {source!r} share fewer than two emotions", source, (), at)
+        raise InvalidName(f"the corpora of {source!r} share fewer than two emotions", source, (), at)

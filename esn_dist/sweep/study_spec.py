@@ -8,10 +8,11 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from esn_dist.sweep.base_spec import Spec, identity
-from esn_dist.sweep.enums import PAPER_SELECTORS, WITHOUT_GAIN, InterventionType, Selector
+from esn_dist.sweep.base_spec import InvalidName, Spec, identity
+from esn_dist.sweep.enums import PAPER_SELECTORS, Selector
+from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, InterventionParameters, InterventionType
 from esn_dist.sweep.mask_files import MaskFileSpec
 from esn_dist.terms import PARTS
 
@@ -45,46 +46,85 @@ Size = Annotated[int, Field(ge=1)] | Literal["auto"]
 Fraction = Annotated[Decimal, BeforeValidator(_fraction), Field(gt=0, le=1)]
 
 
-class InterventionSpec(Spec):
-    """What is done to the gates of a study's masks (eqs. 8–18): a type, its gains α, and for Mix its temperatures τ."""
+def _intervention(name: str) -> str:
+    if name == BASELINE:
+        raise ValueError("every study has the baseline already")
+    if name not in INTERVENTIONS:
+        raise InvalidName(
+            f"unknown intervention {name!r}", name, (known for known in INTERVENTIONS if known != BASELINE)
+        )
+    return name
 
-    type: InterventionType = identity(description="baseline is none: every study has it")
+
+class InterventionSpec(Spec):
+    """What is done to the gates of a study's masks (eqs. 8-18): a type, its gains α, and values of its parameters.
+
+    The parameters are the keys that the type's entry in `INTERVENTIONS` names, such as `tau`; each may be a list.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, tuple[float, ...]] = Field(init=False)
+
+    type: Annotated[str, AfterValidator(_intervention)] = identity(
+        description="name of a type; baseline is none, since every study has it"
+    )
     alpha: tuple[float, ...] = identity((), description="gains: the gate is multiplied by 1 + α; none to deactivate")
-    tau: tuple[float, ...] = identity((), description="temperatures of mix; default 0.5 (Table 2)")
 
     @model_validator(mode="before")
     @classmethod
     def _shorthand(cls, data: Any) -> Any:
         if isinstance(data, str):
             data = {"type": data}
-        return _listed_fields(data, "alpha", "tau")
+        return _listed_fields(data, *(name for name in data if name != "type")) if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _gains(self) -> InterventionSpec:
-        mix = self.type == InterventionType.MIX
-        if self.type == InterventionType.BASELINE:
-            raise ValueError("every study has the baseline already")
-        if (self.type in WITHOUT_GAIN) == bool(self.alpha):
+        if self.entry.takes_gain != bool(self.alpha):
             raise ValueError(f"{self.type} takes no `alpha`" if self.alpha else f"{self.type} needs `alpha`, its gains")
         if any(a in (0.0, -1.0) or a != a or abs(a) == float("inf") for a in self.alpha):
             raise ValueError("a gain must be finite, and neither 0 (the baseline) nor -1 (that is deactivate)")
-        if mix and any(a < 0 for a in self.alpha):
-            raise ValueError("gains of mix must be positive: where masks overlap, the strongest one counts")
-        if self.tau and not mix:
-            raise ValueError("only mix has a temperature")
-        if any(not 0 < t < float("inf") for t in self.tau):
-            raise ValueError("a temperature must be positive and finite")
+        if self.entry.positive_gain and any(a < 0 for a in self.alpha):
+            raise ValueError(f"gains of {self.type} must be positive")
         return self
+
+    @model_validator(mode="after")
+    def _values(self) -> InterventionSpec:
+        for name, values in self.given_parameters.items():
+            known = {parameter.name: parameter for parameter in self.entry.parameters}
+            if name not in known:
+                raise self._unknown(name)
+            if not all(map(known[name].check, values)):
+                raise ValueError(f"a {known[name].title} must be {known[name].expected}")
+        return self
+
+    def _unknown(self, name: str) -> ValueError:
+        """`name` is no parameter of this type: whose it is, or what was probably meant."""
+        for entry in INTERVENTIONS.values():
+            for parameter in entry.parameters:
+                if parameter.name == name:
+                    return ValueError(f"only {entry.name} has a {parameter.title}")
+        keys = ("type", "alpha", *(parameter.name for parameter in self.entry.parameters))
+        return InvalidName(f"unknown key {name}", name, keys, (name,))
+
+    @property
+    def entry(self) -> InterventionType:
+        """What is known of the type."""
+        return INTERVENTIONS[self.type]
+
+    @property
+    def given_parameters(self) -> dict[str, tuple[float, ...]]:
+        """The values of parameters that the YAML gives."""
+        return self.__pydantic_extra__ or {}
 
     @property
     def gains(self) -> tuple[float, ...]:
         """The α of each cell that this gives; −1 for deactivation."""
-        return self.alpha or (-1.0,)
+        return (self.entry.fixed_gain,) if self.entry.fixed_gain is not None else self.alpha
 
     @property
-    def temperatures(self) -> tuple[float | None, ...]:
-        """The τ of each cell that this gives; None where there is none."""
-        return (self.tau or (0.5,)) if self.type == InterventionType.MIX else (None,)
+    def parameters(self) -> tuple[InterventionParameters, ...]:
+        """The parameters of each cell that this gives."""
+        return tuple(self.entry.combinations(self.given_parameters))
 
 
 class StudySpec(Spec):
@@ -137,8 +177,9 @@ class StudySpec(Spec):
                 raise ValueError("`reach` searches among `fractions`, and the masks of a file have one")
             if any(selector.random for selector in self.selectors):
                 raise ValueError("`reach` compares self with cross, which random masks do not have")
-            if any(i.type not in (InterventionType.DEACTIVATE, InterventionType.STEER) for i in self.interventions):
-                raise ValueError("`reach` knows deactivate and steer only")
+            if not all(intervention.entry.searchable for intervention in self.interventions):
+                searchable = [name for name, entry in INTERVENTIONS.items() if entry.searchable]
+                raise ValueError(f"`reach` knows {' and '.join(searchable)} only")
         return self
 
     @property

@@ -7,9 +7,10 @@ audio rows do not depend on its neighbours, and what fails is an outcome with a 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pkgutil import resolve_name
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,10 @@ from torch import Tensor
 from esn_dist.corpora.audio import AudioError, decode_clip
 from esn_dist.corpora.utterance import Clip
 from esn_dist.gates.find import find_gates
-from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import Scale
+from esn_dist.gates.transform import TransformRequest
 from esn_dist.inference.encode import encode_block
+from esn_dist.inference.engine import Watcher
 from esn_dist.inference.features import FeatureCache
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.registry import load
@@ -30,7 +32,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells, read_member
 from esn_dist.store.tables import CellTable
 from esn_dist.store.write import write_answers, write_counts
-from esn_dist.sweep.enums import InterventionType
+from esn_dist.sweep.interventions import INTERVENTIONS, InterventionParameters
 from esn_dist.sweep.records import mask_keys
 from esn_dist.sweep.units import ENCODE_BLOCK, AnswerUnit, EncodeUnit, IdentifyUnit, Unit
 from esn_dist.task.prompt import option_order
@@ -132,7 +134,7 @@ class Executor:
         named = table.named()
         cells = table.take(named[id] for id in unit.cells)
         # Made before the model is asked for: it shall not wait for a disk.
-        interventions = [self._intervention(cells, row) for row in range(len(cells))]
+        interventions = [self._gate_transform(cells, row) for row in range(len(cells))]
         with self._model_in_use:
             before = self.engine.splits
             questions, lost = self._evaluation_of(unit.corpus)
@@ -154,16 +156,23 @@ class Executor:
             self._evaluation = (corpus, questions, tuple(lost))
         return self._evaluation[1:]
 
-    def _intervention(self, cells: CellTable, row: int) -> Scale | Mix | None:
-        """What one cell does to the gates; None is the baseline."""
-        mask, alpha = cells.mask[row], cells.alpha[row]
+    def _gate_transform(self, cells: CellTable, row: int) -> Scale | Watcher | None:
+        """What one cell does to the gates; None for the baseline."""
+        mask, entry = cells.mask[row], INTERVENTIONS.require(cells.intervention[row])
         if not mask:
             return None
-        if cells.intervention[row] != InterventionType.MIX:
-            return Scale(self.gates, self._member(mask), 1.0 + alpha, self.job.profile.scaling)
-        single = mask_keys(self.folder, self.job.model.name)[mask].single
-        member_ELN = np.stack([self._member(key.id) for key in single])
-        return Mix(self.gates, member_ELN, alpha, cells.tau[row], self.engine.kernels)
+        ids = [mask]
+        if entry.separate_masks:
+            ids = [key.id for key in mask_keys(self.folder, self.job.model.name)[mask].single]
+        masks_ELN = np.stack([self._member(id) for id in ids])
+        stored = {"tau": cells.tau[row]} if entry.parameters else {}
+        build: Callable[[TransformRequest], Scale | Watcher] = resolve_name(entry.transform)
+        return build(
+            TransformRequest(
+                self.gates, masks_ELN, cells.alpha[row], InterventionParameters.of(stored),
+                self.job.profile.scaling, self.engine.kernels,
+            )
+        )  # fmt: skip
 
     def _member(self, mask: str) -> npt.NDArray[np.bool_]:
         return read_member(self.folder, self.job.model.name, mask)

@@ -73,7 +73,11 @@ def test_random_masks_of_the_file_s_fraction_control_for_it_where_the_study_asks
     """Equal budget, which is what the report puts side by side."""
     random = "    selectors: [RND]\n    fractions: 10 %\n    seeds: 2\n"
     planned = plan(load(tmp_path, str(file), study=random))
-    fractions = {(c.mask.selector, c.mask.seed, c.mask.fraction) for c in planned.cells if c.mask and not c.type}
+    fractions = {
+        (c.mask.selector, c.mask.seed, c.mask.fraction)
+        for c in planned.cells
+        if c.mask and c.intervention == "deactivate"
+    }
     assert fractions == {(Selector.FILE, -1, Decimal("0.1")), *((Selector.RND, n, Decimal("0.1")) for n in range(2))}
 
 

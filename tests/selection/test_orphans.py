@@ -17,6 +17,7 @@ from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable
 from esn_dist.sweep.enums import Selector
+from esn_dist.sweep.interventions import DEACTIVATE
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.units import AnswerUnit, EncodeUnit, SelectUnit
 from esn_dist.terms import JOIN
@@ -26,7 +27,7 @@ EMOTIONS = ("anger", "joy")
 RANDOM = MaskKey("m", Selector.RND, Decimal("0.1"), seed=0)
 LOST = MaskKey("m", Selector.MAD, Decimal("0.1"), "lost", "joy", size="auto", parts=("audio",))
 POOLED = replace(LOST, corpus="here+lost")
-CELLS = [Cell("m", "here"), *(Cell("m", "here", mask, -1.0) for mask in (RANDOM, LOST, POOLED))]
+CELLS = [Cell("m", "here"), *(Cell("m", "here", mask, -1.0, DEACTIVATE) for mask in (RANDOM, LOST, POOLED))]
 
 
 def utterances() -> tuple[Clip, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from esn_dist.errors import UserError
-from esn_dist.sweep.experts import refuse_mix_on_experts
+from esn_dist.sweep.experts import refuse_on_experts
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
@@ -37,7 +37,7 @@ def test_mix_on_registered_experts_is_no_plan(tmp_path: Path) -> None:
 
 def test_mix_beside_experts_is_one_and_so_is_all_else_on_them(tmp_path: Path) -> None:
     planned = plan(sweep(tmp_path, "qwen2.5-omni-7b", "{type: two-pass, alpha: 0.3}, {type: union, alpha: 0.3}"))
-    refuse_mix_on_experts(planned.studies, "qwen3-omni-30b", 128)
-    refuse_mix_on_experts(planned.studies, "qwen2.5-omni-7b", 0)
+    refuse_on_experts(planned.studies, "qwen3-omni-30b", 128)
+    refuse_on_experts(planned.studies, "qwen2.5-omni-7b", 0)
     with pytest.raises(UserError, match=r"'qwen2.5-omni-7b'"):
-        refuse_mix_on_experts(planned.studies, "qwen2.5-omni-7b", 4)
+        refuse_on_experts(planned.studies, "qwen2.5-omni-7b", 4)

@@ -15,8 +15,9 @@ import pytest
 from pydantic import ValidationError
 
 from esn_dist.seeds import digest
-from esn_dist.sweep.enums import InterventionType, Selector
+from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.forecast import forecast
+from esn_dist.sweep.interventions import CO_STEER, STEER, UNION
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import Plan, plan
@@ -102,7 +103,7 @@ def test_two_pass_asks_for_the_steering_cells_and_no_other() -> None:
 def test_mix_weighs_the_masks_of_all_emotions_and_has_a_cell_per_gain_and_temperature() -> None:
     planned = study(selectors=["ConAct"], interventions=[{"type": "mix", "alpha": [0.3, 1], "tau": [0.1, 0.5]}])
     cells = on_one(planned)
-    assert [(c.alpha, c.tau) for c in cells] == [(0.3, 0.1), (0.3, 0.5), (1.0, 0.1), (1.0, 0.5)]
+    assert [(c.alpha, c.parameters["tau"]) for c in cells] == [(0.3, 0.1), (0.3, 0.5), (1.0, 0.1), (1.0, 0.5)]
     assert len({c.id for c in cells}) == 4
     for cell in cells:
         assert [m.emotion for m in cell.masks] == ["+".join(FIVE), *FIVE]
@@ -111,7 +112,8 @@ def test_mix_weighs_the_masks_of_all_emotions_and_has_a_cell_per_gain_and_temper
 
 
 def test_mix_has_the_paper_s_temperature_unless_told() -> None:
-    assert [c.tau for c in on_one(study(selectors=["MAD"], interventions=[{"type": "mix", "alpha": 1}]))] == [0.5]
+    (cell,) = on_one(study(selectors=["MAD"], interventions=[{"type": "mix", "alpha": 1}]))
+    assert cell.parameters["tau"] == 0.5
 
 
 def test_a_union_steers_one_mask_of_all_emotions() -> None:
@@ -146,8 +148,8 @@ def test_pairs_are_all_pairs_and_one_for_rnd() -> None:
 
 def test_a_corpus_of_two_emotions_tells_its_only_pair_from_its_union() -> None:
     mask = MaskKey("m", Selector.MAD, Decimal("0.1"), "c", "anger+joy")
-    union = Cell("m", "c", mask, 0.3, InterventionType.UNION)
-    assert union.id != Cell("m", "c", mask, 0.3, InterventionType.CO_STEER).id != Cell("m", "c", mask, 0.3).id
+    ids = {Cell("m", "c", mask, 0.3, intervention).id for intervention in (UNION, CO_STEER, STEER)}
+    assert len(ids) == 3
 
 
 def test_layer_matched_masks_belong_to_an_emotion_and_a_seed() -> None:
