@@ -1,4 +1,4 @@
-"""The how-to runs as it stands: every python and sh block of docs/analysis.md, in order, on a finished store."""
+"""The pages for analysts run as they stand: every python and sh block, in order, on a finished store."""
 
 from __future__ import annotations
 
@@ -12,25 +12,50 @@ from typer.testing import CliRunner
 from esn_dist.cli import app
 from esn_dist.report import folder
 
-PAGE = Path(__file__).parents[1] / "docs" / "analysis.md"
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_every_snippet_of_the_analysis_page_runs(
-    small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("page", "count"), [("analysis", 7), ("report", 1), ("statistics", 1), ("readers", 2)])
+def test_every_snippet_of_the_page_runs(
+    page: str, count: int, small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "quickstart").symlink_to(small_store)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(folder, "find_spec", lambda name: None)  # its figures are tested, and slow
-    blocks = re.findall(r"^```(python|sh)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    path = ROOT / "docs" / f"{page}.md"
+    blocks = BLOCK.findall(path.read_text(encoding="utf-8"))
+    assert len(blocks) == count
     namespace: dict[str, object] = {}
     for language, code in blocks:
         if language == "python":
-            exec(compile(code, str(PAGE), "exec"), namespace)
+            exec(compile(code, str(path), "exec"), namespace)
         else:
             for line in code.splitlines():
-                program, *arguments = shlex.split(line)
-                found = CliRunner().invoke(app, arguments)
-                assert program == "esn-dist" and found.exit_code == 0, f"{line}: {found.output}"
-    assert len(blocks) >= 10
-    assert (tmp_path / "report" / "report.html").is_file() and (tmp_path / "conact.png").is_file()
+                run_command(line)
+    written = {"report": "report/report.html", "analysis": "conact.png"}.get(page)
+    assert written is None or (tmp_path / written).is_file()
+
+
+def run_command(line: str) -> None:
+    program, *arguments = shlex.split(line)
+    result = CliRunner().invoke(app, arguments)
+    assert program == "esn-dist" and result.exit_code == 0, f"{line}: {result.output}"
+
+
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading() -> None:
+    for page in (*ROOT.glob("*.md"), *ROOT.rglob("docs/**/*.md"), ROOT / "launch/README.md", ROOT / "store/README.md"):
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            if target.startswith(("http:", "https:")):
+                continue
+            name, _, anchor = target.partition("#")
+            file = (page.parent / name).resolve() if name else page
+            assert file.exists(), f"{page.relative_to(ROOT)} links to {target}"
+            assert not anchor or anchor in anchors_of(file), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
