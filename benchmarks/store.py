@@ -40,7 +40,7 @@ from esn_dist.store.done import done_units, publish, unmark
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
 from esn_dist.store.read import count_blocks
-from esn_dist.store.tables import CellTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import CellTable, ExclusionTable, UtteranceTable, in_whole_shards
 from esn_dist.store.write import write_answers, write_counts
 from esn_dist.sweep.candidate_counts import candidates
 from esn_dist.sweep.enums import PAPER_SELECTORS, Selector
@@ -285,7 +285,7 @@ def create(folder: StoreFolder, sizes: Sizes) -> None:
     """An empty store of one model and one corpus."""
     create_root(folder, {})
     pool = in_whole_shards(utterances(sizes.shards * SHARD_ROWS), EMOTIONS)
-    add_corpus(folder, CORPUS, EMOTIONS, utterances(sizes.evaluation), pool, SetAsideTable.empty(), {})
+    add_corpus(folder, CORPUS, EMOTIONS, utterances(sizes.evaluation), pool, ExclusionTable.empty(), {})
     add_model(folder, MODEL, sizes.layers, sizes.width, {})
     add_counts(folder, MODEL, CORPUS)
     block, nan = cells_per_block(len(EMOTIONS) * sizes.evaluation), float("nan")

@@ -21,7 +21,7 @@ from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks
-from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import CellTable, ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
 
 if TYPE_CHECKING:
     from esn_dist.models.qwen2_5_omni import Qwen25Omni
@@ -96,7 +96,7 @@ def _utterances(prefix: str, per_emotion: int, random: np.random.Generator) -> U
 def _add_corpus(folder: StoreFolder, corpus: str) -> None:
     random = np.random.default_rng(CORPORA.index(corpus))
     pool = in_whole_shards(_utterances("i", 36, random), EMOTIONS)
-    aside = SetAsideTable.from_rows([("x1", "joy", "unreadable", HOSTILE), ("x2", "", "silent", "")])
+    aside = ExclusionTable.from_rows([("x1", "joy", "unreadable", HOSTILE), ("x2", "", "silent", "")])
     identity = {"identification": {"cap": 30}, "type": "manifest"}
     evaluation = _utterances("e", 12, random)
     create.add_corpus(

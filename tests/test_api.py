@@ -18,7 +18,7 @@ from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import read_member
-from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
 
 
 def test_a_store_opens_by_its_folder_and_by_its_zarr_and_names_what_it_holds(small_store: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_full_size_store_opens_in_under_a_second(tmp_path: Path) -> None:
     folder = StoreFolder(tmp_path / "large")
     create.create_root(folder, {"sweep": "large", "seed": 1})
     pool = in_whole_shards(utterances("i", 5120), emotions)
-    create.add_corpus(folder, "c", emotions, utterances("e", 2500), pool, SetAsideTable.empty(), {})
+    create.add_corpus(folder, "c", emotions, utterances("e", 2500), pool, ExclusionTable.empty(), {})
     create.add_model(folder, "m", 28, 18944, {})
     create.add_counts(folder, "m", "c")
     started = time.perf_counter()

@@ -19,7 +19,7 @@ from esn_dist.seeds import digest, generator
 from esn_dist.store.create import add_corpus
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_utterances
-from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
 from esn_dist.store.write import write_counts
 from esn_dist.sweep.candidate_counts import candidates
 from esn_dist.sweep.corpus_spec import CorpusSpec
@@ -66,7 +66,7 @@ def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
     for spec in sweep.corpora:
         each = (candidates(spec, None)[0] or 0) // len(spec.emotions)
         sets = (_utterances(spec, spec.evaluation.per_emotion), in_whole_shards(_utterances(spec, each), spec.emotions))
-        add_corpus(folder, spec.name, spec.emotions, *sets, SetAsideTable.empty(), {})
+        add_corpus(folder, spec.name, spec.emotions, *sets, ExclusionTable.empty(), {})
     corpora, planned = items(sweep, folder), plan(sweep)
     for model in sweep.models:
         prepare_model(model, planned, corpora, folder, "cpu")

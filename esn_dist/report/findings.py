@@ -33,7 +33,7 @@ from esn_dist.report.tables import identification_title
 from esn_dist.selection.firing import NothingIdentified
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import Description, describe, open_answers, open_masks, read_set_aside
+from esn_dist.store.read import Description, describe, open_answers, open_masks, read_exclusions
 from esn_dist.store.speakers import Speakers, read_speakers
 from esn_dist.store.state import read_state
 from esn_dist.terms import JOIN
@@ -218,7 +218,7 @@ def _counted(description: Description) -> Iterator[Place]:
 
 def _set_aside(folder: StoreFolder, description: Description) -> Iterator[SetAsideRow]:
     for corpus in description.corpora:
-        table = read_set_aside(folder, corpus)
+        table = read_exclusions(folder, corpus)
         for position in range(len(table)):
             if table.id[position]:
                 yield SetAsideRow(corpus, *table.row(position))

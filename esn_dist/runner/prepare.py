@@ -22,8 +22,8 @@ from esn_dist.selection.masks import budget
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks, add_model, create_root
 from esn_dist.store.folder import StoreFolder, corpus_group
 from esn_dist.store.maskfile import read_mask_file
-from esn_dist.store.read import read_model, read_set_aside, read_utterances
-from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.read import read_exclusions, read_model, read_utterances
+from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.plan import Plan
 from esn_dist.sweep.records import cell_table, mask_table
@@ -50,7 +50,7 @@ def prepare_corpus(
         tables = (
             read_utterances(folder, spec.name, "evaluation"),
             read_utterances(folder, spec.name, "identification"),
-            read_set_aside(folder, spec.name),
+            read_exclusions(folder, spec.name),
         )
     else:
         pool = spec.identification
@@ -170,5 +170,5 @@ def _items(
     )
 
 
-def _set_aside_table(items: Sequence[SetAside]) -> SetAsideTable:
-    return SetAsideTable.from_rows([(i.id, i.emotion, str(i.reason), i.detail) for i in items])
+def _set_aside_table(items: Sequence[SetAside]) -> ExclusionTable:
+    return ExclusionTable.from_rows([(i.id, i.emotion, str(i.reason), i.detail) for i in items])

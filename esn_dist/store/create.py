@@ -23,9 +23,9 @@ from esn_dist.store.grow import grow
 from esn_dist.store.schema import VERSION, VERSION_ATTRIBUTE, answer_arrays, count_arrays, mask_arrays, open_array
 from esn_dist.store.tables import (
     CellTable,
+    ExclusionTable,
     LabelTable,
     MaskTable,
-    SetAsideTable,
     Table,
     UtteranceTable,
     table_differences,
@@ -47,7 +47,7 @@ def add_corpus(
     emotions: Sequence[str],
     evaluation: UtteranceTable,
     identification: UtteranceTable,
-    set_aside: SetAsideTable,
+    exclusions: ExclusionTable,
     attributes: Attributes,
 ) -> None:
     """Add a corpus as it was scanned. Emotion codes are positions in `emotions`.
@@ -55,13 +55,13 @@ def add_corpus(
     `identification` is emotion-major in whole shards (`tables.in_whole_shards`).
     """
     _require_whole_shards(identification)
-    tables: dict[str, Table] = {"evaluation": evaluation, "identification": identification, "set_aside": set_aside}
+    tables: dict[str, Table] = {"evaluation": evaluation, "identification": identification, "set_aside": exclusions}
 
     def build(group: zarr.Group) -> None:
         for name, table in tables.items():
             child = group.create_group(name, attributes=_group_attributes(table, emotions))
-            # What was set aside may have labels that are not studied; codes of the emotions stay what they are.
-            labels = new_categories(emotions, set_aside.label) if table is set_aside else emotions
+            # Exclusions may have labels that are not studied; the emotions keep their codes.
+            labels = new_categories(emotions, exclusions.label) if table is exclusions else emotions
             create_columns(child, table, {"label": labels}, len(emotions))
 
     path = corpus_group(corpus)

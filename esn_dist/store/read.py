@@ -21,7 +21,7 @@ from esn_dist.store.folder import StoreFolder, answers_group, corpus_group, coun
 from esn_dist.store.lazy import Positions, lazy_variable, read_rows
 from esn_dist.store.schema import SIZE_NOT_WRITTEN, VERSION, VERSION_ATTRIBUTE, Array, open_array
 from esn_dist.store.shards import CountShard, answered_correctly, has_counts
-from esn_dist.store.tables import CellMaskTable, CellTable, LabelTable, MaskTable, SetAsideTable, Table, UtteranceTable
+from esn_dist.store.tables import CellMaskTable, CellTable, ExclusionTable, LabelTable, MaskTable, Table, UtteranceTable
 from esn_dist.store.texts import decode_texts
 from esn_dist.terms import PARTS, SHARD_ROWS
 
@@ -54,7 +54,7 @@ class Description:
 
     Attributes:
         corpora: by name: emotions and the identity of its spec, `evaluation_utterances`, `identification_utterances`,
-            and what was set aside by reason.
+            and the number of exclusions by reason.
         models: by name: attributes, masks, and the corpora with counts and with answers.
     """
 
@@ -178,9 +178,9 @@ def read_utterances(folder: StoreFolder, corpus: str, set_name: str) -> Utteranc
     return read_columns(_existing(folder, f"{corpus_group(corpus)}/{set_name}"), UtteranceTable)
 
 
-def read_set_aside(folder: StoreFolder, corpus: str) -> SetAsideTable:
-    """What the scan set aside, with reasons."""
-    return read_columns(_existing(folder, f"{corpus_group(corpus)}/set_aside"), SetAsideTable)
+def read_exclusions(folder: StoreFolder, corpus: str) -> ExclusionTable:
+    """The utterances that the scan excluded, with reasons."""
+    return read_columns(_existing(folder, f"{corpus_group(corpus)}/set_aside"), ExclusionTable)
 
 
 def read_cells(folder: StoreFolder, model: str, corpus: str, rows: slice = slice(None)) -> CellTable:
@@ -240,7 +240,7 @@ def describe(folder: StoreFolder) -> Description:
 
 def _describe_corpus(folder: StoreFolder, corpus: str) -> dict[str, Any]:
     group = zarr.open_group(folder.data / corpus_group(corpus), mode="r")
-    reasons = read_set_aside(folder, corpus).reason
+    reasons = read_exclusions(folder, corpus).reason
     return {
         **group.attrs.asdict(),
         "evaluation_utterances": len(read_utterances(folder, corpus, "evaluation").named()),

@@ -1,4 +1,4 @@
-"""The tables that name the rows of every array: utterances, cells, masks, and what was set aside.
+"""The tables that name the rows of every array: utterances, cells, masks, and exclusions.
 
 A table is a frozen set of equally long columns; a row without an id is a pad row. Knows no Zarr and no disk.
 """
@@ -42,9 +42,13 @@ class Table:
     def __len__(self) -> int:
         return len(self.id)
 
+    def record(self, position: int) -> dict[str, Any]:
+        """One row by column name, in the order of `columns`."""
+        return {name: getattr(self, name)[position] for name in self.columns}
+
     def row(self, position: int) -> tuple[Any, ...]:
         """One row, in the order of `columns`."""
-        return tuple(getattr(self, name)[position] for name in self.columns)
+        return tuple(self.record(position).values())
 
     def named(self) -> dict[str, int]:
         """Position of every id; pad rows have none."""
@@ -52,12 +56,31 @@ class Table:
 
     def take(self, positions: Iterable[int | None]) -> Self:
         """The rows at `positions`; None gives a pad row."""
-        pad = tuple(PAD[kind] for kind in self.columns.values())
-        return self.from_rows([pad if position is None else self.row(position) for position in positions])
+        positions = tuple(positions)
+        columns = {name: (getattr(self, name), PAD[kind]) for name, kind in self.columns.items()}
+        return type(self)(
+            **{
+                name: tuple(pad if p is None else values[p] for p in positions)
+                for name, (values, pad) in columns.items()
+            }
+        )
 
     def followed_by(self, other: Self) -> Self:
         """This table's rows, then `other`'s."""
         return type(self)(**{name: getattr(self, name) + getattr(other, name) for name in self.columns})
+
+    @classmethod
+    def from_records(cls, records: Iterable[Mapping[str, Any]]) -> Self:
+        """A table of `records`, each a row by column name.
+
+        Raises `ValueError` where a record lacks a column or has one that this table does not know.
+        """
+        records = tuple(records)
+        for record in records:
+            if record.keys() != cls.columns.keys():
+                unfit = sorted(record.keys() ^ cls.columns.keys())
+                raise ValueError(f"a record of {cls.__name__} must name exactly its columns; unfit: {', '.join(unfit)}")
+        return cls(**{name: tuple(record[name] for record in records) for name in cls.columns})
 
     @classmethod
     def from_rows(cls, rows: Sequence[tuple[Any, ...]]) -> Self:
@@ -110,8 +133,8 @@ class UtteranceTable(LabelTable):
 
 
 @dataclass(frozen=True, slots=True)
-class SetAsideTable(Table):
-    """Utterances that no set may use, each with its reason (one of a few words) and detail (anything)."""
+class ExclusionTable(Table):
+    """Utterances that the scan excluded from every set, each with its reason (a code) and detail (free text)."""
 
     dim: ClassVar[str] = "utterance"
     columns: ClassVar[Mapping[str, ColumnType]] = {"id": "text", "label": "code", "reason": "code", "detail": "text"}

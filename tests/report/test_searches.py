@@ -18,7 +18,7 @@ from esn_dist.runner.rounds import next_round
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
-from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import CellTable, ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
@@ -49,7 +49,7 @@ def begun(tmp_path: Path) -> StoreFolder:
     create.create_root(folder, {"sweep": "few", "seed": 1})
     labels = [emotion for emotion in EMOTIONS for _ in range(EACH)]
     evaluation, pool = _utterances("e", labels), in_whole_shards(_utterances("i", labels), EMOTIONS)
-    nothing = SetAsideTable.from_rows([])
+    nothing = ExclusionTable.from_rows([])
     create.add_corpus(folder, "studio", EMOTIONS, evaluation, pool, nothing, {"type": "synthetic"})
     create.add_model(folder, "tiny", 2, 8, {"weights": "abc", "model": "tiny-qwen2.5-omni"})
     create.add_masks(folder, "tiny", MaskTable.from_rows([]))

@@ -23,7 +23,7 @@ from esn_dist.runner.loop import Result
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.speakers import read_speakers
-from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
 
 EMOTIONS = ("anger", "joy")
 
@@ -34,7 +34,7 @@ def store(tmp_path: Path, evaluation: list[str], identification: list[str], aske
     create.create_root(folder, {"sweep": "s", "seed": 1})
     identity = {"identification": {"speaker_disjoint": asked}}
     pool = in_whole_shards(_table("i", sorted(identification)), EMOTIONS)
-    create.add_corpus(folder, "c", EMOTIONS, _table("e", evaluation), pool, SetAsideTable.from_rows([]), identity)
+    create.add_corpus(folder, "c", EMOTIONS, _table("e", evaluation), pool, ExclusionTable.from_rows([]), identity)
     return folder
 
 

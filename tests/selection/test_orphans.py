@@ -15,7 +15,7 @@ from esn_dist.runner.schedule import Schedule
 from esn_dist.runner.stages import Stages
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable
+from esn_dist.store.tables import CellTable, ExclusionTable, MaskTable, UtteranceTable
 from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.interventions import DEACTIVATE
 from esn_dist.sweep.keys import Cell, MaskKey
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> StoreFolder:
     create.create_root(made, {})
     rows = [(c.utterance.id, "s", c.utterance.emotion, (1, 2), "", "", 1, "0") for c in utterances()]
     create.add_corpus(
-        made, "here", EMOTIONS, UtteranceTable.from_rows(rows), UtteranceTable.empty(), SetAsideTable.empty(), {}
+        made, "here", EMOTIONS, UtteranceTable.from_rows(rows), UtteranceTable.empty(), ExclusionTable.empty(), {}
     )
     create.add_model(made, "m", 2, 20, {})
     masks = [

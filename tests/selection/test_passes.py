@@ -20,7 +20,7 @@ from esn_dist.selection.passes import sum_counts
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks
-from esn_dist.store.tables import SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
 from esn_dist.terms import SHARD_ROWS
 
 EMOTIONS = ("anger", "joy", "sadness")
@@ -89,7 +89,7 @@ def make(root: Path) -> Made:
     for corpus, each in EACH.items():
         rows = [(f"{e}{n}", "s", e, (1, 2, 3), "", "", 1, "0") for e in EMOTIONS for n in range(each)]
         pool = in_whole_shards(UtteranceTable.from_rows(rows), EMOTIONS)
-        create.add_corpus(folder, corpus, EMOTIONS, UtteranceTable.empty(), pool, SetAsideTable.empty(), {})
+        create.add_corpus(folder, corpus, EMOTIONS, UtteranceTable.empty(), pool, ExclusionTable.empty(), {})
     for model in MODELS:
         create.add_model(folder, model, LAYERS, WIDTH, {}, EXPERTS if model == "moe" else 0)
         for corpus in EACH:

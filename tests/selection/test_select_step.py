@@ -15,7 +15,7 @@ from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_masks, read_member
-from esn_dist.store.tables import MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
 from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.records import mask_keys
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StoreFolder:
     create.create_root(made, {})
     for corpus in EMOTIONS:
         create.add_corpus(
-            made, corpus, EMOTIONS[corpus], UtteranceTable.empty(), utterances(corpus), SetAsideTable.empty(), {}
+            made, corpus, EMOTIONS[corpus], UtteranceTable.empty(), utterances(corpus), ExclusionTable.empty(), {}
         )
     create.add_model(made, "tiny", LAYERS, WIDTH, {})
     for corpus in EMOTIONS:

@@ -15,7 +15,7 @@ import pytest
 from esn_dist.seeds import digest
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.tables import CellTable, MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import CellTable, ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
 
 EMOTIONS = ("anger", "joy", "sadness")
 
@@ -44,12 +44,12 @@ def identification_set() -> UtteranceTable:
     return in_whole_shards(utterances([f"i{position}" for position in range(73)], labels), EMOTIONS)
 
 
-def set_aside() -> SetAsideTable:
-    return SetAsideTable(("x1", "x2"), ("joy", ""), ("unreadable", "silent"), ("no RIFF header: «»", ""))
+def exclusions() -> ExclusionTable:
+    return ExclusionTable(("x1", "x2"), ("joy", ""), ("unreadable", "silent"), ("no RIFF header: «»", ""))
 
 
 def add_corpus(folder: StoreFolder, evaluation: UtteranceTable | None = None) -> None:
-    sets = (evaluation or evaluation_set(), identification_set(), set_aside())
+    sets = (evaluation or evaluation_set(), identification_set(), exclusions())
     create.add_corpus(folder, "synthetic", EMOTIONS, *sets, {"licence": "none"})
 
 
@@ -125,8 +125,8 @@ def make_masks() -> Callable[..., MaskTable]:
 
 
 @pytest.fixture
-def tables() -> dict[str, UtteranceTable | SetAsideTable]:
-    return {"evaluation": evaluation_set(), "identification": identification_set(), "set_aside": set_aside()}
+def tables() -> dict[str, UtteranceTable | ExclusionTable]:
+    return {"evaluation": evaluation_set(), "identification": identification_set(), "exclusions": exclusions()}
 
 
 KILLING_SERVER = """

@@ -11,7 +11,7 @@ import xarray as xr
 from esn_dist.runner.mask_selection import Selection
 from esn_dist.store import create, read, write
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.tables import MaskTable, SetAsideTable, UtteranceTable, in_whole_shards
+from esn_dist.store.tables import ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
 from esn_dist.terms import T_NOT_WRITTEN
 
 EMOTIONS, LAYERS, EXPERTS, SHARE, ROWS = ("anger", "joy"), 2, 4, 3, 5
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> StoreFolder:
     create.create_root(made, {})
     rows = [(f"{e}{n}", "s", e, (1, 2), "", "", 1, "0") for e in EMOTIONS for n in range(ROWS)]
     table = in_whole_shards(UtteranceTable.from_rows(rows), EMOTIONS)
-    create.add_corpus(made, "studio", EMOTIONS, UtteranceTable.empty(), table, SetAsideTable.empty(), {})
+    create.add_corpus(made, "studio", EMOTIONS, UtteranceTable.empty(), table, ExclusionTable.empty(), {})
     create.add_model(made, "moe", LAYERS, EXPERTS * SHARE, {}, EXPERTS)
     create.add_model(made, "dense", LAYERS, EXPERTS * SHARE, {})
     for model in ("moe", "dense"):

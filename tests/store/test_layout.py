@@ -104,9 +104,9 @@ def test_a_chunk_that_equals_the_fill_value_is_a_file_all_the_same(folder: Store
     assert all((folder.data / file).stat().st_size > 0 for file in files)
 
 
-def test_an_empty_identification_or_set_aside_table_is_a_store_too(folder: StoreFolder, tables: dict[str, Any]) -> None:
+def test_an_empty_identification_or_exclusion_table_is_a_store_too(folder: StoreFolder, tables: dict[str, Any]) -> None:
     empty = tables["identification"].empty()
-    aside = tables["set_aside"].empty()
+    aside = tables["exclusions"].empty()
     create.add_corpus(folder, "bare", ("a", "b", "c"), tables["evaluation"].empty(), empty, aside, {})
     assert read.describe(folder).corpora["bare"]["set_aside"] == {}
     xr.open_zarr(folder.data, group="corpora/bare/set_aside", consolidated=False).load()

@@ -16,7 +16,7 @@ from esn_dist.store import create, read, write
 from esn_dist.store.done import damaged, done_units, publish, sweep_orphans, unmark
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import LeaseLost, Lock
-from esn_dist.store.tables import CellTable, SetAsideTable, UtteranceTable
+from esn_dist.store.tables import CellTable, ExclusionTable, UtteranceTable
 
 BLOCK = 2
 EMOTIONS = ("anger", "joy")
@@ -42,7 +42,7 @@ class Store(RuleBasedStateMachine):
             EMOTIONS,
             UtteranceTable.from_rows(rows),
             UtteranceTable.empty(),
-            SetAsideTable.empty(),
+            ExclusionTable.empty(),
             {},
         )
         create.add_model(self.folder, "model", 1, 2, {})

@@ -172,7 +172,7 @@ def test_masks_that_are_not_written_are_not_shown(folder: StoreFolder, make_mask
 def test_the_scan_can_be_read_back_as_it_was_given(folder: StoreFolder, tables: dict[str, Any]) -> None:
     assert read.read_utterances(folder, "synthetic", "evaluation") == tables["evaluation"]
     assert read.read_utterances(folder, "synthetic", "identification") == tables["identification"]
-    assert read.read_set_aside(folder, "synthetic") == tables["set_aside"]
+    assert read.read_exclusions(folder, "synthetic") == tables["exclusions"]
 
 
 def test_the_description_names_everything(folder: StoreFolder) -> None:
