@@ -19,7 +19,7 @@ import torch
 from esn_dist.corpora.audio import decode
 from esn_dist.corpora.synthetic import EMOTIONS, materialise
 from esn_dist.inference.packed.engine import engine_of
-from esn_dist.models.registry import load
+from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
 from esn_dist.worker.questions import Questions, Rows

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from esn_dist.corpora.audio import decode
 from esn_dist.models.audio_lm import AudioLM
-from esn_dist.models.registry import load
+from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
 from speed.encoded import encode_all

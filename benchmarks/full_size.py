@@ -39,11 +39,11 @@ from esn_dist.gates.scale import scaled
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.inference.selfcheck import clip
 from esn_dist.models.audio_lm import AudioLM
+from esn_dist.models.download import GLM
+from esn_dist.models.from_pretrained import skeleton
 from esn_dist.models.kimi_audio.config import ARCHITECTURE, WHISPER, read_kimi
 from esn_dist.models.kimi_audio.network import KimiNetwork
-from esn_dist.models.loading import skeleton
-from esn_dist.models.registry import load
-from esn_dist.models.source import GLM
+from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order, question
 from esn_dist.worker.questions import Questions

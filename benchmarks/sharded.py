@@ -36,7 +36,7 @@ from esn_dist.inference.packed.engine import engine_of
 from esn_dist.inference.packed.steps import compiler_here
 from esn_dist.inference.selfcheck import clip
 from esn_dist.models.audio_lm import AudioLM, Prompt
-from esn_dist.models.registry import load
+from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
 from esn_dist.worker.questions import Questions, Rows

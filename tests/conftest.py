@@ -24,7 +24,7 @@ from esn_dist.store.read import count_blocks
 from esn_dist.store.tables import CellTable, ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
 
 if TYPE_CHECKING:
-    from esn_dist.models.qwen2_5_omni import Qwen25Omni
+    from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 
 # Before anything imports torch: at these sizes a second thread costs more than it does, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,7 +43,7 @@ def omni() -> Qwen25Omni:
     """A random Qwen2.5-Omni Thinker, float32. Not trained, so that no answer is easy."""
     import torch
 
-    from esn_dist.models.qwen2_5_omni import Qwen25Omni
+    from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
     from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
 
     size = Size(hidden=32, layers=3, gates=64, audio_width=32, audio_layers=2, audio_ffn=64)

@@ -23,9 +23,9 @@ from transformers import Qwen2_5OmniThinkerConfig, Qwen2_5OmniThinkerForConditio
 from esn_dist.corpora.synthetic import EMOTIONS, materialise
 from esn_dist.gates.find import Gate, find_gates
 from esn_dist.inference.selfcheck import clip
-from esn_dist.models.chat import chat_prompt, conversation
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.registry import load
+from esn_dist.models.chat_prompt import chat_prompt, conversation
+from esn_dist.models.loading import load
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import SYSTEM, Size, feature_extractor, thinker_config, tokenizer
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order, question

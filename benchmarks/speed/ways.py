@@ -25,7 +25,7 @@ from esn_dist.gates.find import Gate
 from esn_dist.gates.positions import Positions
 from esn_dist.gates.scale import Scale
 from esn_dist.inference.packed.engine import engine_of
-from esn_dist.models.qwen2_5_omni import Qwen25Omni, audio_rows
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni, audio_rows
 from esn_dist.task.prompt import question
 from esn_dist.worker.questions import Questions, Rows
 from speed.clock import at_threads, seconds_of, thread_counts

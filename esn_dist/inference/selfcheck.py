@@ -25,7 +25,7 @@ from esn_dist.inference.engine import Asked, Engine
 from esn_dist.inference.packed.engine import PackedEngine, engine_of
 from esn_dist.inference.packed.steps import compiler_here
 from esn_dist.models.audio_lm import AudioLM, Prompt
-from esn_dist.models.registry import load, spec_of
+from esn_dist.models.loading import load, spec_of
 from esn_dist.terms import Part
 
 SECONDS = (0.4, 1.0, 3.3, 8.1)

@@ -15,15 +15,15 @@ from huggingface_hub import hf_hub_download
 from transformers import CONFIG_MAPPING
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.models.anatomy import Anatomy, default_config, examine, model_class
 from esn_dist.models.checkpoint import read_config, stored_tensors
+from esn_dist.models.download import package_folder
+from esn_dist.models.from_pretrained import quiet, refuse_missing
 from esn_dist.models.kimi_audio.config import ARCHITECTURE as KIMI
 from esn_dist.models.kimi_audio.config import read_kimi
 from esn_dist.models.kimi_audio.network import KimiNetwork
 from esn_dist.models.kimi_audio.weights import find_weights, speech_tokenizer_folder
-from esn_dist.models.loading import quiet, refuse_missing
-from esn_dist.models.registry import UNNEEDED_WEIGHTS
-from esn_dist.models.source import package_folder
+from esn_dist.models.loading import UNNEEDED_WEIGHTS
+from esn_dist.models.structure import ModelStructure, default_config, inspect_config, model_class
 from esn_dist.sweep.model_catalog import known_models
 
 
@@ -37,10 +37,10 @@ def diagnose(model: str, sparse: bool = False) -> dict[str, Any]:
         UserError: there is no such model, or the folder's files are not as they should be.
     """
     raw, folder = _configuration(model)
-    anatomy = examine(raw, model, sparse)
-    facts = {"model": model, **asdict(anatomy), "neurons": anatomy.neurons, "weights": None, "deep": {}}
+    structure = inspect_config(raw, model, sparse)
+    facts = {"model": model, **asdict(structure), "neurons": structure.neurons, "weights": None, "deep": {}}
     if folder is not None:
-        facts["weights"] = _weights(raw, folder, anatomy)
+        facts["weights"] = _weights(raw, folder, structure)
     if facts["weights"] and facts["weights"]["parameters"]:
         facts["parameters"] = facts["weights"]["parameters"]
     size = facts["parameters"]
@@ -91,17 +91,17 @@ def _configuration(model: str) -> tuple[dict[str, Any], Path | None]:
         ) from None
 
 
-def _weights(raw: dict[str, Any], folder: Path, anatomy: Anatomy) -> dict[str, Any]:
+def _weights(raw: dict[str, Any], folder: Path, structure: ModelStructure) -> dict[str, Any]:
     """What the folder's files hold, every wanted name and shape found."""
     stored = list(stored_tensors(folder).values())
-    parameters = anatomy.parameters
+    parameters = structure.parameters
     if raw.get("architectures") == [KIMI]:
         glm = speech_tokenizer_folder(folder)
         with torch.device("meta"):
             network = KimiNetwork(read_kimi(folder, glm))
         stored = [tensor for _, tensor in find_weights(network, folder, glm).values()]
         parameters = sum(p.numel() for p in network.parameters())
-    elif anatomy.supported:
+    elif structure.supported:
         _find_all(raw, folder)
     return {"tensors": len(stored), "files": len({s.file for s in stored}), "parameters": parameters}
 

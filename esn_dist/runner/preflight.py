@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from esn_dist.errors import UserError
-from esn_dist.models.source import locate, shape
+from esn_dist.models.download import locate_checkpoint
+from esn_dist.models.resolve import gate_shape
 from esn_dist.sweep.experts import refuse_on_experts
 from esn_dist.sweep.plan import Plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
@@ -23,7 +24,7 @@ def check_models(sweep: Sweep, planned: Plan) -> None:
             asks of it what it cannot do.
     """
     for model in sweep.models:
-        experts = shape(locate(model), model.sparse_gates).experts
+        experts = gate_shape(locate_checkpoint(model), model.sparse_gates).experts
         refuse_on_experts(planned.studies, model.name, experts)
 
 

@@ -16,7 +16,8 @@ from esn_dist.corpora.scan import Progress, scan
 from esn_dist.corpora.sets import SetRule
 from esn_dist.corpora.utterance import Clip, SetAside, Utterance
 from esn_dist.errors import UserError
-from esn_dist.models.source import dtype_of, fingerprint, locate, settings, shape
+from esn_dist.models.download import locate_checkpoint, weights_fingerprint
+from esn_dist.models.resolve import dtype_name, gate_shape, model_settings
 from esn_dist.runner.profile import new_profile
 from esn_dist.selection.masks import budget
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks, add_model, create_root
@@ -74,15 +75,14 @@ def prepare_model(
     spec: ModelSpec, plan: Plan, corpora: dict[str, CorpusItems], folder: StoreFolder, device: Literal["cpu", "cuda"]
 ) -> tuple[EngineProfile, str]:
     """Groups and rows of one model; returns the engine profile that the store keeps to, and the fingerprint."""
-    checkpoint = locate(spec)
-    layers, width, experts = gates = shape(checkpoint, spec.sparse_gates)
-    weights = fingerprint(checkpoint)
-    profile = _profile(spec, folder, device) or new_profile(spec, device, dtype_of(spec, checkpoint), gates, checkpoint)
-    add_model(
-        folder, spec.name, layers, width,
-        {"weights": weights, **settings(spec, checkpoint), "engine": profile.as_attributes(), "model": spec.model},
-        experts,
-    )  # fmt: skip
+    checkpoint = locate_checkpoint(spec)
+    layers, width, experts = gates = gate_shape(checkpoint, spec.sparse_gates)
+    weights = weights_fingerprint(checkpoint)
+    profile = _profile(spec, folder, device) or new_profile(
+        spec, device, dtype_name(spec, checkpoint), gates, checkpoint
+    )
+    attributes = {"weights": weights, **model_settings(spec, checkpoint), "engine": profile.as_attributes()}
+    add_model(folder, spec.name, layers, width, {**attributes, "model": spec.model}, experts)
     add_masks(folder, spec.name, mask_table(plan.masks_of(spec.name), partial(budget, neurons=layers * width)))
     for corpus in corpora.values():
         cells = plan.cells_of(spec.name, corpus.name)

@@ -10,7 +10,7 @@ from math import log2
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from esn_dist.models.source import Shape
+from esn_dist.models.resolve import GateShape
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.worker.job import EngineProfile
 
@@ -33,7 +33,7 @@ class Gpu:
 
 
 def new_profile(
-    spec: ModelSpec, device: Literal["cpu", "cuda"], dtype: str, shape: Shape, checkpoint: Path
+    spec: ModelSpec, device: Literal["cpu", "cuda"], dtype: str, shape: GateShape, checkpoint: Path
 ) -> EngineProfile:
     """The profile of `spec`, whose gates have `shape`, on `device`."""
     # Offloaded weights are placeholders: nothing can be folded into them, and the packed engine could not read them.
@@ -49,7 +49,7 @@ def new_profile(
     return EngineProfile(device, dtype, scaling, budget, engine=engine, kernels=gpu.compiler, together=True)
 
 
-def token_budget(memory: int, weights: int, shape: Shape, number: int, gpus: int = 1) -> int:
+def token_budget(memory: int, weights: int, shape: GateShape, number: int, gpus: int = 1) -> int:
     """Tokens of a batch, a power of two: as many as `memory` bytes hold beside `weights`, on each of `gpus`.
 
     A token needs, in numbers of `number` bytes, about four times a layer's width while it passes a layer (u, up, h and

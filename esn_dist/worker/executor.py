@@ -26,7 +26,7 @@ from esn_dist.inference.encode import encode_block
 from esn_dist.inference.engine import Watcher
 from esn_dist.inference.features import FeatureCache
 from esn_dist.inference.packed.engine import engine_of
-from esn_dist.models.registry import load
+from esn_dist.models.loading import load
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells, read_member

@@ -17,7 +17,7 @@ from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.packed.engine import PackedEngine, engine_of
 from esn_dist.models.audio_lm import AudioLM
-from esn_dist.models.registry import load
+from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
 from esn_dist.worker.questions import Questions, Rows

@@ -15,7 +15,7 @@ from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import Batch, pad
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.terms import Part
 
 SHORT, LONG = (1, 2, 3, 2), (70, 75, 72, 71)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esn_dist.inference.batches import compose, pad
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.terms import UNCOUNTED, Part
 
 lengths = st.lists(st.integers(1, 500), max_size=60)

@@ -17,11 +17,11 @@ from esn_dist.corpora.audio import AudioError
 from esn_dist.corpora.utterance import Reason
 from esn_dist.inference.encode import Encoded, Read, encode_block
 from esn_dist.models.audio_lm import AudioLM, ClipTooShort
-from esn_dist.models.generic import GenericAudioLM
-from esn_dist.models.registry import load
+from esn_dist.models.generic.adapter import GenericAudioLM
+from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
-from tests.models.material import wave
 from tests.models.random_models import drawn, qwen2_audio
+from tests.models.synthetic_inputs import wave
 
 SAMPLES = (4_000, 16_001, 64_159, 32_000, 8_000, 37_920, 5_000, 16_000)
 

@@ -19,7 +19,7 @@ from esn_dist.gates.mix import Mix
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import Prompt
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
 
 EMOTIONS = ("anger", "joy", "neutral")

@@ -8,7 +8,7 @@ import torch
 from esn_dist.inference.batches import pad
 from esn_dist.inference.engine import PaddedEngine
 from esn_dist.models.audio_lm import AudioLM
-from esn_dist.models.registry import load
+from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import question
 from esn_dist.terms import Outcome

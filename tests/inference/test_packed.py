@@ -32,7 +32,7 @@ from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State, Watche
 from esn_dist.inference.packed.engine import PackedEngine, _Going, engine_of
 from esn_dist.inference.packed.layers import Qwen2Layers
 from esn_dist.models.audio_lm import AudioLM, Prompt
-from esn_dist.models.registry import load
+from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.terms import Part
 from full_size import write_flamingo, write_kimi, write_omni

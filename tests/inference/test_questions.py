@@ -12,7 +12,7 @@ import torch
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
 from esn_dist.inference.packed.engine import engine_of
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.terms import T_NOT_WRITTEN, Outcome
 from esn_dist.worker.questions import Questions
 

@@ -14,7 +14,7 @@ from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.packed.engine import engine_of
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
 from esn_dist.task.prompt import option_order
 from esn_dist.terms import Outcome

@@ -14,9 +14,9 @@ from torch import Tensor
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import AudioLM
-from tests.models.asked import Case
-from tests.models.material import byte_tokenizer, redraw, wave
+from tests.models.random_case import Case
 from tests.models.random_models import BUILDERS, drawn
+from tests.models.synthetic_inputs import byte_tokenizer, redraw, wave
 
 Item = tuple[int, str]
 """Samples of a clip, and the question."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers.audio_utils import mel_filter_bank
 from transformers.models.granite_speech import feature_extraction_granite_speech as granite_module
 
-from tests.models.material import byte_tokenizer, redraw
+from tests.models.synthetic_inputs import byte_tokenizer, redraw
 
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", "<|IMAGE|>"]
 SPECIALS += ["<|VIDEO|>", "<|vision_bos|>", "<|vision_eos|>"]

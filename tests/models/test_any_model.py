@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from esn_dist.errors import UserError
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.registry import load, spec_of
-from esn_dist.models.source import adapter_of, dtype_of, local_shapes, package_folder, settings
+from esn_dist.models.download import package_folder
+from esn_dist.models.loading import load, spec_of
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
+from esn_dist.models.resolve import adapter_name, dtype_name, local_gate_shapes, model_settings
 from esn_dist.report.plan import plan_text
 from esn_dist.runner.prepare import prepare_model
 from esn_dist.store import create
@@ -41,8 +42,8 @@ def test_a_folder_in_the_yaml_is_loaded_by_the_adapter_of_its_architecture(tmp_p
     assert SHIPPED
     loaded = load_sweep(sweep(tmp_path, SHIPPED))
     spec = loaded.models[0]
-    assert (spec.model, adapter_of(spec, SHIPPED), dtype_of(spec, SHIPPED)) == ("any", "qwen2.5-omni", "float32")
-    assert settings(spec, SHIPPED)["system_prompt"] == "You are a helpful assistant."
+    assert (spec.model, adapter_name(spec, SHIPPED), dtype_name(spec, SHIPPED)) == ("any", "qwen2.5-omni", "float32")
+    assert model_settings(spec, SHIPPED)["system_prompt"] == "You are a helpful assistant."
     assert isinstance(load(spec, "cpu"), Qwen25Omni)
     folder = StoreFolder(tmp_path / "store")
     create.create_root(folder, {})
@@ -63,15 +64,15 @@ def test_a_folder_in_the_yaml_is_loaded_by_the_adapter_of_its_architecture(tmp_p
 def test_the_adapter_is_told_by_the_architecture(tmp_path: Path, architecture: str, adapter: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture], "torch_dtype": "float16"}))
     spec = ModelSpec.model_validate({"name": "mine", "source": str(tmp_path)})
-    assert adapter_of(spec, tmp_path) == adapter and dtype_of(spec, tmp_path) == "float16"
+    assert adapter_name(spec, tmp_path) == adapter and dtype_name(spec, tmp_path) == "float16"
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture]}))
-    assert dtype_of(spec, tmp_path) == "bfloat16"
+    assert dtype_name(spec, tmp_path) == "bfloat16"
 
 
 def test_a_plan_takes_the_shape_from_the_folder_or_says_that_it_is_unknown(tmp_path: Path) -> None:
     here, there = load_sweep(sweep(tmp_path, str(SHIPPED))), load_sweep(sweep(tmp_path, "someone/something"))
-    assert local_shapes(here.models) == {"mine": (4, 256)} and local_shapes(there.models) == {}
-    known, unknown = (forecast(s, None, local_shapes(s.models)) for s in (here, there))
+    assert local_gate_shapes(here.models) == {"mine": (4, 256)} and local_gate_shapes(there.models) == {}
+    known, unknown = (forecast(s, None, local_gate_shapes(s.models)) for s in (here, there))
     assert known.studies[0].bytes and known.studies[0].bytes > known.masks * 4 * 256
     assert unknown.bytes is unknown.studies[0].bytes is None
     assert "adds unknown GPU-hours, an unknown size" in plan_text(unknown)
@@ -98,4 +99,4 @@ def test_a_name_that_is_neither_registered_nor_has_a_source_is_a_mistake(tmp_pat
 def test_asking_for_sparse_gates_is_kept_in_the_store() -> None:
     assert SHIPPED
     spec = ModelSpec.model_validate({"name": "mine", "source": str(SHIPPED), "sparse_gates": True})
-    assert settings(spec, SHIPPED)["sparse_gates"] == "yes"
+    assert model_settings(spec, SHIPPED)["sparse_gates"] == "yes"

@@ -20,13 +20,17 @@ from transformers import (
 from esn_dist.errors import UserError
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import can_fold
-from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
+from esn_dist.models.audio_flamingo_3.adapter import AudioFlamingo3
 from esn_dist.models.audio_lm import ClipTooLong, ClipTooShort
 from esn_dist.models.placement import Placement
 from esn_dist.task.prompt import question
 from esn_dist.terms import UNCOUNTED, Part
-from tests.models.against_hooks import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
-from tests.models.grouped import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device, rows_in_groups
+from tests.models.encoder_batches import (
+    assert_neighbours_change_no_bit,
+    assert_nothing_waits_for_the_device,
+    embeds_in_fixed_batches,
+)
+from tests.models.hook_reference import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
 
 # From 30 ms to 34 s; 480160 samples end in a window of one frame, which adds no token.
 LENGTHS = (480, 16_000, 16_001, 37_920, 480_000, 480_160, 544_000)
@@ -124,7 +128,7 @@ def test_a_group_of_whole_windows_attends_under_a_mask_as_any_other(flamingo: Au
     masks: list[Any] = []
     handle = flamingo.tower.layers[0].register_forward_pre_hook(lambda module, args: masks.append(args[1]))
     for lengths in ([960_000], [480_000, 16_000]):
-        rows_in_groups(flamingo, lengths, 2)
+        embeds_in_fixed_batches(flamingo, lengths, 2)
     handle.remove()
     assert [(mask.shape, mask.dtype, mask.all().item()) for mask in masks] == [
         ((2, 1, 1, 1500), torch.bool, True), ((2, 1, 1, 1500), torch.bool, False),

@@ -15,12 +15,12 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from esn_dist.errors import UserError
-from esn_dist.models.audio_flamingo_3 import AudioFlamingo3
+from esn_dist.models.audio_flamingo_3.adapter import AudioFlamingo3
 from esn_dist.models.checkpoint import stored_tensors
+from esn_dist.models.download import locate_checkpoint, package_folder, weights_fingerprint
+from esn_dist.models.loading import load
 from esn_dist.models.placement import Placement
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.registry import load
-from esn_dist.models.source import fingerprint, locate, package_folder
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.runner.driver import run as drive
 from esn_dist.runner.progress import Progress
 from esn_dist.store.folder import StoreFolder
@@ -46,7 +46,7 @@ def spec(source: Path | str, **more: Any) -> ModelSpec:
 
 def test_a_folder_that_is_no_models(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no weights"):
-        locate(spec(tmp_path))
+        locate_checkpoint(spec(tmp_path))
     with pytest.raises(UserError, match=r"no config\.json"):
         Qwen25Omni.load(tmp_path, torch.float32, Placement(), Qwen25Omni.settings)
 
@@ -54,7 +54,7 @@ def test_a_folder_that_is_no_models(tmp_path: Path) -> None:
 def test_pickled_weights_are_never_opened(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(UserError, match=r"only pickled weights \(pytorch_model\.bin\)"):
-        locate(spec(folder))
+        locate_checkpoint(spec(folder))
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
@@ -113,7 +113,7 @@ def test_what_the_hub_refuses(monkeypatch: pytest.MonkeyPatch, refusal: Any, pro
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(UserError, match=problem) as error:
-        locate(spec("nvidia/audio-flamingo-3-hf"))
+        locate_checkpoint(spec("nvidia/audio-flamingo-3-hf"))
     assert error.value.fix and fix in error.value.fix
 
 
@@ -123,7 +123,7 @@ def test_no_network_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     with pytest.raises(UserError, match="cannot be had from the hub: no route to host"):
-        locate(spec("some/where"))
+        locate_checkpoint(spec("some/where"))
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,19 @@ def test_unsupported_settings_are_refused_by_the_spec(field: str, value: Any) ->
 
 
 def test_the_fingerprint_of_a_full_clone_is_that_of_our_download(folder: Path) -> None:
-    before = fingerprint(folder)
+    before = weights_fingerprint(folder)
     for name in ("think", "vocoder"):
         (folder / name).mkdir()
         (folder / name / "config.json").write_text("{}")
-    assert fingerprint(folder) == before
+    assert weights_fingerprint(folder) == before
 
 
 def test_the_fingerprint_sees_files_in_subfolders(folder: Path) -> None:
     """Kimi-Audio's Whisper weights lie in one."""
-    before = fingerprint(folder)
+    before = weights_fingerprint(folder)
     (folder / "whisper-large-v3").mkdir()
     (folder / "whisper-large-v3" / "config.json").write_text("{}")
-    assert fingerprint(folder) != before
+    assert weights_fingerprint(folder) != before
 
 
 def test_the_last_models_mistake_is_told_before_a_corpus_is_read(folder: Path, tmp_path_factory: Any) -> None:

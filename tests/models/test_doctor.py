@@ -17,8 +17,8 @@ from esn_dist.errors import UserError
 from esn_dist.inference.packed import layers
 from esn_dist.inference.selfcheck import check, self_check
 from esn_dist.models.doctor import diagnose, doctor_text
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.registry import ADAPTERS
+from esn_dist.models.loading import ADAPTERS
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, feature_extractor, thinker_config, tokenizer
 from esn_dist.sweep.model_catalog import known_models
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from esn_dist.errors import UserError
-from esn_dist.models.generic import GenericAudioLM
-from tests.models.asked import Case
+from esn_dist.models.generic.adapter import GenericAudioLM
+from tests.models.random_case import Case
 from tests.models.random_models import qwen2_audio
 
 

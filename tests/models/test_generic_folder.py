@@ -16,11 +16,11 @@ from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import can_fold, scaled
 from esn_dist.inference.batches import pad
-from esn_dist.models.generic import GenericAudioLM
+from esn_dist.models.generic.adapter import GenericAudioLM
 from esn_dist.models.placement import Placement
 from esn_dist.models.processor import load_processor
 from esn_dist.terms import Part
-from tests.models.asked import ITEMS, Case
+from tests.models.random_case import ITEMS, Case
 from tests.models.random_models import drawn, glmasr, phi4_multimodal, save
 
 

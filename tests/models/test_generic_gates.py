@@ -19,7 +19,7 @@ from esn_dist.inference import selfcheck
 from esn_dist.inference.engine import PaddedEngine
 from esn_dist.terms import Part
 from esn_dist.worker.questions import Questions
-from tests.models.asked import ITEMS, Case
+from tests.models.random_case import ITEMS, Case
 
 
 def test_counts_equal_a_naive_hooks(case: Case) -> None:

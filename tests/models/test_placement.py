@@ -19,10 +19,10 @@ from esn_dist.gates.scale import can_fold, scaled
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import AudioLM
-from esn_dist.models.loading import skeleton
+from esn_dist.models.from_pretrained import skeleton
+from esn_dist.models.loading import load
 from esn_dist.models.placement import Placement
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.registry import load
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, thinker_config, tokenizer
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.terms import Part

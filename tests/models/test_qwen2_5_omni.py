@@ -19,12 +19,12 @@ from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import ClipTooLong, ClipTooShort
 from esn_dist.models.placement import Placement
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import SYSTEM, Size, feature_extractor, thinker_config, tokenizer
 from esn_dist.task.prompt import question
 from esn_dist.terms import UNCOUNTED, Part
-from tests.models.against_hooks import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
-from tests.models.material import wave
+from tests.models.hook_reference import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
+from tests.models.synthetic_inputs import wave
 
 # Seven lengths from 25 ms to 34 s: whole frames and broken ones, whole 2 s chunks and broken ones.
 LENGTHS = (480, 4_000, 16_000, 16_001, 37_920, 64_159, 544_000)

@@ -14,9 +14,9 @@ import torch
 from esn_dist.errors import UserError
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
+from esn_dist.models.download import locate_checkpoint, package_folder
 from esn_dist.models.placement import Placement
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.source import locate, package_folder
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.sweep.spec import ModelSpec
 
 SHIPPED = package_folder("package:models/tiny/checkpoint")
@@ -49,7 +49,7 @@ def test_a_download_asks_for_no_pickle_no_code_and_no_thinking(name: str, monkey
         return str(SHIPPED)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", downloaded)
-    locate(ModelSpec.model_validate(name))
+    locate_checkpoint(ModelSpec.model_validate(name))
     for options in asked:
 
         def kept(file: str, options: dict[str, Any] = options) -> bool:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from esn_dist.models.qwen2_5_omni import audio_rows
+from esn_dist.models.qwen2_5_omni.adapter import audio_rows
 from esn_dist.models.tiny.architecture import Size, build, save, tokenizer
 from esn_dist.models.tiny.speech import log_mels
 

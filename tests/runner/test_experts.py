@@ -19,7 +19,7 @@ from rich.console import Console
 from torch.nn.functional import linear
 
 from esn_dist.errors import UserError
-from esn_dist.models.generic import GenericAudioLM
+from esn_dist.models.generic.adapter import GenericAudioLM
 from esn_dist.models.placement import Placement
 from esn_dist.runner.driver import run as drive
 from esn_dist.runner.progress import Progress

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from esn_dist.models.source import Shape
+from esn_dist.models.resolve import GateShape
 from esn_dist.runner.profile import FREE, LEAST, MOST, token_budget
 
 GB = 2**30
-SEVEN = Shape(28, 18_944, 0)
+SEVEN = GateShape(28, 18_944, 0)
 
 
 def test_float32_halves_the_batches_of_16_bits() -> None:

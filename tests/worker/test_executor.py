@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from esn_dist.models.audio_lm import AudioLM
-from esn_dist.models.registry import load
+from esn_dist.models.loading import load
 from esn_dist.runner.mask_selection import Selection
 from esn_dist.runner.prepare import prepare_corpus, prepare_model, prepare_root
 from esn_dist.seeds import digest

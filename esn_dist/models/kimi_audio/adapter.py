@@ -19,14 +19,14 @@ from transformers import WhisperFeatureExtractor
 
 from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import AudioLM, Prompt, execution_device
-from esn_dist.models.groups import in_groups
+from esn_dist.models.fixed_batches import encode_in_fixed_batches
 from esn_dist.models.kimi_audio.audio import rows, segments, tokenizer_mel, whisper_mel
 from esn_dist.models.kimi_audio.config import WHISPER, KimiConfig, read_kimi
 from esn_dist.models.kimi_audio.prompt import merged, streams
 from esn_dist.models.kimi_audio.tokens import TextTokens
 from esn_dist.models.kimi_audio.weights import load_network, speech_tokenizer_folder
 from esn_dist.models.placement import Placement
-from esn_dist.models.source import DEFAULTS
+from esn_dist.models.resolve import DEFAULTS
 from esn_dist.transfer import to_device_async
 
 Segment = tuple[Tensor, int]
@@ -120,7 +120,9 @@ class KimiAudio(AudioLM):
             )
             return found
 
-        return list(map(torch.cat, in_groups((one.segments for one in heard), self.encoder_batch or 1, encoded)))
+        return list(
+            map(torch.cat, encode_in_fixed_batches((one.segments for one in heard), self.encoder_batch or 1, encoded))
+        )
 
     def _rows(self, codes_R: Tensor, features_RD: Tensor) -> Tensor:
         token_RD = self.embedding((codes_R + self.config.audio_offset).to(self.device))

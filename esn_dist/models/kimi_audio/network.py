@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from transformers import Qwen2Model
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from esn_dist.models.download import GLM
 from esn_dist.models.kimi_audio.config import WHISPER, KimiConfig
 from esn_dist.models.kimi_audio.speech_tokenizer import SpeechTokenizer
-from esn_dist.models.source import GLM
 
 # Part of the module → folder, and what stands before the name there (several spellings circulate).
 STORED: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from esn_dist.errors import UserError
 from esn_dist.models.checkpoint import Stored, require, stored_tensors
+from esn_dist.models.download import GLM
 from esn_dist.models.kimi_audio.config import WHISPER, KimiConfig
 from esn_dist.models.kimi_audio.network import KimiNetwork
 from esn_dist.models.placement import Placement
-from esn_dist.models.source import GLM
 
 FULL_PRECISION = "speech_tokenizer."
 

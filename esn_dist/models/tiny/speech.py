@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
-from esn_dist.models.qwen2_5_omni import HOP, TAIL, audio_rows
+from esn_dist.models.qwen2_5_omni.adapter import HOP, TAIL, audio_rows
 from esn_dist.models.tiny.architecture import feature_extractor
 
 TOGETHER = 64  # clips through the tower at a time

@@ -19,7 +19,7 @@ from esn_dist.inference.batches import pad
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.audio import segments
 from esn_dist.terms import Part
-from tests.models.grouped import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device
+from tests.models.encoder_batches import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device
 from tests.models.kimi_audio.maths import (
     OFFSET,
     Array,

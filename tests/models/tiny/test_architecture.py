@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGeneration
 
 from esn_dist.models.placement import Placement
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from esn_dist.models.source import shape
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
+from esn_dist.models.resolve import gate_shape
 from esn_dist.models.tiny.architecture import EMOTIONS, SYSTEM, Size, build, save, tokenizer
 from esn_dist.sweep.model_catalog import known_models
 from esn_dist.task.prompt import question
@@ -29,7 +29,7 @@ def test_what_is_shipped_is_a_few_megabytes_of_safetensors() -> None:
 
 def test_the_shipped_checkpoint_has_the_registered_shape() -> None:
     facts = known_models()["tiny-qwen2.5-omni"]
-    assert shape(SHIPPED)[:2] == (facts["layers"], facts["width"])
+    assert gate_shape(SHIPPED)[:2] == (facts["layers"], facts["width"])
 
 
 def test_transformers_loads_the_shipped_checkpoint_by_itself() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.models.placement import Placement
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, build, feature_extractor, save, tokenizer
 from esn_dist.models.tiny.prompts import Prompts
 from esn_dist.models.tiny.speech import Speech, load

@@ -14,11 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from esn_dist.models.groups import PACKED, attending, in_groups
+from esn_dist.models.fixed_batches import PACKED, attention_implementation, encode_in_fixed_batches
 from esn_dist.models.placement import Placement
-from esn_dist.models.qwen2_5_omni import Qwen25Omni
-from tests.models.grouped import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device, rows_in_groups
-from tests.models.material import wave
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
+from tests.models.encoder_batches import (
+    assert_neighbours_change_no_bit,
+    assert_nothing_waits_for_the_device,
+    embeds_in_fixed_batches,
+)
+from tests.models.synthetic_inputs import wave
 
 # Parts of one chunk of 2 s, whole chunks, and a last chunk of one mel frame, which has a position and no row.
 LENGTHS = (4_000, 480, 32_000, 32_001, 37_920, 64_000, 64_159, 160_000)
@@ -34,7 +38,7 @@ def test_every_clip_gets_the_rows_of_its_own_pieces_in_order_and_groups_have_one
 
     numbers = iter(range(sum(lengths)))
     clips = [[next(numbers) for _ in range(length)] for length in lengths]
-    rows = in_groups(clips, size, doubled)
+    rows = encode_in_fixed_batches(clips, size, doubled)
     assert [[int(row) for row in clip] for clip in rows] == [[2 * piece for piece in clip] for clip in clips]
 
 
@@ -50,7 +54,7 @@ def test_a_group_is_encoded_as_soon_as_it_is_full() -> None:
         encoded.extend(pieces)
         return [torch.tensor(piece) for piece in pieces]
 
-    in_groups(clips(), 2, encode)
+    encode_in_fixed_batches(clips(), 2, encode)
 
 
 @pytest.mark.parametrize("group", [1, 5, 32])
@@ -63,16 +67,16 @@ def test_no_layer_and_no_group_waits_for_the_device(omni: Qwen25Omni) -> None:
     lm = Qwen25Omni(there, omni.tokenizer, omni.extractor)
     assert_nothing_waits_for_the_device(lm, LENGTHS, 4)
     with pytest.raises((RuntimeError, NotImplementedError)):  # as it does clip by clip
-        rows_in_groups(lm, LENGTHS, 0)
+        embeds_in_fixed_batches(lm, LENGTHS, 0)
 
 
 def test_the_one_by_one_way_has_its_bits_back_after_groups(omni: Qwen25Omni) -> None:
     before = omni.encode_clip(wave(37_920))
-    rows_in_groups(omni, LENGTHS, 4)
+    embeds_in_fixed_batches(omni, LENGTHS, 4)
     assert torch.equal(omni.encode_clip(wave(37_920)), before)
     config = omni.tower.config
     kind = config._attn_implementation
-    with pytest.raises(RuntimeError), attending(config, PACKED):
+    with pytest.raises(RuntimeError), attention_implementation(config, PACKED):
         raise RuntimeError("no room")
     assert config._attn_implementation == kind != PACKED
 
@@ -93,12 +97,14 @@ def test_an_offloaded_tower_encodes_groups_to_the_same_bits(omni: Qwen25Omni, tm
     away = again(omni, tmp_path, torch.float32)
     accelerate.cpu_offload(away.thinker, execution_device=torch.device("cpu"))
     assert next(away.tower.layers.parameters()).is_meta
-    for ours, theirs in zip(rows_in_groups(away, LENGTHS, 4), rows_in_groups(omni, LENGTHS, 4), strict=True):
+    for ours, theirs in zip(
+        embeds_in_fixed_batches(away, LENGTHS, 4), embeds_in_fixed_batches(omni, LENGTHS, 4), strict=True
+    ):
         assert torch.equal(ours, theirs)
 
 
 def test_bfloat16_in_groups_is_as_near_to_float32_as_one_by_one(omni: Qwen25Omni, tmp_path: Path) -> None:
     half = again(omni, tmp_path, torch.bfloat16)
-    exact = torch.cat(rows_in_groups(omni, LENGTHS, 0))
-    off = [(torch.cat(rows_in_groups(half, LENGTHS, group)).float() - exact).abs().mean() for group in (0, 32)]
+    exact = torch.cat(embeds_in_fixed_batches(omni, LENGTHS, 0))
+    off = [(torch.cat(embeds_in_fixed_batches(half, LENGTHS, group)).float() - exact).abs().mean() for group in (0, 32)]
     assert off[1] < 1.1 * off[0]

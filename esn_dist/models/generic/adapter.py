@@ -24,14 +24,14 @@ import torch
 from torch import Tensor
 
 from esn_dist.errors import UserError
-from esn_dist.models.anatomy import config_of, model_class, unsupported
 from esn_dist.models.audio_lm import AudioLM, ClipTooShort, Prompt
-from esn_dist.models.chat import conversation, marked, special_ids
+from esn_dist.models.chat_prompt import conversation, marked, special_ids
 from esn_dist.models.checkpoint import read_config
-from esn_dist.models.loading import load_transformers
+from esn_dist.models.from_pretrained import load_transformers
 from esn_dist.models.placement import Placement
 from esn_dist.models.processor import MISTRAL, load_processor
-from esn_dist.models.source import DEFAULTS
+from esn_dist.models.resolve import DEFAULTS
+from esn_dist.models.structure import config_of, model_class, unsupported
 
 RATE = 16_000
 PROBE = np.zeros(RATE, np.float32)

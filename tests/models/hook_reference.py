@@ -18,7 +18,7 @@ from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.terms import Part
-from tests.models.material import wave
+from tests.models.synthetic_inputs import wave
 
 Item = tuple[int, str]
 """Samples of a clip, and the question."""

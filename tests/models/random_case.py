@@ -11,8 +11,8 @@ from esn_dist.gates.count import Counter
 from esn_dist.gates.find import find_gates
 from esn_dist.inference.answer import Answers, answer
 from esn_dist.inference.batches import pad
-from esn_dist.models.generic import GenericAudioLM
-from tests.models.material import wave
+from esn_dist.models.generic.adapter import GenericAudioLM
+from tests.models.synthetic_inputs import wave
 
 ITEMS = [(4_000, "Which?"), (37_920, "Why, 1 or 2?")]
 NEW = 5

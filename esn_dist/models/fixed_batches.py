@@ -24,7 +24,7 @@ PACKED = "flash_of_equal_pieces"
 PADDED = "sdpa_under_a_mask"
 
 
-def in_groups(
+def encode_in_fixed_batches(
     clips: Iterable[Sequence[Piece]], size: int, encode: Callable[[Sequence[Piece]], Sequence[Tensor]]
 ) -> list[list[Tensor]]:
     """Rows of each piece, clip by clip.
@@ -49,7 +49,7 @@ def in_groups(
 
 
 @contextmanager
-def attending(config: Any, how: str) -> Iterator[None]:
+def attention_implementation(config: Any, how: str) -> Iterator[None]:
     """While it lasts, modules of transformers' configuration `config` attend as the registered kind `how` does."""
     before = config._attn_implementation
     config._attn_implementation = how

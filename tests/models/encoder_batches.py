@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from esn_dist.models.audio_lm import AudioLM
-from tests.models.material import wave
+from tests.models.synthetic_inputs import wave
 
 
-def rows_in_groups(lm: AudioLM, lengths: Sequence[int], group: int) -> list[Tensor]:
+def embeds_in_fixed_batches(lm: AudioLM, lengths: Sequence[int], group: int) -> list[Tensor]:
     """Rows of clips of so many samples, which stand side by side in groups of `group` pieces; 0: one by one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lm, "encoder_batch", group)
@@ -22,22 +22,22 @@ def rows_in_groups(lm: AudioLM, lengths: Sequence[int], group: int) -> list[Tens
 
 def assert_nothing_waits_for_the_device(lm: AudioLM, lengths: Sequence[int], group: int) -> None:
     """Of a model on the meta device, where asking for any number fails, as does a tensor left on the CPU."""
-    rows = rows_in_groups(lm, lengths, group)
+    rows = embeds_in_fixed_batches(lm, lengths, group)
     assert all(rows_RD.is_meta for rows_RD in rows)
     assert all(len(rows_RD) > 0 for rows_RD in rows)
 
 
 def assert_neighbours_change_no_bit(lm: AudioLM, lengths: Sequence[int], group: int, tolerance: float) -> None:
     """A clip has the same rows in any group and at any place in it, and those of the official way but for rounding."""
-    alone = dict(zip(lengths, rows_in_groups(lm, lengths, 0), strict=True))
-    first = dict(zip(lengths, rows_in_groups(lm, lengths, group), strict=True))
+    alone = dict(zip(lengths, embeds_in_fixed_batches(lm, lengths, 0), strict=True))
+    first = dict(zip(lengths, embeds_in_fixed_batches(lm, lengths, group), strict=True))
     for samples in lengths:
         assert first[samples].isfinite().all()
         torch.testing.assert_close(first[samples], alone[samples], atol=tolerance, rtol=0)
     for seed in range(3):
         others = random.Random(seed).sample(lengths, len(lengths) - seed)
-        for samples, rows_RD in zip(others, rows_in_groups(lm, others, group), strict=True):
+        for samples, rows_RD in zip(others, embeds_in_fixed_batches(lm, others, group), strict=True):
             assert torch.equal(rows_RD, first[samples]), samples
     for samples in lengths:
-        assert torch.equal(rows_in_groups(lm, [samples], group)[0], first[samples]), samples
+        assert torch.equal(embeds_in_fixed_batches(lm, [samples], group)[0], first[samples]), samples
     assert not torch.equal(first[lengths[0]][0], first[lengths[1]][0]), "rows all alike show nothing"

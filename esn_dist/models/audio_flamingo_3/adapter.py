@@ -18,11 +18,11 @@ from transformers import AudioFlamingo3ForConditionalGeneration, WhisperFeatureE
 
 from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, execution_device
-from esn_dist.models.chat import chat_prompt, conversation
-from esn_dist.models.groups import PADDED, attending, in_groups
-from esn_dist.models.loading import load_tokenizer, load_transformers
+from esn_dist.models.chat_prompt import chat_prompt, conversation
+from esn_dist.models.fixed_batches import PADDED, attention_implementation, encode_in_fixed_batches
+from esn_dist.models.from_pretrained import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
-from esn_dist.models.source import DEFAULTS
+from esn_dist.models.resolve import DEFAULTS
 from esn_dist.transfer import to_device_async
 
 LONGEST = 600  # seconds
@@ -75,8 +75,8 @@ class AudioFlamingo3(AudioLM):
         if not self.encoder_batch:
             return [self._alone(windows) for windows in heard]
         clips = (list(zip(*windows, strict=True)) for windows in heard)
-        with attending(self.tower.config, PADDED):
-            return [torch.cat(rows) for rows in in_groups(clips, self.encoder_batch, self._together)]
+        with attention_implementation(self.tower.config, PADDED):
+            return [torch.cat(rows) for rows in encode_in_fixed_batches(clips, self.encoder_batch, self._together)]
 
     def _alone(self, windows: Windows) -> Tensor:
         """Rows [R, D] of one clip, as officially."""

@@ -20,11 +20,11 @@ from torch.nn.functional import pad
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration, WhisperFeatureExtractor
 
 from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, execution_device
-from esn_dist.models.chat import chat_prompt, conversation
-from esn_dist.models.groups import PACKED, attending, in_groups
-from esn_dist.models.loading import load_tokenizer, load_transformers
+from esn_dist.models.chat_prompt import chat_prompt, conversation
+from esn_dist.models.fixed_batches import PACKED, attention_implementation, encode_in_fixed_batches
+from esn_dist.models.from_pretrained import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
-from esn_dist.models.source import DEFAULTS
+from esn_dist.models.resolve import DEFAULTS
 from esn_dist.transfer import to_device_async
 
 HOP = 160  # samples per mel frame at 16 kHz
@@ -79,8 +79,8 @@ class Qwen25Omni(AudioLM):
         if not self.encoder_batch:
             return [self._alone(mel_MF) for mel_MF in heard]
         clips = (mel_MF.split(self.chunk, dim=1) for mel_MF in heard)
-        with attending(self.tower.config, PACKED):
-            return [torch.cat(rows) for rows in in_groups(clips, self.encoder_batch, self._together)]
+        with attention_implementation(self.tower.config, PACKED):
+            return [torch.cat(rows) for rows in encode_in_fixed_batches(clips, self.encoder_batch, self._together)]
 
     def _alone(self, mel_MF: Tensor) -> Tensor:
         """Rows [R, D] of one clip, by the tower as it is."""

@@ -28,7 +28,7 @@ UNUSED = ("visual", "vision_tower", "image_embed")  # parts that an audio questi
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
+class ModelStructure:
     """A model's gates and sizes.
 
     Attributes:
@@ -63,8 +63,8 @@ class Anatomy:
         return None if self.parameters is None else self.parameters * size / 1e9
 
 
-def examine(raw: dict[str, Any], where: str, sparse: bool = False) -> Anatomy:
-    """The anatomy of the model whose `config.json` says `raw`.
+def inspect_config(raw: dict[str, Any], where: str, sparse: bool = False) -> ModelStructure:
+    """The structure of the model whose `config.json` says `raw`.
 
     Args:
         sparse: whether gates that a top-k sets to zero are asked for.
@@ -73,7 +73,7 @@ def examine(raw: dict[str, Any], where: str, sparse: bool = False) -> Anatomy:
         UserError: transformers has no such class; running code from the checkpoint is out of the question.
     """
     if raw.get("architectures") == [KIMI]:
-        return _examine_kimi(raw)
+        return _inspect_kimi(raw)
     cls = model_class(raw, where)
     if "audio" not in cls.input_modalities:
         return _refused(cls.__name__, "the model takes no audio")
@@ -86,7 +86,7 @@ def examine(raw: dict[str, Any], where: str, sparse: bool = False) -> Anatomy:
     except (ImportError, ValueError, TypeError, AttributeError, KeyError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         return _refused(cls.__name__, f"the model cannot be built: {first.strip()}")
-    return _anatomy(cls.__name__, model, _text_decoder(model), sparse)
+    return _structure(cls.__name__, model, _text_decoder(model), sparse)
 
 
 def unsupported(text: Any, sparse: bool = False) -> str | None:
@@ -158,7 +158,7 @@ def _generates(name: str, config: type) -> bool:
     return False
 
 
-def _examine_kimi(raw: dict[str, Any]) -> Anatomy:
+def _inspect_kimi(raw: dict[str, Any]) -> ModelStructure:
     """Kimi-Audio's text path; its Whisper encoder and speech tokenizer have sizes of their own files."""
     from esn_dist.models.kimi_audio.config import COPIED
 
@@ -169,16 +169,16 @@ def _examine_kimi(raw: dict[str, Any]) -> Anatomy:
     with torch.device("meta"):
         whole.append(nn.Linear(hidden, text.vocab_size, bias=False))
         whole.extend([nn.Linear(adaptor, hidden), nn.Linear(hidden, hidden), nn.LayerNorm(hidden)])
-    return _anatomy(KIMI, whole, decoder)
+    return _structure(KIMI, whole, decoder)
 
 
-def _anatomy(name: str, model: nn.Module, decoder: nn.Module, sparse: bool = False) -> Anatomy:
+def _structure(name: str, model: nn.Module, decoder: nn.Module, sparse: bool = False) -> ModelStructure:
     try:
         gates = find_gates(decoder, sparse)
     except NoGates as error:
         return _refused(name, str(error), _count(model), _count(decoder))
     first = gates[0]
-    return Anatomy(
+    return ModelStructure(
         name, len(gates), first.width, first.experts, type(first.activation).__name__, _form(first, decoder),
         _count(model), _count(decoder), True, None,
     )  # fmt: skip
@@ -198,8 +198,8 @@ def _form(gate: Gate, decoder: nn.Module) -> str:
     return "fused" if fused else "separate"
 
 
-def _refused(name: str, reason: str, parameters: int | None = None, decoder: int | None = None) -> Anatomy:
-    return Anatomy(name, None, None, None, None, None, parameters, decoder, False, reason)
+def _refused(name: str, reason: str, parameters: int | None = None, decoder: int | None = None) -> ModelStructure:
+    return ModelStructure(name, None, None, None, None, None, parameters, decoder, False, reason)
 
 
 def _count(module: nn.Module) -> int:

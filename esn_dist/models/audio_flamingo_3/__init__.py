@@ -1,0 +1,1 @@
+"""Audio Flamingo 3 without its thinking adapter."""

@@ -1,0 +1,1 @@
+"""Any gated audio-language model that transformers has a class for, through its own processor."""

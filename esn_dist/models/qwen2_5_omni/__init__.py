@@ -1,0 +1,1 @@
+"""Qwen2.5-Omni's Thinker: audio and text in, text out; without speech output and vision."""
