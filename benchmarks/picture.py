@@ -12,7 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from esn_dist.analysis.summary import baselines, summarise
+from esn_dist.analysis.measure import measure
+from esn_dist.analysis.summary import baseline_rows, effect_rows
 from esn_dist.report.findings import finished
 from esn_dist.report.terminal import summary
 from esn_dist.store.folder import StoreFolder
@@ -24,9 +25,9 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("svg", type=Path)
     given = parser.parse_args()
-    datasets = list(finished(StoreFolder(given.store))[0].values())
+    measured = [measure(answers) for answers in finished(StoreFolder(given.store))[0].values()]
     console = Console(record=True, width=80, file=io.StringIO())
-    console.print(summary(summarise(datasets), baselines(datasets)))
+    console.print(summary(effect_rows(measured), baseline_rows(measured)))
     svg = console.export_svg(title="esn-dist run configs/quickstart.yaml")
     # Without rich's web fonts: a picture should ask nothing of the network.
     given.svg.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")

@@ -71,17 +71,19 @@ def measured(out: Path, seeds: range, voices: str) -> list[dict[str, Any]]:
 
 def row_of(model: str, effects: list[dict[str, Any]], store: Path) -> dict[str, Any]:
     """Macro means over the corpora: baseline accuracy, and self, cross and gap of each selector."""
-    from esn_dist.analysis.summary import baselines
+    from esn_dist.analysis.measure import EffectSettings, measure
+    from esn_dist.analysis.summary import baseline_rows
     from esn_dist.store.folder import StoreFolder
     from esn_dist.store.read import describe, open_answers
 
     folder = StoreFolder(store)
     answers = [open_answers(folder, model, corpus).load() for corpus in describe(folder).models[model]["answers"]]
-    found = [row.accuracy for row in baselines(answers, draws=1) if row.emotion == "all" and row.accuracy is not None]
+    rows = baseline_rows(measure(dataset, EffectSettings(draws=1)) for dataset in answers)
+    accuracies = [row.accuracy.point for row in rows if row.emotion == "all" and row.accuracy.point is not None]
     of_model = [e for e in effects if (e["model"], e["corpus"]) == (model, "all")]
     keys = ("self_effect", "cross_effect", "gap", "margin_self", "margin_cross")
     return {
-        "accuracy": mean(found),
+        "accuracy": mean(accuracies),
         **{f"{e['intervention']} {e['selector']}": {key: e[key] for key in keys} for e in of_model},
     }
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from esn_dist.analysis.bootstrap import DRAWS
+from esn_dist.analysis.bootstrap import BOOTSTRAP_DRAWS
 from esn_dist.analysis.identification import Pool, pool
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.selection.firing import Firing
@@ -149,7 +149,7 @@ class OpenSweep:
         model: str | None = None,
         corpus: str | None = None,
         *,
-        draws: int = DRAWS,
+        draws: int = BOOTSTRAP_DRAWS,
         seed: int = 0,
         by_speaker: bool = False,
         invalid_is_wrong: bool = True,
@@ -164,11 +164,12 @@ class OpenSweep:
             by_speaker: resample speakers instead of utterances.
             invalid_is_wrong: count an answer that names no option as wrong; else leave its pairs out.
         """
-        from esn_dist.analysis.frames import effects
+        from esn_dist.analysis.frames import effects_dataset
+        from esn_dist.analysis.measure import EffectSettings, measure
         from esn_dist.analysis.two_pass import with_two_pass
 
         answers = with_two_pass(self.answers(model, corpus).load())
-        return effects(answers, draws=draws, seed=seed, by_speaker=by_speaker, invalid_is_wrong=invalid_is_wrong)
+        return effects_dataset(measure(answers, EffectSettings(draws, seed, by_speaker, invalid_is_wrong)))
 
     def export_masks(self, path: str | Path, model: str | None = None, **wanted: Sequence[str]) -> int:
         """Write masks as one JSON file, which `esn_dist.store.maskfile.read_mask_file` reads back; returns how many.

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import esn_dist
-from esn_dist.analysis.summary import summarise
+from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.summary import effect_rows
 from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.errors import UserError
 from esn_dist.store import create
@@ -74,20 +75,20 @@ def test_several_corpora_are_identified_over_at_once(small_store: Path) -> None:
 def test_effects_are_those_of_the_report(small_store: Path) -> None:
     sweep = esn_dist.open(small_store)
     found = sweep.effects(corpus="studio", draws=200)
-    rows = summarise([with_two_pass(sweep.answers(corpus="studio").load())], draws=200)
+    rows = effect_rows([measure(with_two_pass(sweep.answers(corpus="studio").load()), EffectSettings(draws=200))])
     assert found.sizes["condition"] == len(rows) == 3 * 3 + 3 * 2  # and 2-Pass at two gains
     for row in rows:
-        where = (found["selector"] == row.selector) & (found["alpha"] == row.alpha)
-        where &= found["intervention"] == row.intervention
+        where = (found["selector"] == row.condition.selector) & (found["alpha"] == row.condition.alpha)
+        where &= found["intervention"] == row.condition.intervention
         one = found.isel(condition=int(np.flatnonzero(where.values)[0]))
-        assert one["self_effect"].values.tolist() == [row.self_effect, row.self_low, row.self_high]
+        assert one["self_effect"].values.tolist() == list(row.self_effect)
         if not row.sources:
             assert np.isnan(one["gap"]).all()
-            assert one["change"].sel(source="none").mean() == pytest.approx(row.self_effect)
+            assert one["change"].sel(source="none").mean() == pytest.approx(row.self_effect.point)
         else:
-            assert one["gap"].values.tolist() == [row.gap, row.gap_low, row.gap_high]
+            assert one["gap"].values.tolist() == list(row.gap)
             change = one["change"].sel(source=list(found["evaluation"].values)).values
-            assert np.trace(change) / 3 == pytest.approx(row.self_effect)
+            assert np.trace(change) / 3 == pytest.approx(row.self_effect.point)
 
 
 def test_exported_masks_come_back(small_store: Path, tmp_path: Path) -> None:

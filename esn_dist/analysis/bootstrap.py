@@ -15,8 +15,8 @@ import numpy.typing as npt
 from esn_dist.seeds import SeedKey, generator
 
 Floats = npt.NDArray[np.float64]
-DRAWS = 5000
-LEVEL = 0.95
+BOOTSTRAP_DRAWS = 5000
+CONFIDENCE = 0.95
 
 
 class Estimate(NamedTuple):
@@ -27,12 +27,15 @@ class Estimate(NamedTuple):
     high: float | None
 
 
+UNDEFINED = Estimate(None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Resample:
     """How often each utterance counts: once in row 0 (the sample itself), multinomially in every further row.
 
     Attributes:
-        rows: per label, the utterances that bear it.
+        rows: per label, its utterances.
         weights: per label, weights[1 + draw, utterance of the label].
     """
 
@@ -57,16 +60,16 @@ def resample(
     label: npt.NDArray[np.int64],
     labels: int,
     *seed: SeedKey,
-    draws: int = DRAWS,
+    draws: int = BOOTSTRAP_DRAWS,
     clusters: npt.NDArray[np.str_] | None = None,
 ) -> Resample:
-    """Draws utterances with replacement within each label, or whole clusters with all that they hold.
+    """Draw utterances with replacement within each label, or clusters with all their utterances.
 
     Args:
         label: label[utterance] within 0..labels-1.
         labels: number of labels.
         seed: what the draws are hashed from.
-        draws: resamples beside the sample itself.
+        draws: resamples besides the sample itself.
         clusters: cluster[utterance], e.g. the speaker; then the labels' sizes vary between draws.
     """
     random = generator("bootstrap", *seed)
@@ -85,11 +88,11 @@ def estimate(statistic: Floats) -> Estimate:
     """
     point, draws = float(statistic[0]), statistic[1:]
     if not np.isfinite(point):
-        return Estimate(None, None, None)
+        return UNDEFINED
     defined = draws[np.isfinite(draws)]
     if not len(defined):
         return Estimate(point, None, None)
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(point, float(low), float(high))
 
 

@@ -45,6 +45,12 @@ def accuracy_changes(trials: Trials, group: Group, sample: Resample) -> Floats:
     return POINTS * sample.means(against_baseline(trials, group, trials.correct), paired(trials, group))
 
 
+def point_gap(trials: Trials, group: Group) -> float:
+    """The self–cross gap of the sample itself in percentage points; NaN where it is undefined."""
+    unresampled = resample(trials.label, len(trials.emotions), draws=0)
+    return float(contrast(accuracy_changes(trials, group, unresampled), group, trials.emotions).gap[0])
+
+
 def effect_matrix(trials: Trials, group: Group) -> xr.DataArray:
     """Δ[source, evaluation] in percentage points, as in the paper's heat maps; NaN where nothing is paired."""
     itself = resample(trials.label, len(trials.emotions), draws=0)

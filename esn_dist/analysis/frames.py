@@ -1,37 +1,24 @@
 """Effects as an xarray dataset with named dimensions: the heat maps, and self, cross and gap with their intervals.
 
-The same numbers as `summary.summarise`, in the shape for computing on. Knows no stores.
+The same numbers as the rows of `summary`, in the shape for computing on. Knows no stores.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 import xarray as xr
 
-from esn_dist.analysis.bootstrap import DRAWS, Floats, estimate, resample
-from esn_dist.analysis.effects import accuracy_changes, contrast
-from esn_dist.analysis.margin import margin_changes, margins
-from esn_dist.analysis.trials import Condition, Group, Trials, read_trials
+from esn_dist.analysis.bootstrap import Floats, estimate
+from esn_dist.analysis.flat_rows import CONDITION_COLUMNS, flat_condition
+from esn_dist.analysis.measure import MeasuredEffects
+from esn_dist.analysis.trials import Group
 
 NO_SOURCE = "none"
 BOUNDS = ("point", "low", "high")
 
 
-def effects(
-    answers: xr.Dataset,
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-    by_speaker: bool = False,
-    invalid_is_wrong: bool = True,
-) -> xr.Dataset:
+def effects_dataset(measured: MeasuredEffects) -> xr.Dataset:
     """Effects of every condition of one model on one corpus.
-
-    Args:
-        answers: the dataset "answers".
-        draws, seed, by_speaker, invalid_is_wrong: as in `summary.summarise`.
 
     Returns:
         change[condition, source, evaluation]: change of accuracy in percentage points, and margin[...]: of the option
@@ -39,25 +26,23 @@ def effects(
         self_effect, cross_effect, gap [condition, bound]: points with percentile intervals. NaN where undefined.
         The attributes of `Condition` (selector, intervention, alpha …) are coordinates on `condition`.
     """
-    trials = read_trials(answers, invalid_is_wrong=invalid_is_wrong)
-    clusters = trials.speaker if by_speaker else None
-    sample = resample(trials.label, len(trials.emotions), seed, trials.corpus, draws=draws, clusters=clusters)
-    margin = margins(trials)
-    sources = [*dict.fromkeys(name for group in trials.groups for name in group.sources if name), NO_SOURCE]
-    changes = [accuracy_changes(trials, group, sample) for group in trials.groups]
-    readouts = [margin_changes(trials, group, sample, margin) for group in trials.groups]
-    contrasts = [contrast(change, group, trials.emotions) for change, group in zip(changes, trials.groups, strict=True)]
+    trials, conditions = measured.trials, measured.conditions
+    groups = [effects.group for effects in conditions]
+    sources = [*dict.fromkeys(name for group in groups for name in group.sources if name), NO_SOURCE]
+    changes = [_by_source(effects.group, effects.changes, sources) for effects in conditions]
+    margins = [_by_source(effects.group, effects.margin_changes, sources) for effects in conditions]
+    shape = (len(conditions), len(sources), len(trials.emotions))
     matrix, bounds = ("condition", "source", "evaluation"), ("condition", "bound")
     return xr.Dataset(
         {
-            "change": (matrix, _matrices(trials, changes, sources), {"units": "percentage points"}),
-            "margin": (matrix, _matrices(trials, readouts, sources), {"units": "nats"}),
-            "self_effect": (bounds, _bounds([found.within for found in contrasts])),
-            "cross_effect": (bounds, _bounds([found.across for found in contrasts])),
-            "gap": (bounds, _bounds([found.gap for found in contrasts])),
+            "change": (matrix, np.reshape(changes, shape), {"units": "percentage points"}),
+            "margin": (matrix, np.reshape(margins, shape), {"units": "nats"}),
+            "self_effect": (bounds, _bounds([effects.accuracy.within for effects in conditions])),
+            "cross_effect": (bounds, _bounds([effects.accuracy.across for effects in conditions])),
+            "gap": (bounds, _bounds([effects.accuracy.gap for effects in conditions])),
         },
         coords={
-            **_conditions(trials.groups),
+            **_coordinates(groups),
             "source": sources,
             "evaluation": list(trials.emotions),
             "bound": list(BOUNDS),
@@ -66,21 +51,21 @@ def effects(
     )
 
 
-def _matrices(trials: Trials, changes: list[Floats], sources: list[str]) -> Floats:
-    """Of the sample itself; the mean over seeds where a source has several masks."""
-    matrices = np.full((len(changes), len(sources), len(trials.emotions)), np.nan)
-    for matrix, change, group in zip(matrices, changes, trials.groups, strict=True):
-        for row, source in enumerate(sources):
-            own = [cell for cell, name in enumerate(group.sources) if (name or NO_SOURCE) == source]
-            if own:
-                matrix[row] = change[own, :, 0].mean(axis=0)
-    return matrices
+def _by_source(group: Group, changes: Floats, sources: list[str]) -> Floats:
+    """matrix[source, label] of changes[cell, label]; the mean over seeds where a source has several masks."""
+    matrix = np.full((len(sources), changes.shape[1]), np.nan)
+    for row, source in enumerate(sources):
+        cells = [cell for cell, name in enumerate(group.sources) if (name or NO_SOURCE) == source]
+        if cells:
+            matrix[row] = changes[cells].mean(axis=0)
+    return matrix
 
 
 def _bounds(statistics: list[Floats]) -> Floats:
+    """bounds[condition, bound] of statistic[1 + draw] of each condition."""
     return np.array([[np.nan if v is None else v for v in estimate(s)] for s in statistics]).reshape(-1, len(BOUNDS))
 
 
-def _conditions(groups: tuple[Group, ...]) -> dict[str, tuple[str, list[object]]]:
-    names = [field.name for field in fields(Condition)]
-    return {name: ("condition", [getattr(group.condition, name) for group in groups]) for name in names}
+def _coordinates(groups: list[Group]) -> dict[str, tuple[str, list[object]]]:
+    rows = [flat_condition(group.condition) for group in groups]
+    return {name: ("condition", [row[name] for row in rows]) for name in CONDITION_COLUMNS}

@@ -23,7 +23,7 @@ from esn_dist.seeds import SeedKey, generator
 
 Counts = npt.NDArray[np.int64]
 LATTICE = 1_000_000  # values of the exact distribution; beyond, it is drawn
-DRAWS = 100_000
+EXCHANGE_DRAWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class GapTest:
     Attributes:
         gap: in percentage points, over the items that every source emotion's cell answered.
         p: None where there is nothing to exchange.
-        exact: whether every exchange was counted; else `DRAWS` of them were drawn.
+        exact: whether every exchange was counted; else `EXCHANGE_DRAWS` of them were drawn.
         items: utterances that entered.
     """
 
@@ -139,13 +139,16 @@ def _spread(total: Floats, distribution: Floats, step: int) -> Floats:
 
 
 def _drawn(labels: Sequence[_Items], random: np.random.Generator) -> float:
-    """The same by `DRAWS` exchanges, where sizes differ so that the exact distribution has too many values."""
-    drawn, observed = np.zeros(DRAWS), 0.0
+    """The same by `EXCHANGE_DRAWS` exchanges, where sizes differ so that the exact distribution has too many values."""
+    drawn, observed = np.zeros(EXCHANGE_DRAWS), 0.0
     for label in labels:
-        own = sum(random.binomial(int(count), right / label.cells, DRAWS) for right, count in enumerate(label.by_right))
+        own = sum(
+            random.binomial(int(count), right / label.cells, EXCHANGE_DRAWS)
+            for right, count in enumerate(label.by_right)
+        )
         drawn += (label.cells * own - label.right.sum()) / len(label.right)
         observed += (label.cells * label.own - label.right.sum()) / len(label.right)
-    return float((1 + (np.abs(drawn) >= abs(observed) - 1e-9).sum()) / (1 + DRAWS))
+    return float((1 + (np.abs(drawn) >= abs(observed) - 1e-9).sum()) / (1 + EXCHANGE_DRAWS))
 
 
 def _assigned(matrix: Floats) -> float:

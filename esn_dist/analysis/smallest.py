@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from esn_dist.analysis.bootstrap import resample
-from esn_dist.analysis.effects import accuracy_changes, contrast
+from esn_dist.analysis.effects import point_gap
 from esn_dist.analysis.trials import Condition, Group, Trials
 from esn_dist.sweep.fraction_search import next_fraction, smallest_fraction
 
@@ -47,11 +46,8 @@ def smallest_fractions(trials: Trials, share: float, fractions: Sequence[Decimal
     for line, groups in lines.items():
         if len(groups) > 1 or fractions:
             among = sorted(groups) if fractions is None else list(fractions)
-            gaps = {fraction: _gap(trials, group) for fraction, group in sorted(groups.items()) if fraction in among}
+            gaps = {
+                fraction: point_gap(trials, group) for fraction, group in sorted(groups.items()) if fraction in among
+            }
             found, awaited = smallest_fraction(among, gaps, share), next_fraction(among, gaps, share)
             yield Smallest(replace(line, fraction=float(max(among))), gaps, found, awaited)
-
-
-def _gap(trials: Trials, group: Group) -> float:
-    itself = resample(trials.label, len(trials.emotions), draws=0)
-    return float(contrast(accuracy_changes(trials, group, itself), group, trials.emotions).gap[0])

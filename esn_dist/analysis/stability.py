@@ -21,11 +21,11 @@ from esn_dist.selection.masks import budget, top
 from esn_dist.selection.selectors import SELECTORS
 from esn_dist.terms import JOIN, PARTS
 
-DRAWS = 20
+STABILITY_DRAWS = 20
 
 
 def mask_stability(
-    pool: Pool, selectors: Sequence[str], fraction: str, *seed: SeedKey, draws: int = DRAWS
+    pool: Pool, selectors: Sequence[str], fraction: str, *seed: SeedKey, draws: int = STABILITY_DRAWS
 ) -> xr.Dataset:
     """Overlap of bootstrapped masks with the mask itself, and with each other; one pass for all selectors.
 

@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from esn_dist.analysis.summary import BaselineRow, EffectRow
 
 
-def effect_rows(folder: Path, **reading: Any) -> tuple[list[EffectRow], list[BaselineRow]]:
-    """Rows of all finished cells of a store, and of its baselines; `reading` as in `analysis.summary.summarise`."""
-    from esn_dist.analysis.summary import baselines, summarise
+def effect_rows(folder: Path, **settings: Any) -> tuple[list[EffectRow], list[BaselineRow]]:
+    """Rows of all finished cells of a store, and of its baselines; settings as in `analysis.measure.EffectSettings`."""
+    from esn_dist.analysis import measure, summary
     from esn_dist.report.findings import finished
     from esn_dist.store.folder import StoreFolder
 
-    datasets = list(finished(StoreFolder(folder))[0].values())
-    return summarise(datasets, **reading), baselines(datasets, **reading)
+    answers = finished(StoreFolder(folder))[0].values()
+    measured = [measure.measure(dataset, measure.EffectSettings(**settings)) for dataset in answers]
+    return summary.effect_rows(measured), summary.baseline_rows(measured)
 
 
 def unverified_speakers(folder: Path) -> list[str]:

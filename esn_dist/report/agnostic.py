@@ -96,8 +96,8 @@ def agnostic_tables(
         registered, emotions: as in `published.comparisons`.
     """
     shown = [row for row in rows if row.corpus != ALL and _belongs(row)]
-    unmasked = {(b.corpus, b.model): Estimate(b.accuracy, b.low, b.high) for b in baselines if b.emotion == ALL}
-    keys = dict.fromkeys(identification_of(row) for row in shown if row.selector != Selector.RND)
+    unmasked = {(b.corpus, b.model): b.accuracy for b in baselines if b.emotion == ALL}
+    keys = dict.fromkeys(identification_of(row) for row in shown if row.condition.selector != Selector.RND)
     return [_table(key, shown, unmasked, registered, paper_corpora(emotions)) for key in keys]
 
 
@@ -131,8 +131,8 @@ def agnostic_section(tables: Sequence[AgnosticTable]) -> Iterator[str]:
 
 
 def _belongs(row: EffectRow) -> bool:
-    steered = row.selector == Selector.RND and row.intervention == STEER
-    return steered or row.intervention in AGNOSTIC
+    steered = row.condition.selector == Selector.RND and row.condition.intervention == STEER
+    return steered or row.condition.intervention in AGNOSTIC
 
 
 def _table(
@@ -142,10 +142,10 @@ def _table(
     registered: Mapping[str, str],
     known: set[str],
 ) -> AgnosticTable:
-    own = [row for row in rows if row.selector != Selector.RND and identification_of(row) == key]
-    random = [row for row in rows if row.selector == Selector.RND and row.fraction == key[0]]
-    gains = {row.alpha for row in own}
-    found = {_column(row) for row in (*own, *random) if row.alpha in gains}
+    own = [row for row in rows if row.condition.selector != Selector.RND and identification_of(row) == key]
+    random = [row for row in rows if row.condition.selector == Selector.RND and row.condition.fraction == key[0]]
+    gains = {row.condition.alpha for row in own}
+    found = {_column(row) for row in (*own, *random) if row.condition.alpha in gains}
     order = [STEER, *AGNOSTIC]
     columns = tuple(sorted(found, key=lambda c: (c.alpha, order.index(c.intervention), c.tau)))
     places = sorted(dict.fromkeys((row.corpus, row.model) for row in own))
@@ -153,7 +153,11 @@ def _table(
     for corpus, model in places:
         here = [row for row in (*own, *random) if (row.corpus, row.model) == (corpus, model)]
         lines += _measured(corpus, model, here, unmasked[corpus, model])
-        if corpus in known and key == (PAPER_MASKS[1], "", key[2], "") and PAPER_MASKS[0] in {r.selector for r in here}:
+        if (
+            corpus in known
+            and key == (PAPER_MASKS[1], "", key[2], "")
+            and PAPER_MASKS[0] in {r.condition.selector for r in here}
+        ):
             lines += _published(corpus, model, registered.get(model, model), columns)
     return AgnosticTable(*key, columns, tuple(lines))
 
@@ -164,9 +168,8 @@ def _measured(corpus: str, model: str, rows: Sequence[EffectRow], unmasked: Esti
     invalid: dict[str, float] = {}
     for row in rows:
         if row.invalid_rate is not None:
-            invalid[row.selector] = max(row.invalid_rate, invalid.get(row.selector, 0.0))
-        accuracy = Estimate(row.accuracy, row.accuracy_low, row.accuracy_high)
-        by_selector.setdefault(row.selector, {})[_column(row)] = accuracy
+            invalid[row.condition.selector] = max(row.invalid_rate, invalid.get(row.condition.selector, 0.0))
+        by_selector.setdefault(row.condition.selector, {})[_column(row)] = row.accuracy
     random = by_selector.pop(Selector.RND, {})
     steered = {column: value for column, value in random.items() if column.intervention == STEER}
     controls = {column: value for column, value in random.items() if column not in steered}
@@ -185,7 +188,7 @@ def _published(corpus: str, model: str, name: str, columns: Sequence[Column]) ->
 
 
 def _column(row: EffectRow) -> Column:
-    return Column(row.alpha, row.intervention, row.tau)
+    return Column(row.condition.alpha, row.condition.intervention, row.condition.tau)
 
 
 def _csv_name(column: Column) -> str:

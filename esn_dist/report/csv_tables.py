@@ -6,12 +6,13 @@ Undefined values are None. Knows no files.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from esn_dist.analysis.flat_rows import CONDITION_COLUMNS, flat_baseline, flat_effect
 from esn_dist.analysis.movement import destinations
 from esn_dist.analysis.significance import Verdict
 from esn_dist.analysis.trials import Condition
@@ -23,14 +24,13 @@ from esn_dist.report.searches import search_rows
 from esn_dist.report.speakers import speaker_rows
 
 Row = dict[str, Any]
-CONDITION = tuple(field.name for field in fields(Condition))
 
 
 def flat(findings: Findings) -> dict[str, list[Row]]:
     """Rows by subject; the names are those of the CSV files."""
     return {
-        "effects": [{**asdict(row), "sources": " ".join(row.sources)} for row in findings.rows],
-        "baselines": [asdict(row) for row in findings.baselines],
+        "effects": [flat_effect(row) for row in findings.rows],
+        "baselines": [flat_baseline(row) for row in findings.baselines],
         "tests": [_verdict(verdict) for verdict in findings.verdicts],
         "published": [
             {**asdict(c), "is_change": c.is_change, "difference": c.difference, "flags": " ".join(c.flags)}
@@ -87,7 +87,7 @@ def _moves(findings: Findings) -> Iterator[Row]:
 def _positions(findings: Findings) -> Iterator[Row]:
     for (model, corpus), found in findings.positions.items():
         cells = findings.answers[model, corpus]
-        names = [name for name in (*CONDITION, "source_emotion", "mask_seed") if name in cells.coords]
+        names = [name for name in (*CONDITION_COLUMNS, "source_emotion", "mask_seed") if name in cells.coords]
         whose = {name: cells[name].values for name in names}
         counts = {name: found[name].values for name in ("answered", "shown", "correct")}
         for cell, (name, p) in enumerate(zip(found["cell"].values, found["p"].values, strict=True)):
@@ -128,7 +128,7 @@ def _stability(found: xr.Dataset) -> Iterator[Row]:
 
 
 def _condition(condition: Condition) -> Row:
-    return {name: getattr(condition, name) for name in CONDITION}
+    return {name: getattr(condition, name) for name in CONDITION_COLUMNS}
 
 
 def _whose(cell: xr.DataArray) -> Row:

@@ -123,7 +123,7 @@ def _figure_1(findings: Findings) -> Iterator[tuple[str, Figure]]:
 
 
 def _figures_2_and_3(findings: Findings) -> Iterator[tuple[str, Figure]]:
-    unmasked = {(row.model, row.corpus): row.accuracy for row in findings.baselines if row.emotion == ALL}
+    unmasked = {(row.model, row.corpus): row.accuracy.point for row in findings.baselines if row.emotion == ALL}
     for (model, corpus), frame in findings.frames.items():
         # Deactivation and one gain are two heat maps of Figure 1, not yet a row of their own.
         shown = (axis for axis in axes(frame) if axis.name != "alpha" or sum(value > 0 for value in axis.values) > 1)

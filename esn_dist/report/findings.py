@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from esn_dist.analysis.bootstrap import DRAWS
-from esn_dist.analysis.frames import effects
+from esn_dist.analysis.bootstrap import BOOTSTRAP_DRAWS
+from esn_dist.analysis.frames import effects_dataset
 from esn_dist.analysis.identification import pool
 from esn_dist.analysis.locality import Related, layer_distribution, overlap, related
+from esn_dist.analysis.measure import EffectSettings, measure
 from esn_dist.analysis.movement import moves
 from esn_dist.analysis.position import position_bias
 from esn_dist.analysis.significance import Verdict, significance
 from esn_dist.analysis.stability import mask_stability
-from esn_dist.analysis.summary import BaselineRow, EffectRow, baselines, summarise
+from esn_dist.analysis.summary import BaselineRow, EffectRow, baseline_rows, effect_rows
 from esn_dist.analysis.trials import Condition, read_trials
 from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.errors import UserError
@@ -46,7 +47,7 @@ READING = ("draws", "seed", "by_speaker", "invalid_is_wrong")  # settings of eve
 class Settings:
     """Of effects, as in `analysis.summary.summarise`; `stability`: bootstrapped identification sets, 0: none."""
 
-    draws: int = DRAWS
+    draws: int = BOOTSTRAP_DRAWS
     seed: int = 0
     by_speaker: bool = False
     invalid_is_wrong: bool = True
@@ -116,7 +117,8 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
     answers, unfinished = finished(folder)
     datasets = list(answers.values())
     reading = {name: getattr(settings, name) for name in READING}
-    rows, base = summarise(datasets, **reading), baselines(datasets, **reading)
+    measured = {place: measure(dataset, EffectSettings(**reading)) for place, dataset in answers.items()}
+    rows, base = effect_rows(list(measured.values())), baseline_rows(measured.values())
     registered = {name: str(facts.get("model", name)) for name, facts in description.models.items()}
     emotions = {name: facts["emotions"] for name, facts in description.corpora.items()}
     masks = {model: open_masks(folder, model) for model in description.models}
@@ -135,7 +137,7 @@ def collect(folder: StoreFolder, settings: Settings | None = None) -> Findings:
         comparisons=comparisons(rows, base, registered, emotions, pools),
         agnostic=agnostic_tables(rows, base, registered, emotions),
         answers=answers,
-        frames={place: effects(dataset, **reading) for place, dataset in answers.items()},
+        frames={place: effects_dataset(of_place) for place, of_place in measured.items()},
         positions={place: position_bias(dataset) for place, dataset in answers.items()},
         moves={place: _moves(dataset) for place, dataset in answers.items()},
         pairs=pairs,

@@ -89,7 +89,7 @@ def _tables(findings: Findings) -> Iterator[Row]:
                 "lines": lines,
                 "seeds_sd": [row.seeds_sd for row in half.columns],
                 "invalid": [row.invalid_rate for row in half.columns],
-                "missing": [row.missing for row in half.columns],
+                "missing": [row.missing_pairs for row in half.columns],
             }
 
 

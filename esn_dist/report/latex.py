@@ -99,7 +99,7 @@ def agnostic(table: AgnosticTable) -> str:
 def accuracies(baselines: Sequence[BaselineRow]) -> str:
     """Accuracy of the unintervened models."""
     emotions = list(dict.fromkeys(row.emotion for row in baselines))
-    found = {(row.model, row.corpus, row.emotion): row.accuracy for row in baselines}
+    found = {(row.model, row.corpus, row.emotion): row.accuracy.point for row in baselines}
     invalid = {(row.model, row.corpus): row.invalid_rate for row in baselines if row.emotion == ALL}
     lines = [" & ".join(["LALM", "Corpus", *map(escape, emotions), "invalid"]) + r" \\", r"\midrule"]
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in baselines):

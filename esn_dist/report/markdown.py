@@ -103,9 +103,10 @@ def _margins(table: EffectTable) -> str:
 def _baselines(baselines: Sequence[BaselineRow]) -> list[str]:
     by_model: dict[str, dict[str, dict[str, str]]] = {}
     for row in baselines:
-        accuracy = DASH if row.accuracy is None else f"{row.accuracy:.1f}"
-        if row.low is not None and row.high is not None:
-            accuracy += f" [{row.low:.1f}, {row.high:.1f}]"
+        point, low, high = row.accuracy
+        accuracy = DASH if point is None else f"{point:.1f}"
+        if low is not None and high is not None:
+            accuracy += f" [{low:.1f}, {high:.1f}]"
         if row.emotion == ALL:
             accuracy += f", {_share(row.invalid_rate)} invalid"
         by_model.setdefault(row.model, {}).setdefault(row.corpus, {})[row.emotion] = accuracy
@@ -136,13 +137,15 @@ def _losses(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> str:
 def _cells(row: EffectRow) -> str:
     """`Deactivation, ConAct, r = 10 %, masks from room`."""
     _, transfer, size, parts = identification_of(row)
-    masks = f", masks from {transfer}" if row.source_corpus and transfer else ""
-    title = intervention_title(row.intervention, row.alpha, row.tau)
-    return f"{title}, {row.selector}, r = {100 * row.fraction:g} %{masks}{identification_title(size, parts)}"
+    condition = row.condition
+    masks = f", masks from {transfer}" if condition.source_corpus and transfer else ""
+    title = intervention_title(condition.intervention, condition.alpha, condition.tau)
+    fraction = f"r = {100 * condition.fraction:g} %"
+    return f"{title}, {condition.selector}, {fraction}{masks}{identification_title(size, parts)}"
 
 
 def _counts(row: EffectRow | BaselineRow) -> list[str]:
-    return [str(row.not_written), str(row.unreadable), str(row.non_finite)]
+    return [str(row.missing.not_written), str(row.missing.unreadable), str(row.missing.non_finite)]
 
 
 def _set_aside(set_aside: Mapping[str, Mapping[str, int]]) -> str:

@@ -145,10 +145,10 @@ def table_2(model: str, corpus: str) -> dict[tuple[str, float, float], str]:
 def _of_effects(row: EffectRow, model: str, known: set[str], corpora: set[str]) -> Iterator[Comparison]:
     """The published line of one row: its own corpus's table, or Table 1 for the mean of exactly the paper's three."""
     whole = known == corpora == set(EFFECT_TABLES)
-    steer = row.intervention == STEER
-    comparable = row.intervention == DEACTIVATE or (steer and row.alpha == STEERING_GAIN)
-    own = row.source_corpus in ("", row.corpus)
-    if not comparable or not own or row.fraction != published()["table1"]["fraction_r"]:
+    steer = row.condition.intervention == STEER
+    comparable = row.condition.intervention == DEACTIVATE or (steer and row.condition.alpha == STEERING_GAIN)
+    own = row.condition.source_corpus in ("", row.corpus)
+    if not comparable or not own or row.condition.fraction != published()["table1"]["fraction_r"]:
         return
     if row.corpus == ALL and whole:
         table, corpus = 1, MACRO
@@ -157,38 +157,42 @@ def _of_effects(row: EffectRow, model: str, known: set[str], corpora: set[str]) 
     else:
         return
     measured = {
-        "effect" if row.selector == Selector.RND else "self_effect": (row.self_effect, row.self_low, row.self_high),
-        "cross_effect": (row.cross_effect, row.cross_low, row.cross_high),
-        "self_cross_gap": (row.gap, row.gap_low, row.gap_high),
+        "effect" if row.condition.selector == Selector.RND else "self_effect": row.self_effect,
+        "cross_effect": row.cross_effect,
+        "self_cross_gap": row.gap,
     }
     wanted = {
-        "model": model, "corpus": corpus, "intervention": str(row.intervention), "selector": row.selector.lower(),
+        "model": model, "corpus": corpus, "intervention": row.condition.intervention,
+        "selector": row.condition.selector.lower(),
     }  # fmt: skip
     for entry in _entries(table, wanted):
         if entry["metric"] in measured:
-            yield _comparison(table, entry, row.selector, measured[entry["metric"]])
+            yield _comparison(table, entry, row.condition.selector, measured[entry["metric"]])
 
 
 def _of_accuracy(row: BaselineRow, model: str) -> Iterator[Comparison]:
     wanted = {"model": model, "corpus": row.corpus, "intervention": "none", "metric": "accuracy"}
     for entry in _entries(2, wanted):
-        yield _comparison(2, entry, "", (row.accuracy, row.low, row.high))
+        yield _comparison(2, entry, "", row.accuracy)
 
 
 def _of_agnostic(row: EffectRow, model: str) -> Iterator[Comparison]:
     """Table 2's accuracy under RND, 2-Pass, Mix and Union."""
-    random = row.intervention == STEER
+    random = row.condition.intervention == STEER
     selector, fraction = AGNOSTIC
-    if row.selector != (Selector.RND if random else selector) or row.fraction != fraction or row.accuracy is None:
+    if (
+        row.condition.selector != (Selector.RND if random else selector)
+        or row.condition.fraction != fraction
+        or row.accuracy.point is None
+    ):
         return
-    if row.source_corpus not in ("", row.corpus) or row.intervention not in TABLE_2:
+    if row.condition.source_corpus not in ("", row.corpus) or row.condition.intervention not in TABLE_2:
         return
-    wanted = {"model": model, "corpus": row.corpus, "alpha": row.alpha, "tau": row.tau or None}
-    wanted |= {"intervention": TABLE_2[row.intervention], "metric": "accuracy"}
-    setting = f"α = {row.alpha:g}" + (f", τ = {row.tau:g}" if row.tau else "")
+    wanted = {"model": model, "corpus": row.corpus, "alpha": row.condition.alpha, "tau": row.condition.tau or None}
+    wanted |= {"intervention": TABLE_2[row.condition.intervention], "metric": "accuracy"}
+    setting = f"α = {row.condition.alpha:g}" + (f", τ = {row.condition.tau:g}" if row.condition.tau else "")
     for entry in _entries(2, wanted):
-        measured = (row.accuracy, row.accuracy_low, row.accuracy_high)
-        yield _comparison(2, entry, row.selector, measured, setting)
+        yield _comparison(2, entry, row.condition.selector, row.accuracy, setting)
 
 
 def _of_evaluation_set(row: BaselineRow, model: str) -> Iterator[Comparison]:

@@ -7,7 +7,7 @@ Knows no stores: texts and finished answers in, rows out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,7 @@ import xarray as xr
 import yaml
 from pydantic import ValidationError
 
-from esn_dist.analysis.bootstrap import Estimate
+from esn_dist.analysis.bootstrap import UNDEFINED, Estimate
 from esn_dist.analysis.smallest import Smallest, smallest_fractions
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition, read_trials
@@ -26,8 +26,6 @@ from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
 from esn_dist.terms import JOIN
-
-UNKNOWN = Estimate(None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +70,10 @@ def searches(
         texts: the YAML of the store's runs, oldest first; of studies of one name the last counts.
         rows: effects of the same answers, for the interval of the largest fraction's gap.
     """
-    gaps = {(row.model, row.corpus, _condition_of(row)): Estimate(row.gap, row.gap_low, row.gap_high) for row in rows}
+    gaps = {(row.model, row.corpus, row.condition): row.gap for row in rows}
     studies = {title: (study, cells) for text in texts for title, study, cells in _adaptive(text)}
     return [
-        Search(title, model, corpus, study.reach, found, gaps.get((model, corpus, found.condition), UNKNOWN))
+        Search(title, model, corpus, study.reach, found, gaps.get((model, corpus, found.condition), UNDEFINED))
         for title, (study, cells) in studies.items()
         for (model, corpus), dataset in answers.items()
         if study.reach is not None
@@ -132,11 +130,6 @@ def _adaptive(text: str) -> Iterator[tuple[str, StudySpec, tuple[Cell, ...]]]:
     adaptive = {title: study for title, study in sweep.studies.items() if study.reach is not None}
     planned = plan(sweep.model_copy(update={"studies": adaptive}))
     yield from ((title, study, planned.studies[title]) for title, study in adaptive.items())
-
-
-def _condition_of(row: EffectRow) -> Condition:
-    """The condition that a row is the effect of."""
-    return Condition(**{field.name: getattr(row, field.name) for field in fields(Condition)})
 
 
 def _condition(cell: Cell) -> Condition:

@@ -6,9 +6,10 @@ Knows neither stores nor markup: who prints decides how a missing value looks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from esn_dist.analysis.bootstrap import Estimate
+from esn_dist.analysis.flat_rows import flat_effect
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition
 from esn_dist.sweep import interventions
@@ -33,41 +34,37 @@ class Half:
     @property
     def selectors(self) -> tuple[str, ...]:
         """Heads of the columns."""
-        return tuple(row.selector for row in self.columns)
+        return tuple(row.condition.selector for row in self.columns)
 
     @property
     def agnostic(self) -> bool:
         """Whether it commits to no source emotion (the paper's Table 2)."""
-        return all(row.intervention in AGNOSTIC for row in self.columns)
+        return all(row.condition.intervention in AGNOSTIC for row in self.columns)
 
     @property
     def effects(self) -> dict[str, tuple[Estimate, ...]]:
         """Accuracy changes in percentage points: line → a value per column."""
-        own = tuple(Estimate(row.self_effect, row.self_low, row.self_high) for row in self.columns)
+        own = tuple(row.self_effect for row in self.columns)
         if self.agnostic:
             return {MEAN: own}
         return {
             "Self-Effect": own,
-            "Cross-Effect Avg.": tuple(
-                Estimate(row.cross_effect, row.cross_low, row.cross_high) for row in self.columns
-            ),
-            "Self-Cross Gap": tuple(Estimate(row.gap, row.gap_low, row.gap_high) for row in self.columns),
+            "Cross-Effect Avg.": tuple(row.cross_effect for row in self.columns),
+            "Self-Cross Gap": tuple(row.gap for row in self.columns),
         }
 
     @property
     def margins(self) -> dict[str, tuple[Estimate, ...]]:
         """Changes of the log-probability margin in nats, and of the source emotion's answer rate in points."""
         return {
-            "Self": tuple(Estimate(row.margin_self, row.margin_self_low, row.margin_self_high) for row in self.columns),
-            "Cross": tuple(
-                Estimate(row.margin_cross, row.margin_cross_low, row.margin_cross_high) for row in self.columns
-            ),
+            "Self": tuple(row.margin_self for row in self.columns),
+            "Cross": tuple(row.margin_cross for row in self.columns),
         }
 
     @property
     def source_rates(self) -> tuple[Estimate, ...]:
         """Change of how often the source emotion is answered elsewhere, in points: a value per column."""
-        return tuple(Estimate(row.source_rate, row.source_rate_low, row.source_rate_high) for row in self.columns)
+        return tuple(row.source_rate for row in self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +93,17 @@ def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
     another corpus and of files too. The budget is what is equal, as in the paper; a mask may fall short of its budget.
     """
     rows = list(rows)
-    keys = dict.fromkeys(_key(row) for row in rows if row.selector != Selector.RND)
+    keys = dict.fromkeys(_key(row) for row in rows if row.condition.selector != Selector.RND)
     alone = [_key(row) for row in rows if not any(_beside(row, key) for key in keys)]
     return [EffectTable(*key, _halves(rows, key)) for key in dict.fromkeys((*keys, *alone))]
 
 
 def identification_of(row: EffectRow) -> Identified:
     """How the masks of a row were found, as in `EffectTable`: fraction, another source corpus, size, parts."""
-    transfer = row.source_corpus if row.source_corpus != row.corpus else ""
-    parts = row.parts if row.parts != ALL_PARTS else ""
-    return row.fraction, transfer, max(row.identification_size, 0), parts
+    condition = row.condition
+    transfer = condition.source_corpus if condition.source_corpus != row.corpus else ""
+    parts = condition.parts if condition.parts != ALL_PARTS else ""
+    return condition.fraction, transfer, max(condition.identification_size, 0), parts
 
 
 def _key(row: EffectRow) -> Key:
@@ -115,14 +113,16 @@ def _key(row: EffectRow) -> Key:
 def _beside(row: EffectRow, key: Key) -> bool:
     """Whether a row stands in the table `key`."""
     own = _key(row)
-    return own == key or (row.selector == Selector.RND and own[:3] == key[:3])
+    return own == key or (row.condition.selector == Selector.RND and own[:3] == key[:3])
 
 
 def _halves(rows: Sequence[EffectRow], key: Key) -> tuple[Half, ...]:
     halves: dict[str, list[EffectRow]] = {}
     for row in rows:
         if _beside(row, key):
-            halves.setdefault(intervention_title(row.intervention, row.alpha, row.tau), []).append(row)
+            condition = row.condition
+            title = intervention_title(condition.intervention, condition.alpha, condition.tau)
+            halves.setdefault(title, []).append(row)
     # RND may have run under more interventions than these masks.
     own = {title: columns for title, columns in halves.items() if any(_key(row) == key for row in columns)}
     return tuple(Half(title, tuple(columns)) for title, columns in own.items())
@@ -133,7 +133,7 @@ def json_rows(rows: Sequence[EffectRow]) -> list[dict[str, object]]:
 
     `tau`, `identification_size` and `parts` are in every row, so that no two rows of a sweep say the same.
     """
-    return [asdict(row) for row in rows]
+    return [{**flat_effect(row), "sources": list(row.sources)} for row in rows]
 
 
 def intervention_title(intervention: str, alpha: float, tau: float = 0.0) -> str:

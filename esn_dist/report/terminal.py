@@ -62,13 +62,13 @@ def _spread(row: EffectRow) -> str:
 def _footer(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> list[RenderableType]:
     """What a reader must know beside the effects: how well the model does at all, and what was lost."""
     lines: list[RenderableType] = [
-        Text(f"{row.model} on {row.corpus}: accuracy without intervention {row.accuracy:.1f} %")
+        Text(f"{row.model} on {row.corpus}: accuracy without intervention {row.accuracy.point:.1f} %")
         for row in baselines
-        if row.emotion == ALL and row.accuracy is not None
+        if row.emotion == ALL and row.accuracy.point is not None
     ]
     on_corpora = [row for row in rows if row.corpus != ALL]
     rates = [row.invalid_rate for row in on_corpora if row.invalid_rate is not None]
-    lost = sum(row.missing for row in on_corpora)
+    lost = sum(row.missing_pairs for row in on_corpora)
     lines.append(
         Text(f"invalid answers: at most {100 * max(rates, default=0.0):.1f} % of a row's; missing pairs: {lost}")
     )

@@ -10,16 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-import numpy as np
-import xarray as xr
-
+from esn_dist.analysis.effects import point_gap
+from esn_dist.analysis.trials import read_trials
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import open_answers
 from esn_dist.sweep.fraction_search import next_fraction
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import Plan
 from esn_dist.sweep.spec import Sweep
-from esn_dist.terms import Outcome
 
 Line = tuple[str, float, MaskKey]  # evaluation corpus, gain, and a mask whose fraction and emotion are left open
 
@@ -71,27 +69,7 @@ def _effects(
         cells = [_at(cell, fraction) for cell in like]
         if baseline and all(cell.id in at for cell in cells):
             rows = [*baseline, *(at[cell.id] for cell in cells)]
-            found[fraction] = gap(answers.isel(cell=rows).load(), [cell.source_emotion for cell in cells])
+            trials = read_trials(answers.isel(cell=rows).load())
+            (group,) = trials.groups  # the cells differ in their source emotion alone
+            found[fraction] = point_gap(trials, group)
     return found
-
-
-def gap(answers: xr.Dataset, sources: list[str]) -> float:
-    """Self minus cross in percentage points, of cells after their baseline; NaN where either is undefined.
-
-    `analysis.effects` has the same number with its intervals, but stands above this room.
-
-    Args:
-        answers: the baseline's row first, then one row for each of `sources`.
-    """
-    said = np.isin(answers.outcome.values, (Outcome.ANSWERED, Outcome.UNPARSED))
-    labels = np.array([list(answers.emotion.values).index(label) for label in answers.label.values])
-    right = (answers.outcome.values == Outcome.ANSWERED) & (answers.answer.values == labels)
-    own: list[float] = []
-    other: list[float] = []
-    emotions = [e for e in answers.emotion.values.tolist() if e in sources]
-    for row, source in enumerate(sources, start=1):
-        for emotion in emotions if source in emotions else ():
-            pairs = said[0] & said[row] & (answers.label.values == emotion)
-            change = (right[row, pairs].mean() - right[0, pairs].mean()) if pairs.any() else np.nan
-            (own if source == emotion else other).append(100 * change)
-    return float(np.mean(own) - np.mean(other)) if own and other else float("nan")

@@ -11,7 +11,8 @@ from esn_dist.analysis.bootstrap import resample
 from esn_dist.analysis.effects import accuracy_changes, contrast
 from esn_dist.analysis.interaction import interaction_matrix, interactions
 from esn_dist.analysis.margin import source_answer_changes
-from esn_dist.analysis.summary import summarise
+from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.summary import effect_rows
 from esn_dist.analysis.trials import Trials, emotions_of, read_trials
 
 EMOTIONS = ("anger", "joy", "neutral")
@@ -57,9 +58,13 @@ def test_a_pair_with_an_emotion_that_the_corpus_lacks_is_left_out(build: Any) ->
 
 
 def test_the_row_of_pairs_names_their_emotions(build: Any) -> None:
-    row = next(r for r in summarise([dataset(build)], draws=20) if r.intervention == "co-deactivate")
+    row = next(
+        r
+        for r in effect_rows([measure(dataset(build), EffectSettings(draws=20))])
+        if r.condition.intervention == "co-deactivate"
+    )
     assert row.sources == EMOTIONS
-    assert row.self_effect == pytest.approx(-37.5) and row.cross_effect == pytest.approx(-25)
+    assert row.self_effect.point == pytest.approx(-37.5) and row.cross_effect.point == pytest.approx(-25)
 
 
 def test_the_matrix_is_the_mean_over_the_pair_s_own_and_over_the_other_emotions(trials: Trials) -> None:

@@ -70,7 +70,7 @@ def test_the_drawn_p_value_agrees_with_the_exact_one(build: Any, monkeypatch: py
     monkeypatch.setattr(permutation, "LATTICE", 10)
     drawn = exchange_test(trials, trials.groups[0], 0)
     assert exact.exact and not drawn.exact and exact.p and 0.001 < exact.p < 0.5
-    assert drawn.p == pytest.approx(exact.p, abs=4 * np.sqrt(exact.p / permutation.DRAWS))
+    assert drawn.p == pytest.approx(exact.p, abs=4 * np.sqrt(exact.p / permutation.EXCHANGE_DRAWS))
 
 
 def test_p_values_are_uniform_where_the_answers_are_exchanged_within_items(build: Any) -> None:

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from esn_dist.analysis.bootstrap import Estimate
-from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
+from esn_dist.analysis.summary import ALL, EffectRow
 from esn_dist.report.agnostic import PUBLISHED, AgnosticTable, agnostic_rows, agnostic_section, agnostic_tables
 from esn_dist.report.findings import Findings
 from esn_dist.report.latex import agnostic
 from esn_dist.report.published import EFFECT_TABLES, published
+from tests.report.rows import baseline, changed
 
 EMOTIONS = {name: list(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
 MODELS = ("qwen2.5-omni-7b", "kimi-audio-7b", "audio-flamingo-3")
 GAINS = (0.1, 0.3, 1.0)
-NONE: dict[str, Any] = dict.fromkeys(EffectRow.__slots__)
-ROW = replace(
-    EffectRow(**NONE), model=MODELS[0], corpus="iemocap", selector="ConAct", fraction=0.005, source_corpus="iemocap",
-    tau=0.0, identification_size=0, parts="", accuracy=50.0, accuracy_low=48.0, accuracy_high=52.0,
-    invalid_rate=0.025,
+CONACT = changed(
+    model=MODELS[0], corpus="iemocap", selector="ConAct", fraction=0.005, source_corpus="iemocap",
+    identification_size=0, accuracy=Estimate(50.0, 48.0, 52.0), invalid_rate=0.025,
 )  # fmt: skip
-RND: dict[str, Any] = {"selector": "RND", "source_corpus": "", "identification_size": -1, "accuracy": 40.0}
+RND: dict[str, Any] = {
+    "selector": "RND",
+    "source_corpus": "",
+    "identification_size": -1,
+    "accuracy": Estimate(40.0, 48.0, 52.0),
+}
 TYPES = (("mix", 0.5), ("two-pass", 0.0), ("union", 0.0))
-BASELINES = [BaselineRow(m, c, ALL, 45.0, 43.0, 47.0, 0.0, 1000, 0, 0, 0) for m in MODELS for c in EFFECT_TABLES]
+BASELINES = [baseline(m, c, ALL, Estimate(45.0, 43.0, 47.0)) for m in MODELS for c in EFFECT_TABLES]
 
 
-def rows(model: str = MODELS[0], corpus: str = "iemocap", **changed: Any) -> list[EffectRow]:
+def rows(model: str = MODELS[0], corpus: str = "iemocap", **values: Any) -> list[EffectRow]:
     """What the study `table2` of configs/paper.yaml gives for one model and corpus."""
-    own = replace(ROW, model=model, corpus=corpus, source_corpus=corpus)
-    made = [replace(own, intervention=t, alpha=a, tau=tau, **changed) for a in GAINS for t, tau in TYPES]
-    made += [replace(row, **RND) for row in made]
-    return made + [replace(own, intervention="steer", alpha=a, **{**changed, **RND}) for a in GAINS]
+    own = changed(CONACT, model=model, corpus=corpus, source_corpus=corpus)
+    made = [changed(own, intervention=t, alpha=a, tau=tau, **values) for a in GAINS for t, tau in TYPES]
+    made += [changed(row, **RND) for row in made]
+    return made + [changed(own, intervention="steer", alpha=a, **{**values, **RND}) for a in GAINS]
 
 
 def tables(found: list[EffectRow], emotions: Any = EMOTIONS) -> list[AgnosticTable]:
@@ -90,13 +93,13 @@ def test_what_the_paper_did_not_do_has_no_published_line(changed: dict[str, Any]
 
 
 def test_several_temperatures_are_columns_that_say_so() -> None:
-    warm = [replace(row, tau=2.0) for row in rows() if row.intervention == "mix"]
+    warm = [changed(row, tau=2.0) for row in rows() if row.condition.intervention == "mix"]
     (table,) = tables([*rows(), *warm])
     assert table.gains[0.1] == ["RND", "2-Pass", "Mix τ = 0.5", "Mix τ = 2", "Union"] and "τ" not in table.title
 
 
 def test_nothing_agnostic_gives_no_table_and_no_section() -> None:
-    steered = [row for row in rows() if row.intervention == "steer"]
+    steered = [row for row in rows() if row.condition.intervention == "steer"]
     assert tables(steered) == [] and list(agnostic_section([])) == []
 
 
@@ -121,7 +124,8 @@ def test_a_store_s_table_has_the_accuracies_of_its_rows(findings: Findings) -> N
     ]
     row = next(
         r for r in findings.rows
-        if (r.corpus, r.selector, r.intervention, r.alpha) == ("studio", "ConAct", "two-pass", 0.3)
+        if (r.corpus, r.condition.selector, r.condition.intervention) == ("studio", "ConAct", "two-pass")
+        and r.condition.alpha == 0.3
     )  # fmt: skip
     line = next(line for line in table.lines if (line.corpus, line.masks) == ("studio", "ConAct"))
-    assert line.values[table.columns[1]] == Estimate(row.accuracy, row.accuracy_low, row.accuracy_high)
+    assert line.values[table.columns[1]] == row.accuracy

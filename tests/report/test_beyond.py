@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from esn_dist.analysis.bootstrap import UNDEFINED
 from esn_dist.analysis.locality import overlap, related
+from esn_dist.analysis.measure import EffectSettings, measure
 from esn_dist.analysis.significance import CELL, ENTRY, GAP, significance
-from esn_dist.analysis.summary import baselines, summarise
+from esn_dist.analysis.summary import EffectRow, baseline_rows, effect_rows
 from esn_dist.report.findings import Findings, Settings, finished, stabilities
 from esn_dist.report.markdown import markdown
 from esn_dist.report.pairs import pair_matrices, pair_rows, pair_section
@@ -21,6 +23,7 @@ from esn_dist.report.tables import effect_tables, json_rows
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import describe, open_masks
 
+DRAWS = EffectSettings(draws=20)
 READING: dict[str, Any] = {"draws": 50, "seed": 0, "by_speaker": False, "invalid_is_wrong": True}
 SWEEP = """
 name: search
@@ -42,6 +45,10 @@ def answers(small_store: Path) -> xr.Dataset:
     return finished(StoreFolder(small_store))[0]["tiny", "studio"]
 
 
+def rows_of(answers: xr.Dataset) -> list[EffectRow]:
+    return effect_rows([measure(answers, DRAWS)])
+
+
 def conact(answers: xr.Dataset) -> xr.Dataset:
     own = (answers.selector == "ConAct") & (answers.intervention == "deactivate")
     return answers.isel(cell=own.values)
@@ -60,18 +67,24 @@ def joined(*parts: xr.Dataset) -> xr.Dataset:
 
 def test_two_pass_comes_with_the_finished_cells_of_every_report(findings: Findings, answers: xr.Dataset) -> None:
     assert (answers.intervention == "two-pass").sum() == 2 * (2 + 1 + 1)  # gains × (RND's seeds, MAD, ConAct)
-    found = {(r.selector, r.alpha) for r in findings.rows if r.intervention == "two-pass" and r.corpus == "studio"}
+    found = {
+        (c.selector, c.alpha)
+        for r in findings.rows
+        if r.corpus == "studio"
+        for c in [r.condition]
+        if c.intervention == "two-pass"
+    }
     assert found == {(s, a) for s in ("RND", "MAD", "ConAct") for a in (0.3, 1.0)}
-    rows = [r for r in findings.rows if r.corpus == "studio" and r.selector == "RND" and r.alpha == 0.3]
-    steer, two_pass = sorted(rows, key=lambda row: row.intervention)
+    rows = [r for r in findings.rows if (r.corpus, r.condition.selector, r.condition.alpha) == ("studio", "RND", 0.3)]
+    steer, two_pass = sorted(rows, key=lambda row: row.condition.intervention)
     assert steer.self_effect == two_pass.self_effect, "RND's second pass is its steering cell"
-    assert steer.accuracy == two_pass.accuracy is not None
+    assert steer.accuracy == two_pass.accuracy != UNDEFINED
 
 
 def test_masks_that_differ_in_size_or_parts_have_tables_and_json_rows_that_say_so(answers: xr.Dataset) -> None:
     small = changed(conact(answers), "small", identification_size=10)
     audio = changed(conact(answers), "audio", parts="audio")
-    rows = summarise([joined(answers, small, audio)], draws=20)
+    rows = rows_of(joined(answers, small, audio))
     tables = effect_tables(rows)
     assert [(t.identification_size, t.parts) for t in tables if not t.transfer_from] == [
         (0, ""),
@@ -97,18 +110,18 @@ def test_rnd_stands_beside_masks_of_another_corpus_and_of_a_file(answers: xr.Dat
     elsewhere = changed(conact(answers), "elsewhere", source_corpus="room")
     shared = changed(conact(answers), "file", selector="file", source_corpus="file:0123456789ab")
     other = changed(conact(answers), "other", source_corpus="room", fraction=0.2)
-    tables = effect_tables(summarise([joined(answers, elsewhere, shared, other)], draws=20))
+    tables = effect_tables(rows_of(joined(answers, elsewhere, shared, other)))
     found = {(t.transfer_from, t.fraction): t.halves[0].selectors for t in tables}
     assert found["room", 0.1] == ("RND", "ConAct") and found["file:0123456789ab", 0.1] == ("RND", "file")
     assert found["room", 0.2] == ("ConAct",)
     own, *_ = (t.halves[0].columns[0] for t in tables if t.transfer_from == "")
     beside, *_ = (t.halves[0].columns[0] for t in tables if t.transfer_from == "room")
-    assert own == beside and own.selector == "RND"
+    assert own == beside and own.condition.selector == "RND"
 
 
 def test_losses_of_rnd_are_told_once_whatever_it_stands_beside(answers: xr.Dataset) -> None:
     elsewhere = changed(conact(answers), "elsewhere", source_corpus="room")
-    text = markdown(summarise([joined(answers, elsewhere)], draws=20), baselines([answers], draws=20), {})
+    text = markdown(rows_of(joined(answers, elsewhere)), baseline_rows([measure(answers, DRAWS)]), {})
     lines = [line for line in text.splitlines() if "| Deactivation, RND, r = 10 % |" in line]
     assert len(lines) == 1 and "Deactivation, ConAct, r = 10 %, masks from room |" in text
 
@@ -116,7 +129,7 @@ def test_losses_of_rnd_are_told_once_whatever_it_stands_beside(answers: xr.Datas
 def test_rnd_stands_beside_masks_of_a_size_that_was_asked_for(answers: xr.Dataset) -> None:
     own = changed(conact(answers), "sized", identification_size=30)
     random = answers.isel(cell=np.isin(answers.intervention, ["baseline"]) | (answers.selector == "RND").values)
-    (table,) = effect_tables(summarise([joined(random, own)], draws=20))
+    (table,) = effect_tables(rows_of(joined(random, own)))
     assert [half.selectors for half in table.halves] == [("RND", "ConAct")]
 
 
@@ -169,8 +182,8 @@ def test_a_search_that_another_yaml_took_out_or_that_is_unreadable_is_not_shown(
 
 
 def test_macro_rows_have_no_accuracy_where_there_are_source_emotions(findings: Findings) -> None:
-    assert all((row.accuracy is None) == bool(row.sources) for row in findings.rows)
-    assert any(replace(row, accuracy=None) != row for row in findings.rows)
+    assert all((row.accuracy == UNDEFINED) == bool(row.sources) for row in findings.rows)
+    assert any(replace(row, accuracy=UNDEFINED) != row for row in findings.rows)
 
 
 def test_stability_covers_pooled_corpora_and_every_way_of_identifying(small_store: Path) -> None:

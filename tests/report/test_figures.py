@@ -111,10 +111,14 @@ def test_self_accuracy_is_the_unmasked_one_plus_the_effect_on_a_balanced_set(fin
         float((cell.answer.values[0] == codes)[(answers.label == cell.source_emotion.item()).values & usable].mean())
         for _, cell in cells.groupby("cell")
     ]
-    row = next(r for r in findings.rows if (r.corpus, r.selector, r.intervention) == ("studio", "ConAct", "deactivate"))
-    base = next(r.accuracy for r in findings.baselines if (r.corpus, r.emotion) == ("studio", "all"))
-    assert base is not None and row.self_effect is not None
-    assert 100 * np.mean(counted) == pytest.approx(base + row.self_effect)
+    row = next(
+        r
+        for r in findings.rows
+        if (r.corpus, r.condition.selector, r.condition.intervention) == ("studio", "ConAct", "deactivate")
+    )
+    base = next(r.accuracy.point for r in findings.baselines if (r.corpus, r.emotion) == ("studio", "all"))
+    assert base is not None and row.self_effect.point is not None
+    assert 100 * np.mean(counted) == pytest.approx(base + row.self_effect.point)
 
 
 def test_conditions_that_differ_in_two_things_are_no_axis(findings: Findings) -> None:

@@ -108,11 +108,15 @@ def test_sections_are_reached_by_click(page: Page) -> None:
 
 
 def test_the_effects_table_shows_the_gap_of_the_row(page: Page, findings: Findings) -> None:
-    row = next(r for r in findings.rows if (r.corpus, r.selector, r.intervention) == ("studio", "ConAct", "deactivate"))
-    assert row.gap is not None and row.gap_low is not None and row.gap < 0
+    row = next(
+        r
+        for r in findings.rows
+        if (r.corpus, r.condition.selector, r.condition.intervention) == ("studio", "ConAct", "deactivate")
+    )
+    assert row.gap.point is not None and row.gap.low is not None and row.gap.point < 0
     section = page.locator("#effects h3", has_text="tiny on studio: Deactivation").locator("+ div")
     cell = section.locator("tr", has_text="Self-Cross Gap").locator("td").last.inner_text()
-    assert cell.startswith(f"−{abs(row.gap):.1f}") and f"−{abs(row.gap_low):.1f}" in cell
+    assert cell.startswith(f"−{abs(row.gap.point):.1f}") and f"−{abs(row.gap.low):.1f}" in cell
 
 
 def test_table_2_stands_as_in_the_paper_with_its_invalid_rates(page: Page, findings: Findings) -> None:
@@ -163,10 +167,11 @@ def test_dose_response_draws_gains_through_zero_and_names_the_values(page: Page,
     row = next(
         r
         for r in findings.rows
-        if (r.corpus, r.selector, r.intervention, r.source_corpus) == ("room", "ConAct", "deactivate", "room")
+        if r.corpus == r.condition.source_corpus == "room"
+        and (r.condition.selector, r.condition.intervention) == ("ConAct", "deactivate")
     )
-    assert row.self_effect is not None
-    assert page.locator("#tip").inner_text().startswith(f"self at -1\n−{abs(row.self_effect):.2f} [")
+    assert row.self_effect.point is not None
+    assert page.locator("#tip").inner_text().startswith(f"self at -1\n−{abs(row.self_effect.point):.2f} [")
 
 
 def test_layers_show_the_neurons_of_the_mask(page: Page, findings: Findings) -> None:

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
+from esn_dist.analysis.bootstrap import UNDEFINED, Estimate
+from esn_dist.analysis.summary import ALL, EffectRow
 from esn_dist.report.published import EFFECT_TABLES, Pool, comparisons, inconsistencies, published
+from tests.report.rows import baseline, changed, point
 
 QWEN = "qwen2.5-omni-7b"
 EMOTIONS = {name: list(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
-NONE: dict[str, Any] = dict.fromkeys(EffectRow.__slots__)
-ROW = EffectRow(**NONE)
-ROW = replace(
-    ROW, model="mine", corpus="meld", selector="ConAct", intervention="deactivate", alpha=-1.0, fraction=0.005,
-    source_corpus="meld", self_effect=-18.0, self_low=-20.0, self_high=-16.0, cross_effect=3.0, gap=-21.0,
+ROW = changed(
+    model="mine", corpus="meld", selector="ConAct", intervention="deactivate", alpha=-1.0, fraction=0.005,
+    source_corpus="meld", self_effect=Estimate(-18.0, -20.0, -16.0), cross_effect=point(3.0), gap=point(-21.0),
 )  # fmt: skip
 STEER: dict[str, Any] = {"intervention": "steer", "alpha": 0.3}
 
@@ -27,14 +27,14 @@ def _found(row: EffectRow, model: str = QWEN, emotions: Any = EMOTIONS) -> dict[
 
 def test_a_row_meets_the_three_numbers_of_its_table() -> None:
     assert _found(ROW) == {(6, "self_effect"): -19.6, (6, "cross_effect"): 3.4, (6, "self_cross_gap"): -23.0}
-    assert _found(replace(ROW, **STEER))[9, "self_effect"] == 4.7
+    assert _found(changed(ROW, **STEER))[9, "self_effect"] == 4.7
 
 
 def test_difference_is_measured_minus_published() -> None:
     found = {c.metric: c for c in comparisons([ROW], [], {"mine": QWEN}, EMOTIONS)}
     assert found["self_effect"].difference == pytest.approx(-18.0 + 19.6)
     assert (found["self_effect"].low, found["self_effect"].high, found["self_effect"].printed) == (-20, -16, "-19.60")
-    undefined = comparisons([replace(ROW, gap=None)], [], {"mine": QWEN}, EMOTIONS)
+    undefined = comparisons([changed(ROW, gap=UNDEFINED)], [], {"mine": QWEN}, EMOTIONS)
     assert {c.metric: c.difference for c in undefined}["self_cross_gap"] is None
 
 
@@ -46,7 +46,7 @@ def test_difference_is_measured_minus_published() -> None:
     ],
 )  # fmt: skip
 def test_another_fraction_corpus_transfer_gain_or_intervention_meets_nothing(change: dict[str, Any]) -> None:
-    assert not _found(replace(ROW, **change))
+    assert not _found(changed(ROW, **change))
 
 
 def test_another_model_or_another_set_of_emotions_meets_nothing() -> None:
@@ -55,25 +55,25 @@ def test_another_model_or_another_set_of_emotions_meets_nothing() -> None:
 
 
 def test_the_macro_mean_is_compared_for_exactly_the_three_corpora() -> None:
-    macro = replace(ROW, corpus=ALL, source_corpus="")
+    macro = changed(ROW, corpus=ALL, source_corpus="")
     assert _found(macro)[1, "self_effect"] == -13.5
     assert not _found(macro, emotions={"meld": EMOTIONS["meld"], "iemocap": EMOTIONS["iemocap"]})
     assert not _found(macro, emotions={**EMOTIONS, "mine": ["anger", "joy"]})
 
 
 def test_rnd_meets_its_one_number() -> None:
-    assert _found(replace(ROW, selector="RND", source_corpus="")) == {(6, "effect"): 0.86}
+    assert _found(changed(ROW, selector="RND", source_corpus="")) == {(6, "effect"): 0.86}
 
 
 def test_the_unintervened_accuracy_meets_table_2() -> None:
-    row = BaselineRow("mine", "iemocap", ALL, 50.0, 48.0, 52.0, 0.0, 1000, 0, 0, 0)
+    row = baseline("mine", "iemocap", ALL, Estimate(50.0, 48.0, 52.0))
     found, size = comparisons([], [row, replace(row, emotion="anger")], {"mine": QWEN}, EMOTIONS)
     assert (found.table, found.published) == (2, 48.4)
     assert found.difference == pytest.approx(1.6)
     assert (size.table, size.measured, size.published, size.setting) == (4, 200, 200, "each emotion")
 
 
-AGNOSTIC: dict[str, Any] = {"corpus": "iemocap", "source_corpus": "iemocap", "accuracy": 50.0}
+AGNOSTIC: dict[str, Any] = {"corpus": "iemocap", "source_corpus": "iemocap", "accuracy": point(50.0)}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ AGNOSTIC: dict[str, Any] = {"corpus": "iemocap", "source_corpus": "iemocap", "ac
 )
 def test_agnostic_accuracy_meets_its_column_of_table_2(change: dict[str, Any], printed: str) -> None:
     (found,) = (
-        c for c in comparisons([replace(ROW, **{**AGNOSTIC, **change})], [], {"mine": QWEN}, EMOTIONS) if c.table == 2
+        c for c in comparisons([changed(ROW, **{**AGNOSTIC, **change})], [], {"mine": QWEN}, EMOTIONS) if c.table == 2
     )
     assert (found.printed, found.measured, found.metric) == (printed, 50.0, "accuracy")
     assert found.setting.startswith(f"α = {change['alpha']:g}")
@@ -102,19 +102,19 @@ def test_agnostic_accuracy_meets_its_column_of_table_2(change: dict[str, Any], p
     ],
 )  # fmt: skip
 def test_another_temperature_gain_selector_fraction_or_source_meets_nothing_of_table_2(change: dict[str, Any]) -> None:
-    assert not comparisons([replace(ROW, **{**AGNOSTIC, **change})], [], {"mine": QWEN}, EMOTIONS)
+    assert not comparisons([changed(ROW, **{**AGNOSTIC, **change})], [], {"mine": QWEN}, EMOTIONS)
 
 
 def test_every_number_of_table_2_and_table_4_is_met_once() -> None:
     models = (QWEN, "kimi-audio-7b", "audio-flamingo-3")
     types = [("steer", 0.0), ("two-pass", 0.0), ("mix", 0.5), ("union", 0.0)]
     rows = [
-        replace(ROW, model=model, corpus=corpus, source_corpus="" if steer else corpus, accuracy=50.0, alpha=alpha,
-                intervention=type, tau=tau, selector="RND" if steer else "ConAct")
+        changed(ROW, model=model, corpus=corpus, source_corpus="" if steer else corpus, alpha=alpha,
+                accuracy=point(50.0), intervention=type, tau=tau, selector="RND" if steer else "ConAct")
         for model in models for corpus in EFFECT_TABLES for alpha in (0.1, 0.3, 1.0)
         for type, tau in types for steer in (type == "steer",)
     ]  # fmt: skip
-    base = [BaselineRow(m, c, ALL, 50.0, 48.0, 52.0, 0.0, 1000, 0, 0, 0) for m in models for c in EFFECT_TABLES]
+    base = [baseline(m, c, ALL, Estimate(50.0, 48.0, 52.0)) for m in models for c in EFFECT_TABLES]
     pools = [Pool(m, c, e, 2000, 200) for m in models for c in EFFECT_TABLES for e in EMOTIONS[c]]
     found = comparisons(rows, base, {}, EMOTIONS, pools)
     assert [sum(c.table == table for c in found) for table in (2, 4)] == [117, 63]
@@ -130,7 +130,7 @@ def test_pools_of_another_model_or_of_other_emotions_meet_nothing() -> None:
 
 
 def test_a_flagged_number_keeps_its_printed_value_and_its_flag() -> None:
-    row = replace(ROW, corpus="iemocap", source_corpus="iemocap", selector="LAPE")
+    row = changed(ROW, corpus="iemocap", source_corpus="iemocap", selector="LAPE")
     found = {c.metric: c for c in comparisons([row], [], {"mine": "audio-flamingo-3"}, EMOTIONS)}
     assert found["cross_effect"].printed == "-0.81" and "table5-af3-lape-cross" in found["cross_effect"].flags
     assert found["self_effect"].flags == ()
@@ -139,7 +139,7 @@ def test_a_flagged_number_keeps_its_printed_value_and_its_flag() -> None:
 def test_all_inconsistencies_ship_and_all_that_name_a_number_are_found_again() -> None:
     assert len(inconsistencies()) == 23
     rows = [
-        replace(ROW, model=model, corpus=corpus, source_corpus="" if corpus == ALL else corpus, selector=s, **change)
+        changed(ROW, model=model, corpus=corpus, source_corpus="" if corpus == ALL else corpus, selector=s, **change)
         for model in (QWEN, "kimi-audio-7b", "audio-flamingo-3")
         for corpus in (*EFFECT_TABLES, ALL)
         for s in ("RND", "LAP", "LAPE", "MAD", "ConAct")

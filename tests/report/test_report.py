@@ -5,64 +5,35 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from esn_dist.analysis.bootstrap import Estimate
-from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
+from esn_dist.analysis.bootstrap import UNDEFINED, Estimate
+from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow, MissingAnswers
 from esn_dist.report.markdown import interval, markdown, number
 from esn_dist.report.tables import effect_tables, json_rows
 from esn_dist.report.terminal import summary
+from tests.report.rows import changed
 
-CONACT = EffectRow(
-    model="tiny",
-    corpus=ALL,
-    selector="ConAct",
-    intervention="deactivate",
-    alpha=-1.0,
-    fraction=0.1,
-    source_corpus="",
-    sources=("anger", "joy"),
-    self_effect=-13.2,
-    self_low=-18.04,
-    self_high=-8.1,
-    cross_effect=-2.7,
-    cross_low=-4.0,
-    cross_high=-1.2,
-    gap=-10.5,
-    gap_low=-15.0,
-    gap_high=-6.0,
-    seeds_sd=None,
-    margin_self=-0.4321,
-    margin_self_low=-0.5,
-    margin_self_high=-0.3,
-    margin_cross=0.01,
-    margin_cross_low=-0.02,
-    margin_cross_high=0.03,
-    source_rate=-6.0,
-    source_rate_low=-7.0,
-    source_rate_high=-5.0,
-    invalid_rate=0.0125,
-    utterances=600,
-    missing=3,
-    not_written=0,
-    unreadable=2,
-    non_finite=1,
-)
-NO_CROSS: dict[str, Any] = dict.fromkeys(
-    [field for field in EffectRow.__slots__ if field.startswith(("cross", "gap", "margin_cross", "source_rate"))]
-)
-RND = replace(CONACT, selector="RND", sources=(), self_effect=0.4, self_low=-1, self_high=2, seeds_sd=1.25, **NO_CROSS)
+CONACT = changed(
+    corpus=ALL, source_corpus="", sources=("anger", "joy"),
+    self_effect=Estimate(-13.2, -18.04, -8.1), cross_effect=Estimate(-2.7, -4.0, -1.2),
+    gap=Estimate(-10.5, -15.0, -6.0),
+    margin_self=Estimate(-0.4321, -0.5, -0.3), margin_cross=Estimate(0.01, -0.02, 0.03),
+    source_rate=Estimate(-6.0, -7.0, -5.0),
+    invalid_rate=0.0125, utterances=600, missing_pairs=3, missing=MissingAnswers(unreadable=2, non_finite=1),
+)  # fmt: skip
+NO_CROSS: dict[str, Any] = dict.fromkeys(("cross_effect", "gap", "margin_cross", "source_rate"), UNDEFINED)
+RND = changed(CONACT, selector="RND", sources=(), self_effect=Estimate(0.4, -1, 2), seeds_sd=1.25, **NO_CROSS)
 STEER: dict[str, Any] = {"intervention": "steer", "alpha": 0.3}
-ROWS = [RND, CONACT, replace(RND, **STEER), replace(CONACT, self_effect=2.5, **STEER)]
-ROWS += [replace(row, corpus="studio", source_corpus="studio" if row.sources else "") for row in ROWS]
+ROWS = [RND, CONACT, changed(RND, **STEER), changed(CONACT, self_effect=Estimate(2.5, -18.04, -8.1), **STEER)]
+ROWS += [changed(row, corpus="studio", source_corpus="studio" if row.sources else "") for row in ROWS]
 BASELINES = [
-    BaselineRow("tiny", "studio", ALL, 70.25, 66.0, 74.0, 0.0, 200, 0, 4, 0),
-    BaselineRow("tiny", "studio", "anger", 80.0, 70.0, 90.0, 0.0, 40, 0, 4, 0),
-    BaselineRow("tiny", "studio", "joy", None, None, None, None, 40, 40, 0, 0),
+    BaselineRow("tiny", "studio", ALL, Estimate(70.25, 66.0, 74.0), 0.0, 200, MissingAnswers(unreadable=4)),
+    BaselineRow("tiny", "studio", "anger", Estimate(80.0, 70.0, 90.0), 0.0, 40, MissingAnswers(unreadable=4)),
+    BaselineRow("tiny", "studio", "joy", UNDEFINED, None, 40, MissingAnswers(not_written=40)),
 ]
 SET_ASIDE = {"studio": {"shorter than 0.1 s": 3, "digital silence": 1}}
 
@@ -88,8 +59,8 @@ def test_deactivation_stands_left_of_steering_and_selectors_are_columns() -> Non
 
 
 def test_fractions_and_transfers_are_tables_of_their_own() -> None:
-    studio = replace(CONACT, corpus="studio", source_corpus="studio")
-    tables = effect_tables([studio, replace(studio, fraction=0.2), replace(studio, source_corpus="room")])
+    studio = changed(CONACT, corpus="studio", source_corpus="studio")
+    tables = effect_tables([studio, changed(studio, fraction=0.2), changed(studio, source_corpus="room")])
     assert [(table.fraction, table.transfer_from) for table in tables] == [(0.1, ""), (0.2, ""), (0.1, "room")]
 
 
@@ -134,7 +105,7 @@ def test_json_has_null_for_rnd_s_gap_and_never_nan() -> None:
 
 def test_the_terminal_summary_fits_80_columns_whole() -> None:
     selectors = ("RND", "LAP", "LAPE", "MAD", "ConAct")
-    wide = [replace(CONACT, selector=name, self_effect=-34.6, self_low=-44.4, self_high=-30.1) for name in selectors]
+    wide = [changed(CONACT, selector=name, self_effect=Estimate(-34.6, -44.4, -30.1)) for name in selectors]
     lines = _terminal(wide).splitlines()
     assert sum(line.count("[-44.4,-30.1]") for line in lines) == 5
     assert next(line for line in lines if line.strip().startswith("self")).count("-34.6") == 5
@@ -152,9 +123,8 @@ def test_the_terminal_shows_a_single_corpus_where_there_is_no_macro_mean() -> No
 
 
 def test_the_terminal_shows_a_dash_before_anything_is_known() -> None:
-    fields = [field for field in EffectRow.__slots__ if field.startswith(("self", "cross", "gap"))]
-    unknown: dict[str, Any] = dict.fromkeys(fields)
-    assert "–" in _terminal([replace(CONACT, **unknown)])
+    unknown: dict[str, Any] = dict.fromkeys(("self_effect", "cross_effect", "gap"), UNDEFINED)
+    assert "–" in _terminal([changed(CONACT, **unknown)])
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (-0.04, "+0.0"), (-13.25, "-13.2"), (2.0, "+2.0")])

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esn_dist.analysis.summary import baselines, summarise
+from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.summary import baseline_rows, effect_rows
 from esn_dist.selection.firing import Sums, accumulate, identify
 from esn_dist.selection.masks import top
 from esn_dist.selection.passes import sum_counts
@@ -39,9 +40,9 @@ def test_every_answer_reads_with_its_cell_and_utterance(example: StoreFolder) ->
 
 
 def test_effects_and_baselines_are_computed_from_it(example: StoreFolder) -> None:
-    answers = [open_answers(example, MODEL, CORPUS).load()]
-    assert {row.selector for row in summarise(answers, draws=10)} == {"RND", "ConAct"}
-    assert [row.utterances for row in baselines(answers, draws=10)] == [10, 2, 2, 2, 2, 2]
+    measured = [measure(open_answers(example, MODEL, CORPUS).load(), EffectSettings(draws=10))]
+    assert {row.condition.selector for row in effect_rows(measured)} == {"RND", "ConAct"}
+    assert [row.utterances for row in baseline_rows(measured)] == [10, 2, 2, 2, 2, 2]
 
 
 def test_its_masks_follow_from_its_counts(example: StoreFolder) -> None:

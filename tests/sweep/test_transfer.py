@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from esn_dist.analysis.summary import summarise
+from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.summary import effect_rows
 from esn_dist.sweep.keys import Cell
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import Plan, plan
@@ -86,12 +87,16 @@ def test_effects_of_a_transfer_are_over_the_shared_emotions_alone(planned: Plan)
         "msp": ("anger", "joy", "neutral", "sadness", "surprise"),
     }
     datasets = [answers(planned.cells_of("tiny-qwen2.5-omni", c), c, e) for c, e in emotions.items()]
-    rows = {(row.source_corpus, row.corpus): row for row in summarise(datasets, draws=20) if row.selector == "ConAct"}
+    rows = {
+        (row.condition.source_corpus, row.corpus): row
+        for row in effect_rows([measure(dataset, EffectSettings(draws=20)) for dataset in datasets])
+        if row.condition.selector == "ConAct"
+    }
     for source, target in permutations(emotions, 2):
         row = rows[source, target]
         assert set(row.sources) == set(emotions[source]) & set(emotions[target])
-        assert (row.self_effect, row.cross_effect, row.gap) == (-100.0, 0.0, -100.0)
-        assert row.margin_self is not None and row.margin_self < 0
+        assert (row.self_effect.point, row.cross_effect.point, row.gap.point) == (-100.0, 0.0, -100.0)
+        assert row.margin_self.point is not None and row.margin_self.point < 0
     assert set(rows["iemocap", "meld"].sources) == SHARED
     assert set(rows["meld", "msp"].sources) == SHARED | {"surprise"}
     assert ("", "all") in rows, "the macro mean is over each corpus's own masks"
