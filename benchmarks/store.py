@@ -30,10 +30,10 @@ from rich.table import Table
 from esn_dist.runner.schedule import Schedule
 from esn_dist.seeds import digest, generator
 from esn_dist.selection.firing import Firing, Identification, Sums, accumulate, identify
+from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import top
 from esn_dist.selection.passes import sum_counts
 from esn_dist.selection.pools import correctly_answered
-from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_model, create_root
 from esn_dist.store.disk import files_under, sweep_partials
 from esn_dist.store.done import done_units, publish, unmark
@@ -43,9 +43,9 @@ from esn_dist.store.read import count_blocks
 from esn_dist.store.tables import CellTable, ExclusionTable, UtteranceTable, in_whole_shards
 from esn_dist.store.write import write_answers, write_counts
 from esn_dist.sweep.candidate_counts import candidates
-from esn_dist.sweep.enums import PAPER_SELECTORS, Selector
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
+from esn_dist.sweep.selectors import PAPER_SELECTORS, RND
 from esn_dist.sweep.units import AnswerUnit, cells_per_block
 from esn_dist.terms import PARTS, SHARD_ROWS
 
@@ -131,9 +131,9 @@ def counts(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
         "rows_pass_bytes_per_second": raw / rows_cold, "rows_pass_bytes_per_second_warm": raw / rows_warm,
     }  # fmt: skip
     for selector in PAPER_SELECTORS:
-        if selector is not Selector.RND:
+        if selector != RND:
             with (scoring := Stopwatch()):
-                top(SELECTORS[selector](firing), max(1, sizes.layers * sizes.width // 200))
+                top(scores_of(selector, firing), max(1, sizes.layers * sizes.width // 200))
             found[f"seconds_of_{selector}"] = scoring.seconds
     return found
 

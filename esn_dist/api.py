@@ -17,10 +17,9 @@ import xarray as xr
 from esn_dist.analysis.bootstrap import BOOTSTRAP_DRAWS
 from esn_dist.analysis.identification import Pool, pool
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.selection.firing import Firing
+from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import budget, top
 from esn_dist.selection.pools import Size
-from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import write_mask_file
 from esn_dist.store.read import Description, describe, open_answers, open_counts, open_masks, read_model, read_texts
@@ -128,13 +127,13 @@ class OpenSweep:
             parts, size, cap, all_items: as in `probability`; the defaults give the masks of a sweep with defaults.
         """
         chosen = self.identification(model, corpus, parts=parts, size=size, cap=cap, all_items=all_items)
-        member = top(_scores(selector, chosen.firing()), budget(fraction, self._neurons(chosen.model)))
+        member = top(scores_of(selector, chosen.firing()), budget(fraction, self._neurons(chosen.model)))
         return _named(chosen, member, "member").assign_attrs(selector=selector, fraction=str(fraction))
 
     def scores(self, selector: str, model: str | None = None, corpus: str | None = None, **pool: Any) -> xr.DataArray:
         """A selector's scores[emotion, layer, neuron] (-inf = never selected); keywords as in `probability`."""
         chosen = self.identification(model, corpus, **pool)
-        return _named(chosen, _scores(selector, chosen.firing()), "score").assign_attrs(selector=selector)
+        return _named(chosen, scores_of(selector, chosen.firing()), "score").assign_attrs(selector=selector)
 
     def identification(self, model: str | None = None, corpus: str | None = None, **options: Any) -> Pool:
         """The identification pool that `probability` and `mask` use, e.g. for `analysis.stability.mask_stability`.
@@ -210,13 +209,6 @@ def _named(chosen: Pool, values: np.ndarray, name: str) -> xr.DataArray:
     return xr.DataArray(
         values, dims=NEURONS, coords={"emotion": list(chosen.chosen.emotions)}, name=name, attrs=attributes
     )
-
-
-def _scores(selector: str, firing: Firing) -> np.ndarray:
-    if selector not in SELECTORS:
-        hint = did_you_mean(selector, SELECTORS)
-        raise UserError(f"unknown selector {selector!r}.{hint}", expected=f"one of {', '.join(SELECTORS)}")
-    return SELECTORS[selector](firing)
 
 
 def _one(name: str | None, there: Sequence[str], what: str, folder: StoreFolder) -> str:

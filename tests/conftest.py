@@ -16,8 +16,8 @@ from hypothesis import settings
 
 from esn_dist.seeds import digest
 from esn_dist.selection.firing import accumulate, identify
+from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import budget, random_mask, top
-from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks
@@ -134,7 +134,7 @@ def _add_masks(folder: StoreFolder) -> MaskTable:
         chosen = identify(labels, right, EMOTIONS, cap=30)
         firing = accumulate(chosen, ((b.K, b.T) for b in count_blocks(folder, "tiny", corpus)), parts)
         for selector in ("MAD", "ConAct"):
-            members += list(top(SELECTORS[selector](firing), neurons))
+            members += list(top(scores_of(selector, firing), neurons))
             rows += [
                 (
                     f"{selector}-{corpus}-{e}",

@@ -17,8 +17,8 @@ from esn_dist.analysis.identification import Pool
 from esn_dist.analysis.locality import jaccard
 from esn_dist.seeds import SeedKey
 from esn_dist.selection.firing import Firing
+from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import budget, top
-from esn_dist.selection.selectors import SELECTORS
 from esn_dist.terms import JOIN, PARTS
 
 STABILITY_DRAWS = 20
@@ -31,7 +31,7 @@ def mask_stability(
 
     Args:
         pool: the identification utterances.
-        selectors: names in `selection.selectors.SELECTORS`.
+        selectors: names in `SELECTORS` of those that need sums alone.
         fraction: r as a decimal that is written.
         seed: what the draws are hashed from.
         draws: bootstrapped sets. Memory: draws × emotions × neurons × 8 bytes.
@@ -105,7 +105,7 @@ def _weights(pool: Pool, *seed: SeedKey, draws: int) -> Floats:
 
 def _masks(firing: Firing, selector: str, fraction: str) -> npt.NDArray[np.bool_]:
     layers, width = firing.K.shape[1:]
-    return top(SELECTORS[selector](firing), budget(fraction, layers * width))
+    return top(scores_of(selector, firing), budget(fraction, layers * width))
 
 
 def _pairwise(masks: list[npt.NDArray[np.bool_]]) -> float:

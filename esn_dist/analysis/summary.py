@@ -15,8 +15,8 @@ from esn_dist.analysis.bootstrap import Estimate, Floats, estimate
 from esn_dist.analysis.effects import paired
 from esn_dist.analysis.measure import ConditionEffects, MeasuredEffects
 from esn_dist.analysis.trials import Condition, Trials
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.interventions import INTERVENTIONS
+from esn_dist.sweep.selectors import selector_order
 from esn_dist.terms import Outcome
 
 ALL = "all"  # in the place of a corpus: macro mean over corpora; in the place of an emotion: mean over emotions
@@ -204,12 +204,11 @@ def _defined(number: float) -> float | None:
 def _order(row: EffectRow) -> tuple[object, ...]:
     condition = row.condition
     interventions = [*INTERVENTIONS, condition.intervention]
-    selectors = [*Selector, condition.selector]
     return (
         condition.source_corpus not in ("", row.corpus),  # transfers after the corpus's own masks
         interventions.index(condition.intervention),
         condition.alpha,
         condition.fraction,
-        selectors.index(condition.selector),
+        selector_order(condition.selector),
         condition.source_corpus,
     )

@@ -16,8 +16,8 @@ from esn_dist.report.markdown import DASH, pipe_table
 from esn_dist.report.published import AGNOSTIC as PAPER_MASKS
 from esn_dist.report.published import paper_corpora, table_2
 from esn_dist.report.tables import AGNOSTIC, identification_of, identification_title
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, STEER
+from esn_dist.sweep.selectors import RND
 
 PUBLISHED = "published"
 
@@ -74,7 +74,7 @@ class AgnosticTable:
         heads: dict[float, list[str]] = {}
         for column in self.columns:
             tau = f" τ = {column.tau:g}" if column.tau and len(self._taus) > 1 else ""
-            name = Selector.RND if column.intervention == STEER else INTERVENTIONS[column.intervention].title
+            name = RND if column.intervention == STEER else INTERVENTIONS[column.intervention].title
             heads.setdefault(column.alpha, []).append(name + tau)
         return heads
 
@@ -97,7 +97,7 @@ def agnostic_tables(
     """
     shown = [row for row in rows if row.corpus != ALL and _belongs(row)]
     unmasked = {(b.corpus, b.model): b.accuracy for b in baselines if b.emotion == ALL}
-    keys = dict.fromkeys(identification_of(row) for row in shown if row.condition.selector != Selector.RND)
+    keys = dict.fromkeys(identification_of(row) for row in shown if row.condition.selector != RND)
     return [_table(key, shown, unmasked, registered, paper_corpora(emotions)) for key in keys]
 
 
@@ -131,7 +131,7 @@ def agnostic_section(tables: Sequence[AgnosticTable]) -> Iterator[str]:
 
 
 def _belongs(row: EffectRow) -> bool:
-    steered = row.condition.selector == Selector.RND and row.condition.intervention == STEER
+    steered = row.condition.selector == RND and row.condition.intervention == STEER
     return steered or row.condition.intervention in AGNOSTIC
 
 
@@ -142,8 +142,8 @@ def _table(
     registered: Mapping[str, str],
     known: set[str],
 ) -> AgnosticTable:
-    own = [row for row in rows if row.condition.selector != Selector.RND and identification_of(row) == key]
-    random = [row for row in rows if row.condition.selector == Selector.RND and row.condition.fraction == key[0]]
+    own = [row for row in rows if row.condition.selector != RND and identification_of(row) == key]
+    random = [row for row in rows if row.condition.selector == RND and row.condition.fraction == key[0]]
     gains = {row.condition.alpha for row in own}
     found = {_column(row) for row in (*own, *random) if row.condition.alpha in gains}
     order = [STEER, *AGNOSTIC]
@@ -170,13 +170,13 @@ def _measured(corpus: str, model: str, rows: Sequence[EffectRow], unmasked: Esti
         if row.invalid_rate is not None:
             invalid[row.condition.selector] = max(row.invalid_rate, invalid.get(row.condition.selector, 0.0))
         by_selector.setdefault(row.condition.selector, {})[_column(row)] = row.accuracy
-    random = by_selector.pop(Selector.RND, {})
+    random = by_selector.pop(RND, {})
     steered = {column: value for column, value in random.items() if column.intervention == STEER}
     controls = {column: value for column, value in random.items() if column not in steered}
     for selector, values in by_selector.items():
         yield Line(corpus, model, selector, unmasked, {**steered, **values}, invalid.get(selector))
     if controls:
-        yield Line(corpus, model, Selector.RND, unmasked, controls, invalid.get(Selector.RND))
+        yield Line(corpus, model, RND, unmasked, controls, invalid.get(RND))
 
 
 def _published(corpus: str, model: str, name: str, columns: Sequence[Column]) -> Iterator[Line]:

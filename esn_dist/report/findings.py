@@ -32,11 +32,11 @@ from esn_dist.report.searches import Search, searches
 from esn_dist.report.speakers import unpromised
 from esn_dist.report.tables import identification_title
 from esn_dist.selection.firing import NothingIdentified
-from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import Description, describe, open_answers, open_masks, read_exclusions
 from esn_dist.store.speakers import Speakers, read_speakers
 from esn_dist.store.state import read_state
+from esn_dist.sweep.selectors import SELECTORS
 from esn_dist.terms import JOIN
 
 Place = tuple[str, str]  # model, corpus

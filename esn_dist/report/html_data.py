@@ -23,8 +23,8 @@ from esn_dist.report.published import inconsistencies
 from esn_dist.report.speakers import speaker_line
 from esn_dist.report.tables import ALL_PARTS, condition_title, effect_tables, identification_title
 from esn_dist.store.read import read_texts
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.interventions import TWO_PASS
+from esn_dist.sweep.selectors import RND
 
 MOST_ANSWERS = 400_000
 PLAIN = ("baselines", "searches", "published", "overlap", "stability", "pools", "set_aside", "failures", "moves")
@@ -126,7 +126,7 @@ def _maps(findings: Findings) -> Iterator[Row]:
             one = frame.isel(condition=at)
             one = one.isel(source=np.isfinite(one["change"].values).any(axis=1))
             sources, evaluations = (list(map(str, one[name].values)) for name in ("source", "evaluation"))
-            random, no_source = condition.selector == Selector.RND, sources == ["none"]
+            random, no_source = condition.selector == RND, sources == ["none"]
             yield {
                 "model": model,
                 "corpus": corpus,

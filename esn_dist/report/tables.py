@@ -13,8 +13,8 @@ from esn_dist.analysis.flat_rows import flat_effect
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition
 from esn_dist.sweep import interventions
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.interventions import INTERVENTIONS, TEMPERATURE, InterventionParameters
+from esn_dist.sweep.selectors import RND
 from esn_dist.terms import PARTS
 
 ALL_PARTS = "+".join(PARTS)
@@ -93,7 +93,7 @@ def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
     another corpus and of files too. The budget is what is equal, as in the paper; a mask may fall short of its budget.
     """
     rows = list(rows)
-    keys = dict.fromkeys(_key(row) for row in rows if row.condition.selector != Selector.RND)
+    keys = dict.fromkeys(_key(row) for row in rows if row.condition.selector != RND)
     alone = [_key(row) for row in rows if not any(_beside(row, key) for key in keys)]
     return [EffectTable(*key, _halves(rows, key)) for key in dict.fromkeys((*keys, *alone))]
 
@@ -113,7 +113,7 @@ def _key(row: EffectRow) -> Key:
 def _beside(row: EffectRow, key: Key) -> bool:
     """Whether a row stands in the table `key`."""
     own = _key(row)
-    return own == key or (row.condition.selector == Selector.RND and own[:3] == key[:3])
+    return own == key or (row.condition.selector == RND and own[:3] == key[:3])
 
 
 def _halves(rows: Sequence[EffectRow], key: Key) -> tuple[Half, ...]:

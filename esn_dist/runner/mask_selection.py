@@ -5,7 +5,7 @@ Knows nothing of Ray; NumPy and the store only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -17,18 +17,18 @@ import xarray as xr
 
 from esn_dist.errors import UserError
 from esn_dist.selection.firing import Firing, Sums, pooled
+from esn_dist.selection.inputs import Scores, SelectionInput, UtteranceCounts, scores_of
 from esn_dist.selection.masks import budget, random_like, random_mask, top
-from esn_dist.selection.passes import sum_counts
+from esn_dist.selection.passes import sum_counts, utterance_counts
 from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
-from esn_dist.selection.selectors import SELECTORS, Scores
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import read_masks, read_model
 from esn_dist.store.write import write_masks
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.mask_files import content_hash, file_label
 from esn_dist.sweep.records import Size, mask_keys
+from esn_dist.sweep.selectors import FILE, RND, matched_selector
 from esn_dist.terms import JOIN, PARTS
 
 
@@ -79,15 +79,16 @@ class Selection:
     def _single(self, mask: MaskKey) -> tuple[npt.NDArray[np.bool_], int]:
         """member[layer, neuron] of one emotion (or of none: RND), and utterances per emotion that it rests on."""
         layers, width = self.shape
-        if mask.selector is Selector.FILE:
+        if mask.selector == FILE:
             return self._from_file(mask)
         members = budget(mask.fraction, layers * width)
-        if mask.selector is Selector.RND:
+        if mask.selector == RND:
             stand_in = (mask.emotion,) if mask.emotion else ()
             return random_mask(layers, width, members, self.seed, self.model, mask.seed, *stand_in), 0
-        scores_ELN, used = self._scores(mask.selector.like or mask.selector, mask.corpus, mask.size, mask.parts)
+        matched = matched_selector(mask.selector)
+        scores_ELN, used = self._scores(matched or mask.selector, mask.corpus, mask.size, mask.parts)
         member_LN = top(scores_ELN[[self._emotions(mask.sources).index(mask.emotion)]], members)[0]
-        if mask.selector.like:
+        if matched:
             member_LN = random_like(member_LN, self.seed, self.model, mask.seed, mask.selector, mask.emotion)
         return member_LN, used
 
@@ -121,9 +122,14 @@ class Selection:
     def _emotions(self, corpora: Sequence[str]) -> tuple[str, ...]:
         return shared_emotions([self.emotions[corpus] for corpus in corpora])
 
-    def _score(self, selector: Selector, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Scores, int]:
+    def _score(self, selector: str, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Scores, int]:
         firing, used = self._firing(corpora, size, parts)
-        return SELECTORS[selector](firing), used
+
+        def stream() -> Iterator[UtteranceCounts]:
+            for name, sums in zip(corpora.split(JOIN), self._sums(corpora, parts)[size], strict=True):
+                yield from utterance_counts(sums.chosen, sums.parts, self.folder, self.model, name)
+
+        return scores_of(selector, SelectionInput(firing.emotions, firing.K, firing.T, stream)), used
 
     def _fire(self, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Firing, int]:
         """K and T of all corpora together, and how many utterances of each emotion they rest on."""

@@ -7,11 +7,12 @@ are the same whole numbers each way. Knows no selectors, and not why an utteranc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from esn_dist.selection.firing import Sums
+from esn_dist.selection.firing import Identification, Sums
+from esn_dist.selection.inputs import UtteranceCounts
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_shards
 from esn_dist.store.shards import CountShard
@@ -33,3 +34,18 @@ def add_shard(sums: Sums, shard: CountShard) -> None:
         sums.add_summed(summed, shard.positions)
     else:
         sums.add(shard.K, shard.positions)
+
+
+def utterance_counts(
+    chosen: Identification, parts: Sequence[int], folder: StoreFolder, model: str, corpus: str
+) -> Iterator[UtteranceCounts]:
+    """Counts of the chosen utterances of a model on a corpus, shard by shard; memory holds one shard."""
+    start = 0
+    for shard in count_shards(folder, model, corpus):
+        codes = chosen.code[start : start + len(shard.T)]
+        start += len(codes)
+        rows = np.flatnonzero(codes >= 0)
+        if len(rows):
+            counted = np.ix_(rows, np.array(parts))
+            K, T = (counts[counted].sum(axis=1, dtype=np.uint32) for counts in (shard.K, shard.positions))
+            yield UtteranceCounts(int(codes[rows[0]]), K, T)

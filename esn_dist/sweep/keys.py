@@ -10,11 +10,11 @@ from decimal import Decimal
 from functools import cached_property
 
 from esn_dist.seeds import digest
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, NO_PARAMETERS, InterventionParameters
+from esn_dist.sweep.selectors import FILE, RND
 from esn_dist.terms import JOIN
 
-FILE = "file:"  # begins what stands for a corpus in masks from a file; no corpus's name can hold a colon
+FILE_PREFIX = "file:"  # begins what stands for a corpus in masks from a file; no corpus's name can hold a colon
 
 
 @dataclass(frozen=True)
@@ -27,28 +27,31 @@ class MaskKey:
         emotion: source emotion, or several joined by "+": the union of their masks. Empty for a single RND mask; the
             parts of RND's unions and mixtures are independent draws named by the emotions that they stand in for.
         seed: which of the independent random masks; −1 for the others.
-        size, parts: identification size asked for, and positions counted; empty for RND.
+        size, parts: requested identification size, and positions counted; empty for RND.
+        provider: identity of the package that the selector comes from; "" for one of this package.
     """
 
     model: str
-    selector: Selector
+    selector: str
     fraction: Decimal
     corpus: str = ""
     emotion: str = ""
     seed: int = -1
     size: int | str = ""
     parts: tuple[str, ...] = ()
+    provider: str = ""
 
     @cached_property
     def id(self) -> str:
         """16 hex digits, the same for the same meaning in every sweep."""
         fraction = format(self.fraction.normalize(), "f")
-        return digest("mask", self.selector, fraction, self.corpus, self.emotion, self.seed, self.size, self.parts)[:16]
+        meaning = (self.selector, fraction, self.corpus, self.emotion, self.seed, self.size, self.parts)
+        return digest("mask", *meaning, *((self.provider,) if self.provider else ()))[:16]
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The corpora that must be identified before this mask is selected."""
-        return tuple(self.corpus.split(JOIN)) if self.corpus and self.selector is not Selector.FILE else ()
+        return tuple(self.corpus.split(JOIN)) if self.corpus and self.selector != FILE else ()
 
     @property
     def single(self) -> tuple[MaskKey, ...]:
@@ -103,6 +106,6 @@ class Cell:
     @property
     def source_emotion(self) -> str:
         """The emotion that the cell is steered by, joined for pairs; empty where it commits to none."""
-        if self.mask is None or self.mask.selector is Selector.RND or INTERVENTIONS[self.intervention].agnostic:
+        if self.mask is None or self.mask.selector == RND or INTERVENTIONS[self.intervention].agnostic:
             return ""
         return self.mask.emotion

@@ -15,7 +15,7 @@ from pydantic import PrivateAttr, model_validator
 
 from esn_dist.errors import UserError
 from esn_dist.sweep.base_spec import Spec, identity, runtime
-from esn_dist.sweep.keys import FILE
+from esn_dist.sweep.keys import FILE_PREFIX
 from esn_dist.terms import JOIN
 
 ONE_WAY = ("selector", "source_corpus", "fraction", "identification_size", "parts")
@@ -58,7 +58,7 @@ class MaskFileSpec(Spec):
 
 def file_label(digest: str) -> str:
     """`file:` and 12 hex digits."""
-    return FILE + digest[:12]
+    return FILE_PREFIX + digest[:12]
 
 
 def content_hash(path: Path) -> str:

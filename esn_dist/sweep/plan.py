@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from esn_dist.sweep.corpus_spec import CorpusSpec
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.experts import refuse_on_experts
 from esn_dist.sweep.interventions import INTERVENTIONS
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.model_catalog import known_models
+from esn_dist.sweep.selectors import FILE, RND, is_random, selector_provider
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import InterventionSpec, StudySpec
 from esn_dist.terms import JOIN
@@ -82,7 +82,7 @@ class Family:
     @property
     def singles(self) -> tuple[MaskKey, ...]:
         """One mask per emotion; for RND the one that serves for all of them."""
-        if self.key.selector is Selector.RND:
+        if self.key.selector == RND:
             return (self.key,)
         return tuple(self.key.of(emotion) for emotion in self.emotions)
 
@@ -95,7 +95,7 @@ class Family:
     def pairs(self) -> tuple[MaskKey, ...]:
         """Unions of two; for RND one pair, since all are alike."""
         pairs = tuple(self.key.of(*two) for two in combinations(self.emotions, 2))
-        return pairs[:1] if self.key.selector is Selector.RND else pairs
+        return pairs[:1] if self.key.selector == RND else pairs
 
 
 def _cells(sweep: Sweep, study: StudySpec) -> Iterator[Cell]:
@@ -147,9 +147,9 @@ def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterat
     corpora = {c.name: c for c in sweep.corpora}
     sources = [[corpora[name] for name in source.split(JOIN)] for source in study.sources or (corpus,)]
     for fraction, selector in product(study.first_fractions, study.selectors):
-        seeds = range(study.seeds) if selector.random else (-1,)
+        seeds = range(study.seeds) if is_random(selector) else (-1,)
         for seed, source in product(seeds, sources):
-            if selector is Selector.RND:
+            if selector == RND:
                 yield Family(MaskKey(model, selector, fraction, seed=seed), _shared_emotions(source))
                 continue
             own = source[0].identification
@@ -158,7 +158,7 @@ def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterat
                 study.sizes or (own.size if len(source) == 1 else "auto",), study.parts or (own.parts,)
             ):
                 names = JOIN.join(c.name for c in source)
-                key = MaskKey(model, selector, fraction, names, "", seed, size, parts)
+                key = MaskKey(model, selector, fraction, names, "", seed, size, parts, selector_provider(selector))
                 yield Family(key, _shared_emotions(source))
     yield from _file_families(study, model)
 
@@ -167,7 +167,7 @@ def _file_families(study: StudySpec, model: str) -> Iterator[Family]:
     """Masks of files are as they are: of the study's axes only models, corpora and interventions vary them."""
     for file in study.mask_files:
         for family in file.families:
-            key = MaskKey(model, Selector.FILE, family.fraction, file.label, seed=family.seed)
+            key = MaskKey(model, FILE, family.fraction, file.label, seed=family.seed)
             yield Family(key, family.emotions)
 
 

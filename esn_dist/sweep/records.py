@@ -9,7 +9,6 @@ from typing import Any
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_masks
 from esn_dist.store.tables import CellTable, MaskTable
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.terms import JOIN
 
@@ -23,7 +22,7 @@ def mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:
     for id, row in table.named().items():
         size: Size = table.identification_size[row]
         keys[id] = MaskKey(
-            model, Selector(table.selector[row]), Decimal(repr(table.fraction[row])), table.source_corpus[row],
+            model, table.selector[row], Decimal(repr(table.fraction[row])), table.source_corpus[row],
             table.source_emotion[row], table.mask_seed[row],
             size="" if not table.parts[row] else "auto" if size == 0 else size,
             parts=tuple(p for p in table.parts[row].split(JOIN) if p),
@@ -35,7 +34,7 @@ def mask_table(masks: Sequence[MaskKey], budget: Callable[[Decimal], int]) -> Ma
     return MaskTable.from_rows(
         [
             (
-                m.id, str(m.selector), m.corpus, m.emotion, float(m.fraction), m.seed,
+                m.id, m.selector, m.corpus, m.emotion, float(m.fraction), m.seed,
                 m.size if isinstance(m.size, int) else 0, JOIN.join(m.parts),
                 budget(m.fraction) * len(m.single),
             )
@@ -53,6 +52,6 @@ def _cell_row(cell: Cell) -> tuple[Any, ...]:
     if mask is None:
         return (cell.id, cell.intervention, "", "", "", nan, -1, "", cell.alpha, nan)
     return (
-        cell.id, cell.intervention, str(mask.selector), mask.corpus, cell.source_emotion,
+        cell.id, cell.intervention, mask.selector, mask.corpus, cell.source_emotion,
         float(mask.fraction), mask.seed, mask.id, cell.alpha, dict(cell.parameters.values).get("tau", nan),
     )  # fmt: skip

@@ -11,9 +11,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from esn_dist.sweep.base_spec import InvalidName, Spec, identity
-from esn_dist.sweep.enums import PAPER_SELECTORS, Selector
 from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, InterventionParameters, InterventionType
 from esn_dist.sweep.mask_files import MaskFileSpec
+from esn_dist.sweep.selectors import (
+    FILE,
+    LOGGED_STATISTICS,
+    PAPER_SELECTORS,
+    SELECTORS,
+    is_random,
+    matched_selector,
+    study_selectors,
+)
 from esn_dist.terms import PARTS
 
 
@@ -44,6 +52,21 @@ Part = Literal["audio", "text", "generated"]
 Parts = Annotated[tuple[Part, ...], BeforeValidator(_parts), Field(min_length=1)]
 Size = Annotated[int, Field(ge=1)] | Literal["auto"]
 Fraction = Annotated[Decimal, BeforeValidator(_fraction), Field(gt=0, le=1)]
+
+
+def _selector(name: str) -> str:
+    if name == FILE:
+        raise ValueError("`file` selects nothing: name the files in `mask_files`")
+    if name not in study_selectors():
+        raise InvalidName(f"unknown selector {name!r}", name, study_selectors())
+    entry = SELECTORS.get(matched_selector(name) or name)
+    missing = set(entry.statistics).difference(LOGGED_STATISTICS) if entry else set()
+    if missing:
+        raise ValueError(f"selector {name!r} needs statistics that are not logged: {', '.join(sorted(missing))}")
+    return name
+
+
+SelectorName = Annotated[str, AfterValidator(_selector)]
 
 
 def _intervention(name: str) -> str:
@@ -133,7 +156,7 @@ class StudySpec(Spec):
     A study without interventions identifies and selects, and answers nothing (Fig. 4, Table 4).
     """
 
-    selectors: tuple[Selector, ...] = identity(PAPER_SELECTORS)
+    selectors: tuple[SelectorName, ...] = identity(PAPER_SELECTORS)
     mask_files: tuple[MaskFileSpec, ...] = identity(
         (), description="masks from JSON files beside those of `selectors`, which are none here unless they are named"
     )
@@ -163,19 +186,13 @@ class StudySpec(Spec):
         return _listed_fields(data, "fractions", "sizes", "parts", "mask_files")
 
     @model_validator(mode="after")
-    def _selecting(self) -> StudySpec:
-        if Selector.FILE in self.selectors:
-            raise ValueError("`file` selects nothing: name the files in `mask_files`")
-        return self
-
-    @model_validator(mode="after")
     def _searchable(self) -> StudySpec:
         if self.reach is not None:
             if len(set(self.fractions)) < 2:
                 raise ValueError("`reach` searches among `fractions`: give two or more")
             if self.mask_files:
                 raise ValueError("`reach` searches among `fractions`, and the masks of a file have one")
-            if any(selector.random for selector in self.selectors):
+            if any(map(is_random, self.selectors)):
                 raise ValueError("`reach` compares self with cross, which random masks do not have")
             if not all(intervention.entry.searchable for intervention in self.interventions):
                 searchable = [name for name, entry in INTERVENTIONS.items() if entry.searchable]

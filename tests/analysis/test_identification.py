@@ -10,9 +10,9 @@ import pytest
 
 from esn_dist.analysis.identification import pool
 from esn_dist.errors import UserError
+from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import budget, top
 from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
-from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, read_member
 
@@ -24,7 +24,7 @@ def test_the_default_pool_gives_the_stored_masks(small_store: Path) -> None:
     for corpus in ("studio", "room"):
         firing = pool(folder, "tiny", corpus).firing()
         for selector in ("MAD", "ConAct"):
-            masks = top(SELECTORS[selector](firing), budget("0.1", 64))
+            masks = top(scores_of(selector, firing), budget("0.1", 64))
             for emotion, mask in zip(firing.emotions, masks, strict=True):
                 assert (mask == read_member(folder, "tiny", f"{selector}-{corpus}-{emotion}")).all()
 

@@ -19,7 +19,6 @@ from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_member
 from esn_dist.store.tables import MaskTable
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.mask_files import content_hash
@@ -78,7 +77,7 @@ def test_random_masks_of_the_file_s_fraction_control_for_it_where_the_study_asks
         for c in planned.cells
         if c.mask and c.intervention == "deactivate"
     }
-    assert fractions == {(Selector.FILE, -1, Decimal("0.1")), *((Selector.RND, n, Decimal("0.1")) for n in range(2))}
+    assert fractions == {("file", -1, Decimal("0.1")), *(("RND", n, Decimal("0.1")) for n in range(2))}
 
 
 def test_a_study_of_a_file_has_its_masks_and_no_selector(file: Path, tmp_path: Path) -> None:
@@ -89,7 +88,7 @@ def test_a_study_of_a_file_has_its_masks_and_no_selector(file: Path, tmp_path: P
         *(("deactivate", emotion) for emotion in EMOTIONS), ("mix", ""),
     ]  # fmt: skip
     assert {(c.mask.corpus, c.mask.selector, c.mask.fraction) for c in cells if c.mask} == {
-        (label, Selector.FILE, Decimal("0.1"))
+        (label, "file", Decimal("0.1"))
     }
     assert all(mask.sources == () for mask in planned.masks), "nothing is identified for them"
 

@@ -16,7 +16,6 @@ from esn_dist.runner.stages import Stages
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.tables import CellTable, ExclusionTable, MaskTable, UtteranceTable
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.interventions import DEACTIVATE
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.units import AnswerUnit, EncodeUnit, SelectUnit
@@ -24,8 +23,8 @@ from esn_dist.terms import JOIN
 from esn_dist.worker.job import CorpusItems
 
 EMOTIONS = ("anger", "joy")
-RANDOM = MaskKey("m", Selector.RND, Decimal("0.1"), seed=0)
-LOST = MaskKey("m", Selector.MAD, Decimal("0.1"), "lost", "joy", size="auto", parts=("audio",))
+RANDOM = MaskKey("m", "RND", Decimal("0.1"), seed=0)
+LOST = MaskKey("m", "MAD", Decimal("0.1"), "lost", "joy", size="auto", parts=("audio",))
 POOLED = replace(LOST, corpus="here+lost")
 CELLS = [Cell("m", "here"), *(Cell("m", "here", mask, -1.0, DEACTIVATE) for mask in (RANDOM, LOST, POOLED))]
 

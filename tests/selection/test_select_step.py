@@ -10,13 +10,12 @@ import pytest
 
 from esn_dist.runner.mask_selection import Selection
 from esn_dist.selection.firing import Firing
+from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import random_mask, top
-from esn_dist.selection.selectors import SELECTORS
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_masks, read_member
 from esn_dist.store.tables import ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
-from esn_dist.sweep.enums import Selector
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.records import mask_keys
 
@@ -29,7 +28,7 @@ ALL = ("audio", "text", "generated")
 
 def key(selector: str, corpus: str = "one", emotion: str = "joy", **changed: object) -> MaskKey:
     given = {"seed": -1, "size": "auto", "parts": ALL} | changed
-    return MaskKey("tiny", Selector(selector), Decimal("0.1"), corpus, emotion, **given)  # type: ignore[arg-type]
+    return MaskKey("tiny", selector, Decimal("0.1"), corpus, emotion, **given)  # type: ignore[arg-type]
 
 
 MIXED = ("anger", "frustration", "joy")
@@ -99,7 +98,7 @@ def firing(corpus: str, emotions: tuple[str, ...], used: int, parts: list[int]) 
 
 
 def chosen(of: Firing, selector: str, emotion: str) -> npt.NDArray[np.bool_]:
-    mask: npt.NDArray[np.bool_] = top(SELECTORS[selector](of), BUDGET)[of.emotions.index(emotion)]
+    mask: npt.NDArray[np.bool_] = top(scores_of(selector, of), BUDGET)[of.emotions.index(emotion)]
     return mask
 
 

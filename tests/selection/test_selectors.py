@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esn_dist.selection.firing import Firing
+from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import random_mask, top
-from esn_dist.selection.selectors import SELECTORS, conact, lap, lape, lape_filtered, mad
+from esn_dist.selection.scores import conact, lap, lape, lape_filtered, mad
+from esn_dist.sweep.selectors import SELECTORS
 
 NEVER = -math.inf
 HALF_A_DIGIT = 5.01e-12  # what rounding to 12 significant digits may move a score by
@@ -61,7 +63,7 @@ def test_a_neuron_shared_by_two_emotions_belongs_to_none() -> None:
 
 def test_a_silent_neuron_is_never_eligible() -> None:
     silent = _firing([[0], [0]], [7, 9])
-    assert all((selector(silent) == NEVER).all() for selector in SELECTORS.values())
+    assert all((scores_of(name, silent) == NEVER).all() for name in SELECTORS)
 
 
 def test_a_deviation_that_only_rounding_makes_is_not_eligible() -> None:
@@ -92,7 +94,7 @@ def test_full_size_counts_stay_exact(name: str) -> None:
     T = [350_003, 299_993, 410_009, 380_041, 361_003]
     K = [[t // 3, t // 7 + e, 1] for e, t in enumerate(T)]
     firing = _firing(K, T)
-    np.testing.assert_allclose(SELECTORS[name](firing)[:, 0], _slow(name, K, T), rtol=HALF_A_DIGIT, atol=0)
+    np.testing.assert_allclose(scores_of(name, firing)[:, 0], _slow(name, K, T), rtol=HALF_A_DIGIT, atol=0)
 
 
 @st.composite
@@ -106,7 +108,7 @@ def _counts(draw: st.DrawFn) -> tuple[list[list[int]], list[int]]:
 @given(_counts(), st.sampled_from(sorted(SELECTORS)))
 def test_scores_equal_the_slow_reference(counts: tuple[list[list[int]], list[int]], name: str) -> None:
     K, T = counts
-    scores, reference = SELECTORS[name](_firing(K, T))[:, 0], np.array(_slow(name, K, T))
+    scores, reference = scores_of(name, _firing(K, T))[:, 0], np.array(_slow(name, K, T))
     np.testing.assert_array_equal(np.isfinite(scores), np.isfinite(reference))
     np.testing.assert_allclose(scores, reference, rtol=HALF_A_DIGIT, atol=0)
 
@@ -117,7 +119,7 @@ def test_masks_equal_an_exact_ranking(counts: tuple[list[list[int]], list[int]],
     """Small counts: fractions that differ do so far above the 12th digit, so exact order and rounded order agree."""
     K, T = counts
     exact = _exact(name, K, T)
-    mask = top(SELECTORS[name](_firing(K, T)), budget)[:, 0]
+    mask = top(scores_of(name, _firing(K, T)), budget)[:, 0]
     for emotion, scores in enumerate(exact):
         eligible = sorted((i for i, s in enumerate(scores) if s != NEVER), key=lambda i: (-scores[i], i))
         assert np.flatnonzero(mask[emotion]).tolist() == sorted(eligible[:budget])
@@ -135,7 +137,7 @@ def test_planted_neurons_are_recovered_exactly_and_by_chance_never(name: str) ->
     P[:, truth.any(axis=0)] = 0.001
     P[truth] = 0.9
     firing = Firing(tuple("abcde"), random.binomial(T[:, None, None], P), T)
-    np.testing.assert_array_equal(top(SELECTORS[name](firing), planted), truth)
+    np.testing.assert_array_equal(top(scores_of(name, firing), planted), truth)
     chance = random_mask(layers, width, planted, 0, name)
     assert not any((chance == of_emotion).all() for of_emotion in truth)
 
@@ -173,7 +175,7 @@ def test_each_expert_is_scored_as_a_dense_layer_with_its_own_positions(name: str
     T = random.integers(1, 40, (3, layers, experts))
     T[1, 0, 2] = 0
     K = random.binomial(np.repeat(T, share, axis=2), 0.4)
-    scores = SELECTORS[name](Firing(("a", "b", "c"), K, T))
+    scores = scores_of(name, Firing(("a", "b", "c"), K, T))
     for layer in range(layers):
         for expert in range(experts):
             neurons = slice(expert * share, (expert + 1) * share)
@@ -183,7 +185,7 @@ def test_each_expert_is_scored_as_a_dense_layer_with_its_own_positions(name: str
                 )
                 continue
             alone = Firing(("a", "b", "c"), K[:, layer : layer + 1, neurons], T[:, layer, expert])
-            np.testing.assert_array_equal(scores[:, layer, neurons], SELECTORS[name](alone)[:, 0])
+            np.testing.assert_array_equal(scores[:, layer, neurons], scores_of(name, alone)[:, 0])
 
 
 def test_the_filters_bar_passes_over_probabilities_that_do_not_exist() -> None:

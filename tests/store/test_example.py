@@ -12,7 +12,7 @@ from esn_dist.analysis.summary import baseline_rows, effect_rows
 from esn_dist.selection.firing import Sums, accumulate, identify
 from esn_dist.selection.masks import top
 from esn_dist.selection.passes import sum_counts
-from esn_dist.selection.selectors import conact
+from esn_dist.selection.scores import conact
 from esn_dist.store.done import damaged, done_units
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, describe, open_answers, open_counts, open_masks, read_utterances

@@ -8,14 +8,13 @@ float64 alone would let rounding flip members of a mask. Knows no budgets and no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from esn_dist.selection.firing import Firing
+from esn_dist.selection.inputs import Scores
 
-Scores = npt.NDArray[np.float64]
 DIGITS = 12  # significant digits that rank; what lies below is rounding, not evidence
 PERCENTILE = 0.95  # of all firing probabilities: `filter_rate` and `activation_bar_ratio` of LAPE's original
 
@@ -94,15 +93,6 @@ def conact(firing: Firing) -> Scores:
         leads = [(K[e] * T[o] - K[o] * T[e]) / (T[e] * T[o]) for o in range(len(K)) if o != e]
         scores[e] = np.min(leads, axis=0)
     return _ranked(firing, scores, eligible=owners(firing))
-
-
-SELECTORS: dict[str, Callable[[Firing], Scores]] = {
-    "LAP": lap,
-    "LAPE": lape,
-    "MAD": mad,
-    "ConAct": conact,
-    "LAPE-filtered": lape_filtered,
-}
 
 
 def owners(firing: Firing) -> npt.NDArray[np.bool_]:

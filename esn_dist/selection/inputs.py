@@ -1,0 +1,86 @@
+"""What a selector's scoring function gets, and the one call that computes the scores of a registered selector.
+
+Knows no stores: counts of single utterances arrive as a stream of blocks that can be read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+
+import numpy as np
+import numpy.typing as npt
+
+from esn_dist.errors import UserError
+from esn_dist.selection.firing import Firing
+from esn_dist.sweep.selectors import SELECTORS
+
+Scores = npt.NDArray[np.float64]
+"""[emotion, layer, neuron]: higher is selected earlier, -inf is never selected."""
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceCounts:
+    """Counts of some chosen utterances, all of one emotion, summed over the counted parts.
+
+    Attributes:
+        emotion: position in the input's `emotions`.
+        K: uint32 [utterance, layer, neuron].
+        T: uint32 [utterance], or of experts [utterance, layer, expert].
+    """
+
+    emotion: int
+    K: npt.NDArray[np.uint32]
+    T: npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionInput(Firing):
+    """Firing statistics, and whatever else a selector declares that it needs.
+
+    Attributes:
+        stream: starts a new pass over the chosen utterances, one shard at a time; None where only sums are known.
+        statistics: further logged statistics by name, each [emotion, layer, neuron].
+    """
+
+    stream: Callable[[], Iterator[UtteranceCounts]] | None = None
+    statistics: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, firing: Firing) -> SelectionInput:
+        """Sums alone."""
+        return firing if isinstance(firing, SelectionInput) else cls(firing.emotions, firing.K, firing.T)
+
+    def utterances(self) -> Iterator[UtteranceCounts]:
+        """A pass over the chosen utterances; memory holds one shard. Blocks of one emotion may come in any order."""
+        if self.stream is None:
+            raise ValueError("only summed counts are known here; the selector must declare needs_utterances")
+        return self.stream()
+
+
+def scores_of(selector: str, firing: Firing) -> Scores:
+    """Scores[emotion, layer, neuron] of a registered selector.
+
+    Args:
+        firing: sums, or a `SelectionInput` for selectors that need more.
+
+    Raises:
+        UserError: no such selector, or it needs more than `firing` holds.
+        ValueError: the selector returns another shape, or NaN.
+    """
+    entry, inputs = SELECTORS.require(selector), SelectionInput.of(firing)
+    if entry.needs_utterances and inputs.stream is None:
+        raise UserError(
+            f"selector {selector!r} needs the counts of single utterances, and only their sums are known here",
+            expected=f"one of {', '.join(name for name, other in SELECTORS.items() if not other.needs_utterances)}",
+        )
+    if missing := [name for name in entry.statistics if name not in inputs.statistics]:
+        raise UserError(
+            f"selector {selector!r} needs the statistics {', '.join(missing)}, which this store does not have",
+            fix="use another selector, or identify again with a version that logs them",
+        )
+    scores: Scores = resolve_name(entry.scores)(inputs)
+    if scores.shape != firing.K.shape or np.isnan(scores).any():
+        raise ValueError(f"selector {selector!r} gives scores of shape {scores.shape}, or NaN, for K{firing.K.shape}")
+    return scores
