@@ -34,18 +34,22 @@ def main(arguments: list[str]) -> None:
     lengths: list[int] = []
     print(f"{'page':<32}{'words':>7}{'sentences':>11}{'median':>8}{'90 %':>6}{'longest':>9}")
     for page in pages:
-        own_lengths = [count_words(sentence) for sentence in sentences(page.read_text(encoding="utf-8"))]
-        lengths += own_lengths
-        print_row(str(page.relative_to(ROOT)), own_lengths)
+        page_lengths = [count_words(sentence) for sentence in sentences(page.read_text(encoding="utf-8"))]
+        lengths += page_lengths
+        print_row(name_of(page), page_lengths)
     print_row("all", lengths)
     for page in pages:
         for sentence in sentences(page.read_text(encoding="utf-8")):
             if count_words(sentence) > LONGEST:
-                print(f"\n{page.relative_to(ROOT)}, {count_words(sentence)} words: {sentence}")
+                print(f"\n{name_of(page)}, {count_words(sentence)} words: {sentence}")
 
 
 def pages_of(path: Path) -> list[Path]:
     return sorted(path.rglob("*.md")) if path.is_dir() else [path]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT)) if page.is_relative_to(ROOT) else page.name
 
 
 def print_row(name: str, lengths: list[int]) -> None:
@@ -59,7 +63,7 @@ def print_row(name: str, lengths: list[int]) -> None:
 def sentences(page: str) -> Iterator[str]:
     """Every sentence of a page's running text, in order."""
     for block in blocks(page):
-        text = QUOTATION.sub("quotation", LINK.sub(r"\1", LABEL.sub("", block)))
+        text = QUOTATION.sub("Quotation", LINK.sub(r"\1", LABEL.sub("", block)))
         yield from (sentence for sentence in END.split(text) if count_words(sentence))
 
 
