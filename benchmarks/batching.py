@@ -22,7 +22,7 @@ from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
-from esn_dist.worker.questions import Questions, Rows
+from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 
 CUTS = (1.0, 0.15, 0.5)  # of each clip: whole ones, very short ones, and halves, mixed in every batch
 BUDGETS = {"one by one": 1, "batches of 4,096 tokens": 4_096}
@@ -42,12 +42,12 @@ def main() -> None:
     engine = engine_of(model)
     rows = [model.encode_clip(wave[: int(len(wave) * CUTS[n % len(CUTS)])]) for n, wave in enumerate(waves)]
     orders = [option_order(EMOTIONS, 0, "batching", str(n)) for n in range(len(rows))]
-    said: dict[str, Rows] = {}
+    said: dict[str, AnswerRows] = {}
     rates = {}
     for name, budget in BUDGETS.items():
-        questions = Questions(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget=budget)
+        questions = PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget=budget)
         started = time.monotonic()
-        said[name] = questions.ask(20)
+        said[name] = questions.answer(20)
         rates[name] = len(rows) / (time.monotonic() - started)
     single, batched = said.values()
     figures = {

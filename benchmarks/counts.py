@@ -31,7 +31,7 @@ from torch.profiler import ProfilerActivity, profile
 from esn_dist.gates.find import Gate
 from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
 from speed.subject import Subject, subject_of, thinned
-from speed.ways import Generate, Idle, Ours
+from speed.ways import Generate, IdleObserver, Ours
 
 BATCH = 32
 EVERY = {"tiny": 1, "full": 4}  # batched generate answers every n-th clip
@@ -99,16 +99,16 @@ def passes_of(subject: Subject, ours: Ours, plain: Ours, slow: Generate) -> dict
     """Each answers all its clips once, with the gates as they are."""
 
     def asked() -> object:
-        return plain.questions.ask(subject.new_tokens)
+        return plain.questions.answer(subject.new_tokens)
 
     def generated() -> object:
         return slow.answer([None], subject.new_tokens)
 
     return {
-        "ours": lambda: ours.questions.ask(subject.new_tokens),
-        "ours, every token": lambda: ours.questions.ask(subject.new_tokens, mix=Idle()),
-        "ours, counted": lambda: ours.questions.count(subject.new_tokens, subject.gates),
-        "ours, counted, fetched": lambda: ours.questions.ask(subject.new_tokens, counted=subject.gates),
+        "ours": lambda: ours.questions.answer(subject.new_tokens),
+        "ours, every token": lambda: ours.questions.answer(subject.new_tokens, transform=IdleObserver()),
+        "ours, counted": lambda: ours.questions.answer_and_count(subject.new_tokens, subject.gates),
+        "ours, counted, fetched": lambda: ours.questions.answer(subject.new_tokens, counted=subject.gates),
         "plain engine": asked,
         "plain engine, usual hook": under_usual_hook(subject.gates, asked),
         "batched": generated,

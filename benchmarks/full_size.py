@@ -46,7 +46,7 @@ from esn_dist.models.kimi_audio.network import KimiNetwork
 from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order, question
-from esn_dist.worker.questions import Questions
+from esn_dist.worker.prompt_batches import PromptBatches
 from speed.encoded import encode_all
 
 Shapes = dict[str, tuple[int, ...]]
@@ -127,13 +127,13 @@ def measure(model: str, folder: Path, utterances: int = 256, new_tokens: int = 2
 def _answers(lm: AudioLM, rows: list[torch.Tensor], new: int) -> dict[str, Any]:
     engine = engine_of(lm, kernels=lm.device.type == "cuda")
     orders = [option_order(EMOTIONS, 0, "full", str(n)) for n in range(len(rows))]
-    questions = Questions(engine, rows, orders, EMOTIONS, EMOTIONS, BUDGET)
+    questions = PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, BUDGET)
     gates = find_gates(lm.decoder)
     member_LN = np.random.default_rng(0).random((len(gates), gates[0].width)) < 0.005
 
     def rate(counted: bool = False) -> float:
         started = time.perf_counter()
-        questions.ask(new, counted=gates if counted else None)
+        questions.answer(new, counted=gates if counted else None)
         return round(len(rows) / _since(started), 1)
 
     rate()  # the first pass allocates and picks kernels

@@ -27,10 +27,10 @@ from rich.table import Table
 
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.gates.mix import Mix
-from esn_dist.gates.scale import How, Scale
+from esn_dist.gates.scale import Scale, ScaleMethod
 from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
 from speed.subject import Subject, subject_of
-from speed.ways import SCALE, Idle, Mask, Ours
+from speed.ways import SCALE, IdleObserver, Mask, Ours
 
 MASKS = (1, 8, 32)  # per batch
 MIX = (1.0, 0.1)
@@ -79,30 +79,32 @@ def measure(subject: Subject, rounds: int) -> dict[str, Any]:
 
 def paired(one: Ours, name: str, work: Work, seed: int) -> tuple[float, float]:
     """Seconds of an unsteered pass of the same engine and of `work`, one after the other."""
-    new, idle, steered = one.subject.new_tokens, Idle() if name == MIXED else None, work(seed)
+    new, idle, steered = one.subject.new_tokens, IdleObserver() if name == MIXED else None, work(seed)
     if seed == 0:
-        one.questions.ask(new, mix=idle)
+        one.questions.answer(new, transform=idle)
         steered()  # picks kernels, allocates
-    return seconds_of(lambda: one.questions.ask(new, mix=idle)), seconds_of(steered)
+    return seconds_of(lambda: one.questions.answer(new, transform=idle)), seconds_of(steered)
 
 
 def single(subject: Subject, one: Ours) -> dict[str, Work]:
     """Conditions with one mask over all utterances: folded in the packed engine, at the gate in the plain one."""
-    how: How = "fold" if one.packed else "gate"
+    how: ScaleMethod = "fold" if one.packed else "gate"
 
     def steered(one_layer: bool) -> Work:
         def work(seed: int) -> Callable[[], object]:
             member_LN = only_middle(subject.mask(seed)) if one_layer else subject.mask(seed)
-            return partial(one.questions.ask_under, [Scale(subject.gates, member_LN, SCALE, how)], subject.new_tokens)
+            return partial(
+                one.questions.answer_under, [Scale(subject.gates, member_LN, SCALE, how)], subject.new_tokens
+            )
 
         return work
 
     def unsteered(seed: int) -> Callable[[], object]:
-        return partial(one.questions.ask, subject.new_tokens)
+        return partial(one.questions.answer, subject.new_tokens)
 
     def mixed(seed: int) -> Callable[[], object]:
         member_ELN = np.stack([subject.mask(len(EMOTIONS) * seed + e) for e in range(len(EMOTIONS))])
-        return partial(one.questions.ask, subject.new_tokens, mix=Mix(subject.gates, member_ELN, *MIX))
+        return partial(one.questions.answer, subject.new_tokens, transform=Mix(subject.gates, member_ELN, *MIX))
 
     layers = {"one layer": True, "all layers": False}
     found = {f"{told}, {how}": steered(only) for told, only in layers.items()}
@@ -120,7 +122,7 @@ def split(subject: Subject, ours: Ours, masks: int) -> dict[str, Work]:
 
         def answered() -> None:
             for share, state in zip(shares, states, strict=True):
-                share.ask_under([state], subject.new_tokens)
+                share.answer_under([state], subject.new_tokens)
 
         return answered
 

@@ -30,8 +30,8 @@ from torch import Tensor
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.gates.find import Gate, find_gates
 from esn_dist.gates.scale import Scale
-from esn_dist.inference.answer import Answers
-from esn_dist.inference.engine import Asked, Engine
+from esn_dist.inference.answer import BatchAnswers
+from esn_dist.inference.engine import BatchRequest, Engine
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.inference.packed.steps import compiler_here
 from esn_dist.inference.selfcheck import clip
@@ -39,7 +39,7 @@ from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
-from esn_dist.worker.questions import Questions, Rows
+from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 from speed.clock import facts, rounded, seconds_of
 from speed.encoded import encode_all
 from speed.gpus import looked_at, mean
@@ -60,11 +60,11 @@ class OneByOne(Engine[Any]):
     def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> Any:
         return self.inner.batch(prompts, rows)
 
-    def _answers(self, asked: Iterable[Asked[Any]], new: int, prefix: int) -> Iterator[Answers]:
-        return self.inner.answers(_waiting(asked), new, prefix)
+    def _answer_batches(self, asked: Iterable[BatchRequest[Any]], new: int, prefix: int) -> Iterator[BatchAnswers]:
+        return self.inner.answer_batches(_waiting(asked), new, prefix)
 
 
-def _waiting(asked: Iterable[Asked[Any]]) -> Iterator[Asked[Any]]:
+def _waiting(asked: Iterable[BatchRequest[Any]]) -> Iterator[BatchRequest[Any]]:
     """The batches; the next one once all GPUs have done what they were asked."""
     for one in asked:
         for gpu in range(torch.cuda.device_count()):
@@ -76,7 +76,7 @@ def _waiting(asked: Iterable[Asked[Any]]) -> Iterator[Asked[Any]]:
 class Way:
     """What one way gave: rows of each cell, most memory of each GPU, answers/s of each round, the GPUs' busy shares."""
 
-    cells: list[Rows]
+    cells: list[AnswerRows]
     peak_gb: list[float]
     rates: list[float] = field(default_factory=list)
     looks: list[list[float]] = field(default_factory=list)
@@ -138,21 +138,21 @@ def masks_of(gates: Sequence[Gate], number: int) -> Masks:
     return [None, *(draw.random(shape) < SHARE for _ in range(number))]
 
 
-def questions_of(lm: AudioLM, rows: Sequence[Tensor], token_budget: int) -> Questions:
+def questions_of(lm: AudioLM, rows: Sequence[Tensor], token_budget: int) -> PromptBatches:
     """What is asked, in batches that depend on the clips and the budget alone."""
     orders = [option_order(EMOTIONS, 0, "sharded", str(number)) for number in range(len(rows))]
     engine = engine_of(lm, kernels=lm.device.type == "cuda" and compiler_here())
-    return Questions(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget)
+    return PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget)
 
 
-def one_by_one(questions: Questions) -> Questions:
+def one_by_one(questions: PromptBatches) -> PromptBatches:
     """The same questions, in the same batches, put to an engine that waits for each batch."""
     naive = copy.copy(questions)
     naive.engine = OneByOne(questions.engine)
     return naive
 
 
-def measure(ways: dict[str, Questions], masks: Masks, rounds: int) -> dict[str, Way]:
+def measure(ways: dict[str, PromptBatches], masks: Masks, rounds: int) -> dict[str, Way]:
     """Each way's cells: once to warm up, whose answers are kept, then in turns by the clock."""
     found, gpus = dict[str, Way](), range(torch.cuda.device_count())
     for name, questions in ways.items():
@@ -168,10 +168,10 @@ def measure(ways: dict[str, Questions], masks: Masks, rounds: int) -> dict[str, 
     return found
 
 
-def cells_of(questions: Questions, masks: Masks) -> list[Rows]:
+def cells_of(questions: PromptBatches, masks: Masks) -> list[AnswerRows]:
     """The answers under each mask, one after the other, as in a unit of a sweep."""
     gates = find_gates(questions.engine.model.decoder)
-    return questions.ask_under([None if m is None else Scale(gates, m, 0.0, "fold") for m in masks], NEW)
+    return questions.answer_under([None if m is None else Scale(gates, m, 0.0, "fold") for m in masks], NEW)
 
 
 def devices_of(lm: AudioLM) -> dict[str, int]:
@@ -192,7 +192,7 @@ def compared(ways: dict[str, Way]) -> dict[str, Any]:
     }
 
 
-def against(expected: Sequence[Rows], found: Sequence[Rows]) -> dict[str, float]:
+def against(expected: Sequence[AnswerRows], found: Sequence[AnswerRows]) -> dict[str, float]:
     """The share of equal answers, and the largest difference of an option's log-probability, over all cells."""
     equal = [a.answer == b.answer for a, b in zip(expected, found, strict=True)]
     apart = [np.abs(a.logprob - b.logprob).max() for a, b in zip(expected, found, strict=True)]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from esn_dist.inference.encode import Read, encode_block
+from esn_dist.inference.encode import ReadClip, encode_block
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.sweep.units import ENCODE_BLOCK
 
 
-def encode_all(lm: AudioLM, reads: Sequence[Read]) -> list[Tensor]:
+def encode_all(lm: AudioLM, reads: Sequence[ReadClip]) -> list[Tensor]:
     """Audio rows of each clip on the CPU; a clip that cannot be read or heard ends it all."""
     blocks = [reads[start : start + ENCODE_BLOCK] for start in range(0, len(reads), ENCODE_BLOCK)]
     said = [one for block in blocks for one in encode_block(lm, block)]

@@ -2,12 +2,12 @@
 
 The first two are transformers' own `generate` of the whole class, with a hook on every gate, from the file to the
 answer: decoding, log-mel and the audio encoder are inside. They are spared the official processor, which pads every
-clip to 300 s. Ours is the public path of a sweep: audio encoded once, the mask folded, `Questions` asked.
+clip to 300 s. Ours is the public path of a sweep: audio encoded once, the mask folded, `PromptBatches` asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,13 @@ from torch.nn.utils.rnn import pad_sequence
 from esn_dist.corpora.audio import decode
 from esn_dist.corpora.synthetic import EMOTIONS
 from esn_dist.gates.find import Gate
-from esn_dist.gates.positions import Positions
+from esn_dist.gates.positions import TokenPositions
+from esn_dist.gates.protocols import ActivationObserver, SiluAndMul
 from esn_dist.gates.scale import Scale
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni, audio_rows
 from esn_dist.task.prompt import question
-from esn_dist.worker.questions import Questions, Rows
+from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 from speed.clock import at_threads, seconds_of, thread_counts
 from speed.encoded import encode_all
 from speed.subject import Subject, order_of
@@ -125,10 +126,10 @@ class Ours:
             self.encode_seconds = seconds_of(self._encode)
             self.compose_seconds = seconds_of(self._compose)
 
-    def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> list[Rows]:
+    def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> list[AnswerRows]:
         """The rows of each cell, asked as the cells of a sweep's unit are."""
         states = [None if mask is None else Scale(self.subject.gates, mask, SCALE, "fold") for mask in masks]
-        return self.questions.ask_under(states, new_tokens)
+        return self.questions.answer_under(states, new_tokens)
 
     def _encode(self) -> None:
         self._rows = self._rows or encode_all(self.subject.lm, [partial(decode, path) for path in self.clips])
@@ -136,10 +137,10 @@ class Ours:
     def _compose(self) -> None:
         self.questions = self.questions_of(range(len(self.clips)))
 
-    def questions_of(self, which: Sequence[int]) -> Questions:
+    def questions_of(self, which: Sequence[int]) -> PromptBatches:
         """The questions put to some of the clips, in batches under the subject's token budget."""
         rows, orders = [self._rows[i] for i in which], [order_of(self.clips[i]) for i in which]
-        return Questions(self.engine, rows, orders, EMOTIONS, EMOTIONS, self.subject.token_budget)
+        return PromptBatches(self.engine, rows, orders, EMOTIONS, EMOTIONS, self.subject.token_budget)
 
     @property
     def tokens_per_prompt(self) -> float:
@@ -149,20 +150,28 @@ class Ours:
         return float(np.mean([len(prompt) for prompt in prompts]))
 
 
-class Idle:
-    """Watches and does nothing: under it an engine shares no prefix and runs its last layer whole, as under Mix."""
+class IdleObserver:
+    """A transform and observer that change nothing: under it an engine computes every position, as under Mix."""
 
-    def see(self, positions: Positions) -> None:
+    def applied(self) -> AbstractContextManager[None]:
+        """Nothing to edit."""
+        return nullcontext()
+
+    def observer(self) -> ActivationObserver:
+        """Itself."""
+        return self
+
+    def begin_forward(self, positions: TokenPositions) -> None:
         """Nothing to keep."""
 
-    def attached(self) -> AbstractContextManager[None]:
+    def hooks(self) -> AbstractContextManager[None]:
         """Nothing to hook."""
         return nullcontext()
 
-    def act(self, layer: int, gate_up_TM: Tensor, gated: Callable[[Tensor], Tensor]) -> Tensor:
-        """The gates as they are."""
-        return gated(gate_up_TM)
+    def transform_gate(self, layer: int, gate_up_TM: Tensor, silu_and_mul: SiluAndMul) -> Tensor:
+        """The gates unchanged."""
+        return silu_and_mul(gate_up_TM)
 
-    def rows(self, start: int, stop: int) -> Idle:
-        """Of any rows."""
+    def split(self, start: int, stop: int) -> ActivationObserver:
+        """The same for any rows."""
         return self

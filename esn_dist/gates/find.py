@@ -1,9 +1,9 @@
 """Finds every gated MLP of a decoder by its structure, never by a class name.
 
-Three structures: `gate_proj`, `up_proj`, `down_proj`; a fused `gate_up_proj` with `down_proj`; and experts, whose
-`gate_up_proj` and `down_proj` are 3-D parameters. In each, output = down(act(u) · up(x)) with an activation module of
-the layer's own, whose input is u and whose output is the gate g = act(u) (paper §3.1). What is done with a gate is not
-known here.
+Three structures are supported: `gate_proj`, `up_proj`, `down_proj`; a fused `gate_up_proj` with `down_proj`; and
+experts, whose `gate_up_proj` and `down_proj` are 3-D parameters. In each, output = down(act(u) · up(x)). Every layer
+has its own activation module, whose input is u and whose output is the gate g = act(u) (paper §3.1). Knows no use of a
+gate.
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ ACTIVATION_NAMES = ("act_fn", "activation_fn")
 
 
 class NoGates(Exception):
-    """The model has no gate of the supported form; the message names what was found instead."""
+    """The model has no gate of a supported structure; the message names what it has instead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
-    """What the rows of one expert's activation are: rows [R, I] of `expert`, R token numbers counted over the batch."""
+class ExpertRows:
+    """The tokens behind the rows [R, I] of one expert's activation.
+
+    Attributes:
+        expert: its number.
+        tokens_R: int64, numbers of the tokens sent to it, counted over the batch.
+    """
 
     expert: int
     tokens_R: Tensor
 
 
-Watcher = Callable[[Tensor, Tensor, Routed | None], Tensor | None]
-"""Sees u and g (dense: [B, L, N] and None; an expert: [R, I] and its routing); may return what replaces g."""
+GateHook = Callable[[Tensor, Tensor, ExpertRows | None], Tensor | None]
+"""Gets u and g (dense: [B, S, N] and None; an expert: [R, I] and its tokens); may return what replaces g."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,8 @@ class Gate:
     Attributes:
         layer: index of the decoder layer.
         activation: module whose input is u [..., N] and whose output is g [..., N].
-        down_proj: what reads the gated stream: a linear layer, or the module that holds the experts' parameter.
-        experts: their number; 0 where the layer is dense. Neuron (e, i) has number e · I + i.
+        down_proj: the module that reads the gates: a linear layer, or the one that holds the experts' parameter.
+        experts: their number; 0 where the layer is dense. Neuron (x, i) has number x · I + i.
     """
 
     layer: int
@@ -53,12 +58,16 @@ class Gate:
 
     @property
     def down(self) -> Tensor:
-        """The weights that read the gates: [D, N], or [E, D, I] of experts."""
+        """The weights that read the gates: [D, N], or [X, D, I] of experts."""
         return cast(Tensor, self.down_proj.down_proj if self.experts else self.down_proj.weight)
 
     @property
     def weight_DN(self) -> Tensor:
-        """The down projection's weight of a dense layer."""
+        """The down projection's weight of a dense layer.
+
+        Raises:
+            TypeError: the layer has experts.
+        """
         if self.experts:
             raise TypeError(f"layer {self.layer} has experts, whose weights are no matrix")
         return self.down
@@ -68,24 +77,23 @@ class Gate:
         """Neurons N of the layer, those of all its experts together."""
         return int(self.down.shape[-1]) * max(1, self.experts)
 
-    def watch(self, watcher: Watcher) -> list[RemovableHandle]:
-        """Hooks that show every call of the activation to `watcher`, until they are removed."""
+    def register_hook(self, hook: GateHook) -> list[RemovableHandle]:
+        """Call `hook` after every call of the activation, until the handles are removed."""
         if self.experts:
-            return _watch_experts(self, watcher)
-        return [self.activation.register_forward_hook(lambda module, args, g: watcher(args[0], g, None))]
+            return _register_expert_hooks(self, hook)
+        return [self.activation.register_forward_hook(lambda module, args, g: hook(args[0], g, None))]
 
 
 def find_gates(decoder: nn.Module, sparse: bool = False) -> tuple[Gate, ...]:
     """The gates of `decoder.layers`, in order.
 
     Args:
-        sparse: whether gates are wanted of which a top-k sets most to zero before the activation. Their u is what the
-            top-k leaves, so they count as positive where they survive it.
+        sparse: whether sparse gates are accepted, most of which a top-k sets to zero before the activation. Their u is
+            what the top-k leaves, so they count as positive where they survive it.
 
     Raises:
-        NoGates: a layer has no gated MLP or several, layers share one activation module (no hook could tell them
-            apart) or differ in width, or the gates are sparse by construction, so that counts mean something else, and
-            nobody asked for such.
+        NoGates: a layer has no gated MLP or several; layers share one activation module, so that no hook could tell
+            them apart; layers differ in width; or gates are sparse and `sparse` is False.
     """
     name = type(decoder).__name__
     layers = getattr(decoder, "layers", None)
@@ -95,24 +103,16 @@ def find_gates(decoder: nn.Module, sparse: bool = False) -> tuple[Gate, ...]:
     if len({id(gate.activation) for gate in gates}) < len(gates):
         raise NoGates(f"the layers of {name} share one activation module")
     if len(shapes := {(gate.width, gate.experts) for gate in gates}) > 1:
-        told = ", ".join(f"{width} neurons" + (f" in {e} experts" if e else "") for width, e in sorted(shapes))
-        raise NoGates(f"the layers of {name} have gates of different widths: {told}")
+        sizes = ", ".join(f"{width} neurons" + (f" in {x} experts" if x else "") for width, x in sorted(shapes))
+        raise NoGates(f"the layers of {name} have gates of different widths: {sizes}")
     return gates
 
 
 def _gate(index: int, layer: nn.Module, sparse: bool) -> Gate:
-    mlps = [m for m in layer.modules() if _is_gated(m)]
-    if len(mlps) != 1:
-        inside = ", ".join(sorted({type(m).__name__ for m in layer.children()}))
-        found = " and ".join(type(m).__name__ for m in mlps) or "none"
-        raise NoGates(
-            f"layer {index} ({type(layer).__name__} of {inside}) should have one gated MLP (gate and up projection, "
-            f"fused or not, and a down projection) but has: {found}"
-        )
-    mlp = mlps[0]
+    mlp = _gated_mlp(index, layer)
     activations = [m for name in ACTIVATION_NAMES if isinstance(m := getattr(mlp, name, None), nn.Module)]
     if len(activations) != 1:
-        raise NoGates(f"layer {index}: the activation of {type(mlp).__name__} is not a module, so it cannot be seen")
+        raise NoGates(f"layer {index}: the activation of {type(mlp).__name__} is no module, so no hook can be attached")
     if not sparse and (share := float(getattr(mlp, "activation_sparsity", 0.0))) > 0:
         raise NoGates(
             f"layer {index}: {share:.0%} of the gates of {type(mlp).__name__} are set to zero by a top-k before the "
@@ -121,6 +121,18 @@ def _gate(index: int, layer: nn.Module, sparse: bool) -> Gate:
     if isinstance(down := getattr(mlp, "down_proj", None), nn.Parameter):
         return Gate(index, activations[0], mlp, experts=int(down.shape[0]))
     return Gate(index, activations[0], cast(nn.Module, down))
+
+
+def _gated_mlp(index: int, layer: nn.Module) -> nn.Module:
+    mlps = [m for m in layer.modules() if _is_gated(m)]
+    if len(mlps) != 1:
+        children = ", ".join(sorted({type(m).__name__ for m in layer.children()}))
+        names = " and ".join(type(m).__name__ for m in mlps) or "none"
+        raise NoGates(
+            f"layer {index} ({type(layer).__name__} of {children}) should have one gated MLP (gate and up projection, "
+            f"fused or not, and a down projection) but has: {names}"
+        )
+    return mlps[0]
 
 
 def _is_gated(module: nn.Module) -> bool:
@@ -132,28 +144,28 @@ def _is_gated(module: nn.Module) -> bool:
     return has("gate_proj", "up_proj", "down_proj", form=nn.Module) or has("gate_up_proj", "down_proj", form=nn.Module)
 
 
-def _watch_experts(gate: Gate, watcher: Watcher) -> list[RemovableHandle]:
-    """Experts name their tokens to nobody: the routing of the call is read beside it, in the order of `eager`."""
-    coming: list[Routed] = []
+def _register_expert_hooks(gate: Gate, hook: GateHook) -> list[RemovableHandle]:
+    """Experts' activations do not know their tokens, so the routing of the call is read as well, in `eager` order."""
+    pending: list[ExpertRows] = []
 
-    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def before_experts(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         top_TK = kwargs["top_k_index"] if "top_k_index" in kwargs else args[1]
-        coming[:] = _routing(top_TK, gate.experts)
+        pending[:] = _rows_by_expert(top_TK, gate.experts)
 
-    def during(module: nn.Module, args: tuple[Any, ...], g: Tensor) -> Tensor | None:
-        if not coming or len(coming[0].tokens_R) != len(g):
+    def after_activation(module: nn.Module, args: tuple[Any, ...], g_RI: Tensor) -> Tensor | None:
+        if not pending or len(pending[0].tokens_R) != len(g_RI):
             raise RuntimeError("experts were not called one by one: load the model with the `eager` implementation")
-        return watcher(args[0], g, coming.pop(0))
+        return hook(args[0], g_RI, pending.pop(0))
 
     return [
-        gate.down_proj.register_forward_pre_hook(before, with_kwargs=True),
-        gate.activation.register_forward_hook(during),
+        gate.down_proj.register_forward_pre_hook(before_experts, with_kwargs=True),
+        gate.activation.register_forward_hook(after_activation),
     ]
 
 
-def _routing(top_TK: Tensor, experts: int) -> Iterator[Routed]:
+def _rows_by_expert(top_TK: Tensor, experts: int) -> Iterator[ExpertRows]:
     """Experts that any token is sent to, in order, each with its tokens in the order (choice, token)."""
     for expert in range(experts):
         tokens_R = torch.eq(top_TK.T, expert).nonzero()[:, 1]
         if len(tokens_R):
-            yield Routed(expert, tokens_R)
+            yield ExpertRows(expert, tokens_R)

@@ -1,8 +1,8 @@
-"""CUDA kernels that act on gates while they pass: gated and counted in one reading, mixed in place.
+"""Triton kernels that act on gates as they pass: multiplied and counted in one read, or mixed in place.
 
-Each has its plain reference in torch, which every other device runs: `gated` here, the sums of `count.py`, the factors
-of `mix.py`. Written in Triton, so imported only where a CUDA tensor is at hand. Every output element has one writer:
-no result depends on who comes first.
+Each has its reference in torch, which every other device runs: `silu_and_mul` of the packed engine's steps, the sums
+of `count.py`, the factors of `mix.py`. Imported only where a CUDA tensor exists. Every output element has one writer,
+so no result depends on the order of programs.
 """
 
 from __future__ import annotations
@@ -14,60 +14,64 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-WIDE = 2_048  # neurons of a program that only gates
+BLOCK_NEURONS = 2_048  # of a program of `silu_and_mul`
 TOKENS, NEURONS = 16, 256  # tile of a program that mixes
 COUNTED_TOKENS, COUNTED_NEURONS = 8, 128  # tile of a program that counts, of one warp
-FIELD = 10  # bits of a count while it is made: so many share an integer that a token adds to all parts at once
+FIELD = 10  # bits of one part's count: the parts share an integer, so one addition counts a token for its part
 
 
-def gated(gate_up_TM: Tensor) -> Tensor:
+def silu_and_mul(gate_up_TM: Tensor) -> Tensor:
     """h [T, N] = SiLU(u) · up, of u and up side by side."""
     tokens, both = gate_up_TM.shape
     h_TN = gate_up_TM.new_empty(tokens, both // 2)
-    _launch(_gated, (tokens, triton.cdiv(both // 2, WIDE)), gate_up_TM, h_TN, both // 2, WIDE)
+    grid = (tokens, triton.cdiv(both // 2, BLOCK_NEURONS))
+    _launch(_silu_and_mul, grid, gate_up_TM, h_TN, both // 2, BLOCK_NEURONS)
     return h_TN
 
 
-def counted(u_TN: Tensor, part_T: Tensor, starts_R: Tensor, K_BPN: Tensor, h_TN: Tensor | None = None) -> None:
+def count_positive(u_TN: Tensor, part_T: Tensor, cu_seqlens: Tensor, K_BPN: Tensor, h_TN: Tensor | None = None) -> None:
     """Add to K[b, p, n] the positions t of row b with part p at which u[t, n] > 0.
 
     Args:
-        u_TN: rows may stand apart, neurons not.
-        part_T: int64, 0 to 2; positions of another part count nowhere.
-        starts_R: int64 [B + 1].
+        u_TN: its rows need not be contiguous, its neurons must be.
+        part_T: int64, 0 to 2; positions of any other part are not counted.
+        cu_seqlens: int64 [B + 1].
         K_BPN: int32, three parts.
-        h_TN: where given, u has `up` right behind it in memory, and this becomes SiLU(u) · up.
+        h_TN: where given, `up` follows u in memory, and this becomes SiLU(u) · up.
+
+    Raises:
+        ValueError: K has another number of parts, or the neurons are not contiguous.
     """
     rows, parts, neurons = K_BPN.shape
     if parts != 3:
-        raise ValueError(f"{parts} parts; the kernel has room for three")
+        raise ValueError(f"{parts} parts; the kernel counts three")
     grid = (triton.cdiv(neurons, COUNTED_NEURONS), rows)
     out = u_TN if h_TN is None else h_TN
     _launch(
-        _counted, grid, u_TN, out, part_T, starts_R, K_BPN, neurons, u_TN.stride(0), h_TN is not None,
+        _count_positive, grid, u_TN, out, part_T, cu_seqlens, K_BPN, neurons, u_TN.stride(0), h_TN is not None,
         COUNTED_TOKENS, COUNTED_NEURONS, FIELD, warps=1,
     )  # fmt: skip
 
 
-def mean_of_columns(u_TN: Tensor, columns_C: Tensor, part_T: Tensor, starts_R: Tensor) -> Tensor:
+def mean_of_columns(u_TN: Tensor, columns_C: Tensor, part_T: Tensor, cu_seqlens: Tensor) -> Tensor:
     """Float32 [B, C], the mean of SiLU(u) over each row's positions of any part, of some columns; 0 without any."""
-    rows, width = len(starts_R) - 1, len(columns_C)
+    rows, width = len(cu_seqlens) - 1, len(columns_C)
     mean_BC = torch.empty(rows, width, device=u_TN.device)
     grid = (rows, triton.cdiv(width, NEURONS))
-    _launch(_mean, grid, u_TN, columns_C, part_T, starts_R, mean_BC, width, u_TN.stride(0), TOKENS, NEURONS)
+    _launch(_mean, grid, u_TN, columns_C, part_T, cu_seqlens, mean_BC, width, u_TN.stride(0), TOKENS, NEURONS)
     return mean_BC
 
 
-def scale_columns(h_TN: Tensor, columns_C: Tensor, starts_R: Tensor, factor_BC: Tensor) -> None:
+def scale_columns(h_TN: Tensor, columns_C: Tensor, cu_seqlens: Tensor, factor_BC: Tensor) -> None:
     """Multiply some columns of each row's tokens by the row's factors, in float32, in place."""
     width = len(columns_C)
-    grid = (len(starts_R) - 1, triton.cdiv(width, NEURONS))
-    _launch(_scale, grid, h_TN, columns_C, starts_R, factor_BC, width, h_TN.stride(0), TOKENS, NEURONS)
+    grid = (len(cu_seqlens) - 1, triton.cdiv(width, NEURONS))
+    _launch(_scale, grid, h_TN, columns_C, cu_seqlens, factor_BC, width, h_TN.stride(0), TOKENS, NEURONS)
 
 
 def _launch(kernel: Any, grid: tuple[int, int], first: Tensor, *args: Any, warps: int = 4) -> None:
     if first.stride(-1) != 1:
-        raise ValueError(f"neurons must lie side by side in memory, not {first.stride(-1)} apart")
+        raise ValueError(f"neurons must be contiguous in memory, but their stride is {first.stride(-1)}")
     with torch.cuda.device(first.device):
         kernel[grid](first, *args, num_warps=warps)
 
@@ -81,9 +85,9 @@ def _silu_mul(u, up):  # type: ignore[no-untyped-def]
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _gated(gate_up, h, neurons, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _silu_and_mul(gate_up, h, neurons, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     token = tl.program_id(0).to(tl.int64)
-    column = tl.program_id(1) * WIDE + tl.arange(0, WIDE)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = column < neurons
     u = tl.load(gate_up + token * 2 * neurons + column, mask=inside)
     up = tl.load(gate_up + token * 2 * neurons + neurons + column, mask=inside)
@@ -91,65 +95,77 @@ def _gated(gate_up, h, neurons, WIDE: tl.constexpr):  # type: ignore[no-untyped-
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _counted(  # type: ignore[no-untyped-def]
-    u, h, part, starts, K, neurons, stride,
-    GATED: tl.constexpr, TOKENS: tl.constexpr, NEURONS: tl.constexpr, FIELD: tl.constexpr,
+def _count_positive(  # type: ignore[no-untyped-def]
+    u, h, part, cu_seqlens, K, neurons, stride,
+    WRITE_H: tl.constexpr, TOKENS: tl.constexpr, NEURONS: tl.constexpr, FIELD: tl.constexpr,
 ):  # fmt: skip
+    # 1. One program counts [NEURONS] neurons of one row of the batch, over all positions start <= t < stop of the row.
     row = tl.program_id(1)
     column = tl.program_id(0) * NEURONS + tl.arange(0, NEURONS)
     inside = column < neurons
-    start, stop = tl.load(starts + row), tl.load(starts + row + 1)
+    start, stop = tl.load(cu_seqlens + row), tl.load(cu_seqlens + row + 1)
     FULL: tl.constexpr = (1 << FIELD) - 1
     LONGEST: tl.constexpr = FULL * TOKENS  # beyond, a field could overflow into the next one
     for segment in range(start, stop, LONGEST):
+        # 2. [TOKENS, NEURONS] integers, each with a field of bits for every part.
         fields = tl.zeros([TOKENS, NEURONS], dtype=tl.int32)
         for first in range(segment, tl.minimum(segment + LONGEST, stop), TOKENS):
+            # 3. A tile of u [TOKENS, NEURONS], and the part [TOKENS] of each of its positions.
             t = first + tl.arange(0, TOKENS).to(tl.int64)
-            here = (t < stop)[:, None] & inside[None, :]
+            valid = (t < stop)[:, None] & inside[None, :]
             p = tl.load(part + t, mask=t < stop, other=-1)
-            at = t[:, None] * stride + column[None, :]
-            tile = tl.load(u + at, mask=here, other=0.0)
-            if GATED:
-                up = tl.load(u + at + neurons, mask=here, other=0.0)
-                tl.store(h + t[:, None] * neurons + column[None, :], _silu_mul(tile, up), mask=here)
-            one = tl.where(p < 0, 0, 1 << (FIELD * tl.maximum(p, 0))).to(tl.int32)
-            fields += tl.where(tile > 0, one[:, None], 0)
+            offset = t[:, None] * stride + column[None, :]
+            tile = tl.load(u + offset, mask=valid, other=0.0)
+            # 4. Where wanted, h = SiLU(u) · up of the same tile: u is read once for both.
+            if WRITE_H:
+                up = tl.load(u + offset + neurons, mask=valid, other=0.0)
+                tl.store(h + t[:, None] * neurons + column[None, :], _silu_mul(tile, up), mask=valid)
+            # 5. Add 1 in the field of the position's part where u > 0; 0 for positions of no part.
+            increment = tl.where(p < 0, 0, 1 << (FIELD * tl.maximum(p, 0))).to(tl.int32)
+            fields += tl.where(tile > 0, increment[:, None], 0)
+        # 6. [TOKENS, NEURONS] -> [NEURONS]: add each part's field to K[row, part].
         for number in tl.static_range(3):
-            place = K + (row.to(tl.int64) * 3 + number) * neurons + column
-            more = tl.sum((fields >> (FIELD * number)) & FULL, axis=0)
-            tl.store(place, tl.load(place, mask=inside) + more, mask=inside)
+            target = K + (row.to(tl.int64) * 3 + number) * neurons + column
+            counts = tl.sum((fields >> (FIELD * number)) & FULL, axis=0)
+            tl.store(target, tl.load(target, mask=inside) + counts, mask=inside)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _mean(u, columns, part, starts, mean, width, stride, TOKENS: tl.constexpr, NEURONS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _mean(u, columns, part, cu_seqlens, mean, width, stride, TOKENS: tl.constexpr, NEURONS: tl.constexpr):  # type: ignore[no-untyped-def]
+    # 1. One program averages [NEURONS] of the C columns over one row of the batch.
     row = tl.program_id(0)
     c = tl.program_id(1) * NEURONS + tl.arange(0, NEURONS)
     column = tl.load(columns + c, mask=c < width, other=0)
-    start, stop = tl.load(starts + row), tl.load(starts + row + 1)
+    start, stop = tl.load(cu_seqlens + row), tl.load(cu_seqlens + row + 1)
     total = tl.zeros([TOKENS, NEURONS], dtype=tl.float32)
     number = tl.zeros([TOKENS], dtype=tl.int32)
     for first in range(start, stop, TOKENS):
+        # 2. A tile of u [TOKENS, NEURONS] at the positions of any part, the rest 0.
         t = first + tl.arange(0, TOKENS).to(tl.int64)
-        counts = tl.load(part + t, mask=t < stop, other=-1) >= 0
-        here = counts[:, None] & (c < width)[None, :]
-        tile = tl.load(u + t[:, None] * stride + column[None, :], mask=here, other=0.0)
+        counted = tl.load(part + t, mask=t < stop, other=-1) >= 0
+        valid = counted[:, None] & (c < width)[None, :]
+        tile = tl.load(u + t[:, None] * stride + column[None, :], mask=valid, other=0.0)
+        # 3. SiLU rounded to the compute dtype, as the module gives it, then summed in float32.
         wide = tile.to(tl.float32)
         total += (wide / (1.0 + tl.exp(-wide))).to(tile.dtype).to(tl.float32)
-        number += counts.to(tl.int32)
-    found = tl.sum(total, axis=0) / tl.maximum(tl.sum(number, axis=0), 1)
-    tl.store(mean + row * width + c, found, mask=c < width)
+        number += counted.to(tl.int32)
+    # 4. [TOKENS, NEURONS] -> [NEURONS].
+    average = tl.sum(total, axis=0) / tl.maximum(tl.sum(number, axis=0), 1)
+    tl.store(mean + row * width + c, average, mask=c < width)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _scale(h, columns, starts, factor, width, stride, TOKENS: tl.constexpr, NEURONS: tl.constexpr):  # type: ignore[no-untyped-def]
+def _scale(h, columns, cu_seqlens, factor, width, stride, TOKENS: tl.constexpr, NEURONS: tl.constexpr):  # type: ignore[no-untyped-def]
+    # 1. One program scales [NEURONS] of the C columns of one row of the batch.
     row = tl.program_id(0)
     c = tl.program_id(1) * NEURONS + tl.arange(0, NEURONS)
     column = tl.load(columns + c, mask=c < width, other=0)
-    by = tl.load(factor + row * width + c, mask=c < width, other=1.0)
-    start, stop = tl.load(starts + row), tl.load(starts + row + 1)
+    row_factor = tl.load(factor + row * width + c, mask=c < width, other=1.0)
+    start, stop = tl.load(cu_seqlens + row), tl.load(cu_seqlens + row + 1)
     for first in range(start, stop, TOKENS):
+        # 2. A tile of h [TOKENS, NEURONS], multiplied in float32 and rounded once.
         t = first + tl.arange(0, TOKENS).to(tl.int64)
-        here = (t < stop)[:, None] & (c < width)[None, :]
-        at = h + t[:, None] * stride + column[None, :]
-        tile = tl.load(at, mask=here, other=0.0)
-        tl.store(at, (tile.to(tl.float32) * by[None, :]).to(tile.dtype), mask=here)
+        valid = (t < stop)[:, None] & (c < width)[None, :]
+        offset = h + t[:, None] * stride + column[None, :]
+        tile = tl.load(offset, mask=valid, other=0.0)
+        tl.store(offset, (tile.to(tl.float32) * row_factor[None, :]).to(tile.dtype), mask=valid)

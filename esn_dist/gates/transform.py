@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from esn_dist.gates.find import Gate
 from esn_dist.gates.mix import Mix
-from esn_dist.gates.scale import How, Scale
+from esn_dist.gates.scale import Scale, ScaleMethod
 from esn_dist.sweep.interventions import TEMPERATURE, InterventionParameters
 
 
@@ -34,7 +34,7 @@ class TransformRequest:
     masks_ELN: npt.NDArray[np.bool_]
     alpha: float
     parameters: InterventionParameters
-    scaling: How
+    scaling: ScaleMethod
     kernels: bool
 
 

@@ -1,4 +1,4 @@
-"""Composes batches: length-sorted, right-padded, bounded by a token budget; a pure function of the lengths.
+"""Composes batches: sorted by length, right-padded, bounded by a token budget; a pure function of the lengths.
 
 What is batched together never depends on answers, workers or time, so the same plan gives the same bits.
 """
@@ -22,7 +22,7 @@ def compose(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        # Sorted, so the newcomer is the longest of its group.
+        # Sorted by length, so each prompt is the longest of its group so far.
         if groups and (len(groups[-1]) + 1) * lengths[index] <= budget:
             groups[-1].append(index)
         else:
@@ -31,7 +31,7 @@ def compose(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 
 def shared_prefix(prompts: Sequence[Prompt]) -> int:
-    """How many tokens all prompts begin with: the same ids, none of them audio, and not the whole of any prompt."""
+    """The number of tokens that all prompts begin with: no audio among them, and no prompt as a whole."""
     first = prompts[0]
     shared = min(len(p) for p in prompts) - 1
     for prompt in prompts:
@@ -41,8 +41,8 @@ def shared_prefix(prompts: Sequence[Prompt]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Prompts side by side, ready for the decoder.
+class PaddedBatch:
+    """Prompts in the rows of one padded tensor, ready for the decoder.
 
     Attributes:
         embedded_BLD: input embeddings, zeros on the padding (right).
@@ -57,13 +57,13 @@ class Batch:
     def __len__(self) -> int:
         return len(self.length_B)
 
-    def halves(self) -> tuple[Batch, Batch]:
-        """The first half of the rows, and the others, with the padding of the whole."""
+    def halves(self) -> tuple[PaddedBatch, PaddedBatch]:
+        """The first half of the rows, and the others; both keep the padding of the whole."""
         middle = len(self) // 2
         first, second = slice(middle), slice(middle, None)
         return (
-            Batch(self.embedded_BLD[first], self.part_BL[first], self.length_B[first]),
-            Batch(self.embedded_BLD[second], self.part_BL[second], self.length_B[second]),
+            PaddedBatch(self.embedded_BLD[first], self.part_BL[first], self.length_B[first]),
+            PaddedBatch(self.embedded_BLD[second], self.part_BL[second], self.length_B[second]),
         )
 
     @property
@@ -73,11 +73,11 @@ class Batch:
 
 
 @torch.no_grad()
-def pad(model: AudioLM, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> Batch:
-    """`prompts` with their audio rows [R, D] as one batch on the model's device."""
-    embedded = [model.embed(prompt, audio) for prompt, audio in zip(prompts, rows, strict=True)]
+def pad(model: AudioLM, prompts: Sequence[Prompt], audio_embeds: Sequence[Tensor]) -> PaddedBatch:
+    """`prompts` with their audio embeddings [R, D] as one batch on the model's device."""
+    embedded = [model.embed(prompt, audio) for prompt, audio in zip(prompts, audio_embeds, strict=True)]
     parts = [torch.as_tensor(prompt.part_L, device=model.device) for prompt in prompts]
-    return Batch(
+    return PaddedBatch(
         torch.nn.utils.rnn.pad_sequence(embedded, batch_first=True),
         torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=UNCOUNTED),
         torch.tensor([len(p) for p in prompts], device=model.device),

@@ -1,7 +1,7 @@
-"""A block of clips as audio rows: read and listened to by threads, ahead of the encoder, which takes many at once.
+"""Encodes a block of clips: threads read and preprocess them while the encoder, which takes many at once, is busy.
 
-Order is kept, and for a clip that gives no rows, why. Rows do not depend on the number of threads: each runs torch's
-operations by itself, and a clip is one thread's. Knows neither where rows are kept nor what is asked of them.
+The order is kept. A clip that cannot be encoded leaves its error in its place. Embeddings do not depend on the number
+of threads: each thread runs torch single-threaded, and one thread preprocesses a clip. Knows no cache of embeddings.
 """
 
 from __future__ import annotations
@@ -21,49 +21,52 @@ from torch import Tensor
 from esn_dist.corpora.audio import AudioError
 from esn_dist.models.audio_lm import AudioLM, ClipUnfit
 
-Read = Callable[[], npt.NDArray[np.float32]]
-"""Gives a mono 16 kHz clip, or raises AudioError."""
+ReadClip = Callable[[], npt.NDArray[np.float32]]
+"""Returns a mono 16 kHz clip, or raises AudioError."""
 Encoded = Tensor | AudioError | ClipUnfit
-"""Audio rows [R, D] on the CPU, or why there are none."""
-MOST_THREADS = 8  # a 30 s log-mel takes a thread some 18 ms, and an H100 some 5 ms to encode
+"""Audio embeddings [R, D] of a clip on the CPU, or the reason why there are none."""
+MAX_THREADS = 8  # a 30 s log-mel takes a thread some 18 ms, and an H100 some 5 ms to encode
 
 
 def encode_block(
-    model: AudioLM, reads: Sequence[Read], turn: AbstractContextManager[Any] | None = None, threads: int | None = None
+    model: AudioLM,
+    reads: Sequence[ReadClip],
+    model_lock: AbstractContextManager[Any] | None = None,
+    threads: int | None = None,
 ) -> list[Encoded]:
-    """Rows of each clip, in order.
+    """Audio embeddings of each clip, in order.
 
     Args:
-        turn: entered while the model is used; other threads may use it before and after.
-        threads: that read and listen; 0: the caller does, one clip after the other. Default: 0 on a CPU, where the
-            encoder wants the cores itself, else as many as there are cores, up to `MOST_THREADS`.
+        model_lock: entered while the model is used; other threads may use the model before and after.
+        threads: number of threads that read and preprocess. With 0 the calling thread does, one clip after the other.
+            Default: 0 on a CPU, where the encoder needs the cores, else one for each core up to `MAX_THREADS`.
     """
-    with _each(_threads(model) if threads is None else threads) as each:
-        heard = each(partial(_heard, model), reads)
-        with turn or nullcontext():
-            return _encoded(model, heard)
+    with _mapper(_default_threads(model) if threads is None else threads) as map_clips:
+        inputs = map_clips(partial(_preprocess, model), reads)
+        with model_lock or nullcontext():
+            return _encode(model, inputs)
 
 
-def _threads(model: AudioLM) -> int:
-    return 0 if model.device.type == "cpu" else min(MOST_THREADS, os.cpu_count() or 1)
+def _default_threads(model: AudioLM) -> int:
+    return 0 if model.device.type == "cpu" else min(MAX_THREADS, os.cpu_count() or 1)
 
 
 @contextmanager
-def _each(threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """A `map` in threads, which begins at once and keeps the order."""
+def _mapper(threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` that runs in threads, starts at once and keeps the order."""
     if not threads:
         yield map
         return
-    own = torch.get_num_threads()
+    threads_per_operation = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield pool.map
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(own)  # the last word on threads that begin later; those that run have their own
+        torch.set_num_threads(threads_per_operation)  # new threads start with the number that was set last
 
 
-def _heard(model: AudioLM, read: Read) -> Any:
+def _preprocess(model: AudioLM, read: ReadClip) -> Any:
     try:
         return model.preprocess(read())
     except (AudioError, ClipUnfit) as error:
@@ -71,17 +74,18 @@ def _heard(model: AudioLM, read: Read) -> Any:
 
 
 @torch.inference_mode()
-def _encoded(model: AudioLM, heard: Iterable[Any]) -> list[Encoded]:
-    """The rows of what was heard, fetched from the device in one piece; errors stay where they stand."""
+def _encode(model: AudioLM, inputs: Iterable[Any]) -> list[Encoded]:
+    """Embeddings of the preprocessed clips, fetched from the device in one copy; errors keep their places."""
     errors = list[AudioError | ClipUnfit | None]()
 
-    def fit() -> Iterator[Any]:
-        for one in heard:
-            errors.append(one if isinstance(one, AudioError | ClipUnfit) else None)
+    def input_features() -> Iterator[Any]:
+        for item in inputs:
+            errors.append(item if isinstance(item, AudioError | ClipUnfit) else None)
             if errors[-1] is None:
-                yield one
+                yield item
 
-    rows = model.encode_audio(fit())
-    lengths = [len(rows_RD) for rows_RD in rows]
-    fetched = iter(torch.cat(rows).cpu().split(lengths) if rows else ())
-    return [error or next(fetched) for error in errors]
+    # Clips x [R, D] -> one [sum of R, D] on the CPU -> clips x [R, D].
+    audio_embeds = model.encode_audio(input_features())
+    lengths = [len(embeds_RD) for embeds_RD in audio_embeds]
+    host_embeds = iter(torch.cat(audio_embeds).cpu().split(lengths) if audio_embeds else ())
+    return [error or next(host_embeds) for error in errors]

@@ -1,7 +1,7 @@
-"""The cache of audio features: encoded once per model and utterance for a whole sweep, addressed by content.
+"""The cache of audio embeddings: computed once per model and utterance for a whole sweep, addressed by content.
 
-A file holds a block of utterances; its name is the hash of the model's fingerprint and the clips' hashes. A missing or
-damaged file is the same as none: whoever needs it encodes the block again. Files appear whole (temp + rename).
+A file holds a block of utterances; its name is the hash of the model's fingerprint and the clips' hashes. A damaged
+file counts as a missing one: the caller encodes the block again. Files appear whole (temporary file and rename).
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from esn_dist.seeds import digest
 
 @dataclass(frozen=True, slots=True)
 class FeatureCache:
-    """Features of one model.
+    """Audio embeddings of one model.
 
     Attributes:
         folder: shared by all actors of a machine, or by all machines.
-        model: fingerprint of everything that the features depend on beside the clip (weights, dtype, device type, the
-            size of the encoder's groups).
+        model: fingerprint of all that the embeddings depend on besides the clip (weights, dtype, device type, and
+            how many pieces the encoder takes at a time).
     """
 
     folder: Path
     model: str
 
     def load(self, clips: Sequence[str]) -> list[Tensor] | None:
-        """Audio rows [R, D] of each clip of a block (by content hash), or None where the block must be encoded."""
+        """Embeddings [R, D] of each clip of a block (by content hash), or None where the block must be encoded."""
         try:
             with safe_open(self._path(clips), "pt") as file:
-                rows, lengths = file.get_tensor("rows"), file.get_tensor("lengths").tolist()
+                embeds_RD, lengths = file.get_tensor("rows"), file.get_tensor("lengths").tolist()
                 checksum = file.metadata()["crc32"]
         except (FileNotFoundError, SafetensorError, OSError):
             return None
-        if len(lengths) != len(clips) or checksum != _crc32(rows):
+        if len(lengths) != len(clips) or checksum != _crc32(embeds_RD):
             return None
-        return list(rows.split(lengths))
+        return list(embeds_RD.split(lengths))
 
-    def save(self, clips: Sequence[str], rows: Sequence[Tensor]) -> None:
+    def save(self, clips: Sequence[str], audio_embeds: Sequence[Tensor]) -> None:
         """Publish a block; a second writer of the same block writes the same bytes."""
         path = self._path(clips)
         path.parent.mkdir(parents=True, exist_ok=True)
-        joined = torch.cat([r.cpu() for r in rows]).contiguous()
-        lengths = torch.tensor([len(r) for r in rows])
-        partial = path.with_suffix(f".{uuid4().hex}.partial")  # threads may write one block at once, and machines
-        save_file({"rows": joined, "lengths": lengths}, partial, metadata={"crc32": _crc32(joined)})
+        joined_RD = torch.cat([embeds_RD.cpu() for embeds_RD in audio_embeds]).contiguous()
+        lengths = torch.tensor([len(embeds_RD) for embeds_RD in audio_embeds])
+        partial = path.with_suffix(f".{uuid4().hex}.partial")  # threads and machines may write one block at once
+        save_file({"rows": joined_RD, "lengths": lengths}, partial, metadata={"crc32": _crc32(joined_RD)})
         partial.replace(path)
 
     def _path(self, clips: Sequence[str]) -> Path:
         return self.folder / self.model[:16] / f"{digest(self.model, list(clips))[:32]}.safetensors"
 
 
-def _crc32(rows: Tensor) -> str:
-    return f"{zlib.crc32(rows.contiguous().view(torch.uint8).numpy().tobytes()):08x}"
+def _crc32(embeds_RD: Tensor) -> str:
+    return f"{zlib.crc32(embeds_RD.contiguous().view(torch.uint8).numpy().tobytes()):08x}"

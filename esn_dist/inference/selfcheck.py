@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import Gate, find_gates
 from esn_dist.gates.scale import can_fold, scaled
 from esn_dist.inference.answer import answer
-from esn_dist.inference.batches import Batch, pad, shared_prefix
-from esn_dist.inference.engine import Asked, Engine
+from esn_dist.inference.batches import PaddedBatch, pad, shared_prefix
+from esn_dist.inference.engine import BatchRequest, Engine
 from esn_dist.inference.packed.engine import PackedEngine, engine_of
 from esn_dist.inference.packed.steps import compiler_here
 from esn_dist.models.audio_lm import AudioLM, Prompt
@@ -77,19 +77,19 @@ def clip(seconds: float) -> npt.NDArray[np.float32]:
     return np.asarray(buzz + 0.05 * rng.standard_normal(len(t)), np.float32)
 
 
-def _tokens(lm: AudioLM, batch: Batch) -> list[list[int]]:
+def _tokens(lm: AudioLM, batch: PaddedBatch) -> list[list[int]]:
     return answer(lm, batch, torch.zeros(len(batch.length_B), 1, dtype=torch.long), NEW).tokens
 
 
 def _by_engine(engine: Engine[Any], prompts: list[Prompt], rows: list[Tensor]) -> list[list[int]]:
     """As a sweep asks: the prompts' shared beginning is computed once."""
-    asked = Asked(engine.batch(prompts, rows), torch.zeros(len(rows), 1, dtype=torch.long))
-    (said,) = engine.answers([asked], NEW, shared_prefix(prompts))
+    asked = BatchRequest(engine.batch(prompts, rows), torch.zeros(len(rows), 1, dtype=torch.long))
+    (said,) = engine.answer_batches([asked], NEW, shared_prefix(prompts))
     return said.tokens
 
 
 @torch.inference_mode()
-def _slowly(lm: AudioLM, one: Batch, hooks: list[tuple[nn.Module, Any]]) -> list[int]:
+def _slowly(lm: AudioLM, one: PaddedBatch, hooks: list[tuple[nn.Module, Any]]) -> list[int]:
     """Greedy tokens of a single prompt, run again in full for every token, with plain hooks in place."""
     handles = [module.register_forward_hook(hook, with_kwargs=True) for module, hook in hooks]
     embedded_1LD, said = one.embedded_BLD, list[int]()
@@ -131,17 +131,17 @@ def _experts_again(keep_N: Tensor, module: Any, args: Any, kwargs: Any, output: 
     return again_TD
 
 
-def _counts_agree(lm: AudioLM, batch: Batch, singles: list[Batch], gates: tuple[Gate, ...]) -> bool:
+def _counts_agree(lm: AudioLM, batch: PaddedBatch, singles: list[PaddedBatch], gates: tuple[Gate, ...]) -> bool:
     """Counts of the batch against a loop over the positions of each prompt alone, within roundings at zero."""
-    counter = Counter(gates, len(singles), len(Part))
-    with counter.attached():
+    counter = ActivationCounter(gates, len(singles), len(Part))
+    with counter.hooks():
         answer(lm, batch, torch.zeros(len(singles), 1, dtype=torch.long), 1, counter)
     K, _ = counter.result()
     return all(_agrees(lm, K[index], one, gates) for index, one in enumerate(singles))
 
 
 @torch.inference_mode()
-def _agrees(lm: AudioLM, K_PLN: npt.NDArray[np.uint16], one: Batch, gates: tuple[Gate, ...]) -> bool:
+def _agrees(lm: AudioLM, K_PLN: npt.NDArray[np.uint16], one: PaddedBatch, gates: tuple[Gate, ...]) -> bool:
     expected_PLN = np.zeros(K_PLN.shape, np.int64)
     part_L = one.part_BL[0].cpu().numpy()
 
@@ -154,7 +154,7 @@ def _agrees(lm: AudioLM, K_PLN: npt.NDArray[np.uint16], one: Batch, gates: tuple
             if part_L[position] >= 0:
                 expected_PLN[part_L[position], layer, start : start + width] += row
 
-    handles = [h for i, g in enumerate(gates) for h in g.watch(lambda u, g_, routed, i=i: loop(i, u, routed))]  # type: ignore
+    handles = [h for i, g in enumerate(gates) for h in g.register_hook(lambda u, g_, routed, i=i: loop(i, u, routed))]  # type: ignore
     lm.decoder(inputs_embeds=one.embedded_BLD, use_cache=False)
     for handle in handles:
         handle.remove()

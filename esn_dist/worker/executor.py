@@ -20,10 +20,9 @@ from torch import Tensor
 from esn_dist.corpora.audio import AudioError, decode_clip
 from esn_dist.corpora.utterance import Clip
 from esn_dist.gates.find import find_gates
-from esn_dist.gates.scale import Scale
+from esn_dist.gates.protocols import GateTransform
 from esn_dist.gates.transform import TransformRequest
 from esn_dist.inference.encode import encode_block
-from esn_dist.inference.engine import Watcher
 from esn_dist.inference.features import FeatureCache
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.loading import load
@@ -38,7 +37,7 @@ from esn_dist.sweep.units import ENCODE_BLOCK, AnswerUnit, EncodeUnit, IdentifyU
 from esn_dist.task.prompt import option_order
 from esn_dist.terms import SHARD_ROWS
 from esn_dist.worker.job import CorpusItems, Job
-from esn_dist.worker.questions import Questions, Rows
+from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Executor:
         identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *grouped)
         self.features = FeatureCache(job.cache / "features", identity)
         self._model_in_use = threading.RLock()
-        self._evaluation: tuple[str, Questions, tuple[str, ...]] | None = None
+        self._evaluation: tuple[str, PromptBatches, tuple[str, ...]] | None = None
 
     def run(self, unit: Unit) -> Done:
         """Execute `unit`: everything but its done-mark."""
@@ -109,7 +108,7 @@ class Executor:
         questions = self._questions(corpus, "identification", [r for shard in rows for r in shard], lost)
         with self._model_in_use:
             before = self.engine.splits
-            fetch = questions.count(self.job.max_new_tokens, self.gates)
+            fetch = questions.answer_and_count(self.job.max_new_tokens, self.gates)
             splits = self.engine.splits - before
         result = fetch()  # hundreds of megabytes, while the next unit has the model
         del fetch, questions  # and with it the counts on the GPU, before anything is written
@@ -121,7 +120,7 @@ class Executor:
         ]
         return Done(files, tuple(lost), splits)
 
-    def _write_shard(self, unit: IdentifyUnit, shard: slice, rows: Rows) -> list[str]:
+    def _write_shard(self, unit: IdentifyUnit, shard: slice, rows: AnswerRows) -> list[str]:
         assert rows.K is not None and rows.T is not None
         return write_counts(
             self.folder, unit.model, unit.corpus, shard,
@@ -138,7 +137,7 @@ class Executor:
         with self._model_in_use:
             before = self.engine.splits
             questions, lost = self._evaluation_of(unit.corpus)
-            results = questions.ask_under(interventions, self.job.max_new_tokens)
+            results = questions.answer_under(interventions, self.job.max_new_tokens)
             splits = self.engine.splits - before
         files = write_answers(
             self.folder, unit.model, unit.corpus, unit.rows,
@@ -147,7 +146,7 @@ class Executor:
         )  # fmt: skip
         return Done(files, lost, splits)
 
-    def _evaluation_of(self, corpus: str) -> tuple[Questions, tuple[str, ...]]:
+    def _evaluation_of(self, corpus: str) -> tuple[PromptBatches, tuple[str, ...]]:
         """The questions of an evaluation set, kept until another corpus is asked, and the clips that were lost."""
         if not self._evaluation or self._evaluation[0] != corpus:
             items, lost = self.job.corpora[corpus], list[str]()
@@ -156,7 +155,7 @@ class Executor:
             self._evaluation = (corpus, questions, tuple(lost))
         return self._evaluation[1:]
 
-    def _gate_transform(self, cells: CellTable, row: int) -> Scale | Watcher | None:
+    def _gate_transform(self, cells: CellTable, row: int) -> GateTransform | None:
         """What one cell does to the gates; None for the baseline."""
         mask, entry = cells.mask[row], INTERVENTIONS.require(cells.intervention[row])
         if not mask:
@@ -166,7 +165,7 @@ class Executor:
             ids = [key.id for key in mask_keys(self.folder, self.job.model.name)[mask].single]
         masks_ELN = np.stack([self._member(id) for id in ids])
         stored = {"tau": cells.tau[row]} if entry.parameters else {}
-        build: Callable[[TransformRequest], Scale | Watcher] = resolve_name(entry.transform)
+        build: Callable[[TransformRequest], GateTransform] = resolve_name(entry.transform)
         return build(
             TransformRequest(
                 self.gates, masks_ELN, cells.alpha[row], InterventionParameters.of(stored),
@@ -177,7 +176,7 @@ class Executor:
     def _member(self, mask: str) -> npt.NDArray[np.bool_]:
         return read_member(self.folder, self.job.model.name, mask)
 
-    def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int], lost: list[str]) -> Questions:
+    def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int], lost: list[str]) -> PromptBatches:
         """The questions of `rows`, each of which holds an utterance."""
         encoded: dict[int, Tensor | None] = {}
         for block in dict.fromkeys(row // ENCODE_BLOCK for row in rows):
@@ -186,7 +185,7 @@ class Executor:
         orders = [option_order(corpus.emotions, self.job.seed, corpus.name, id) for id in ids]
         features = [encoded[row] for row in rows]
         budget = self.job.profile.token_budget
-        return Questions(self.engine, features, orders, corpus.emotions, corpus.options, budget)
+        return PromptBatches(self.engine, features, orders, corpus.emotions, corpus.options, budget)
 
     def _features(self, unit: EncodeUnit, lost: list[str]) -> dict[int, Tensor | None]:
         """Audio rows of the utterances of one encode block, by row; None for clips that cannot be read any more."""

@@ -19,8 +19,8 @@ import counts
 import interventions
 import sharded
 from esn_dist.gates.find import find_gates
-from esn_dist.inference.engine import Asked
-from esn_dist.worker.questions import Questions
+from esn_dist.inference.engine import BatchRequest
+from esn_dist.worker.prompt_batches import PromptBatches
 from full_size import write_omni
 
 MODEL = "qwen2.5-omni-7b"
@@ -96,13 +96,13 @@ def test_a_replica_over_several_devices_answers_as_the_whole_one(tmp_path: Path)
 
 
 @pytest.fixture
-def one_replica(tmp_path: Path) -> Questions:
+def one_replica(tmp_path: Path) -> PromptBatches:
     write_omni(tmp_path, small=True)
     lm = sharded.loaded(MODEL, tmp_path, 1, "cpu")
     return sharded.questions_of(lm, sharded.encoded(lm, 8), 256)
 
 
-def test_ways_that_are_asked_under_other_masks_do_not_answer_alike(one_replica: Questions) -> None:
+def test_ways_that_are_asked_under_other_masks_do_not_answer_alike(one_replica: PromptBatches) -> None:
     """What the comparison is worth."""
     gates = find_gates(one_replica.engine.model.decoder)
     everything = np.ones((len(gates), gates[0].width), bool)
@@ -112,18 +112,18 @@ def test_ways_that_are_asked_under_other_masks_do_not_answer_alike(one_replica: 
 
 
 def test_the_naive_way_looks_at_no_batch_before_all_gpus_have_done_the_last_one(
-    one_replica: Questions, monkeypatch: pytest.MonkeyPatch
+    one_replica: PromptBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "synchronize", seen.append)
 
-    def asked() -> Iterator[Asked[Any]]:
+    def asked() -> Iterator[BatchRequest[Any]]:
         for at, batch in one_replica.batches:
             seen.append("batch")
-            yield Asked(batch, one_replica.options_nE[at])
+            yield BatchRequest(batch, one_replica.options_nE[at])
 
-    said = list(sharded.one_by_one(one_replica).engine.answers(asked(), 2, one_replica.prefix))
+    said = list(sharded.one_by_one(one_replica).engine.answer_batches(asked(), 2, one_replica.prefix))
     assert len(said) > 3
     assert seen == ["batch", 0, 1] * len(said)
 

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from agreement import agreement, options_of
 from counts import Fetched, under_usual_hook
 from esn_dist.corpora.audio import decode
-from esn_dist.gates.count import Counter
-from esn_dist.gates.positions import Positions
+from esn_dist.gates.count import ActivationCounter
+from esn_dist.gates.positions import TokenPositions
 from esn_dist.models.tiny.architecture import SYSTEM
 from esn_dist.task.prompt import question
 from esn_dist.terms import Part
@@ -51,7 +51,7 @@ def test_padded_batches_are_answered_as_single_clips(spoken: Subject) -> None:
 def test_random_weights_make_exactly_two_tokens_in_every_way(endless: Subject, size: int) -> None:
     tokens, _ = Generate(endless, endless.clips, size).generate(endless.mask(0), endless.new_tokens)
     assert [len(row) for row in tokens] == [2] * 6
-    counted = Ours(endless, endless.clips).questions.ask(endless.new_tokens, counted=endless.gates)
+    counted = Ours(endless, endless.clips).questions.answer(endless.new_tokens, counted=endless.gates)
     assert counted.T is not None
     assert counted.T[:, Part.GENERATED].tolist() == [1] * 6, "the last token is never fed to the decoder"
 
@@ -117,9 +117,9 @@ def test_the_usual_hook_counts_what_ours_counts(spoken: Subject) -> None:
     def decoded() -> object:
         return lm.decoder(inputs_embeds=lm.embed(prompt, rows_RD)[None], use_cache=False)
 
-    counter = Counter(spoken.gates, 1, len(Part))
-    with torch.inference_mode(), counter.attached():
-        counter.see(Positions.padded(torch.zeros(1, len(prompt), dtype=torch.int8)))
+    counter = ActivationCounter(spoken.gates, 1, len(Part))
+    with torch.inference_mode(), counter.hooks():
+        counter.begin_forward(TokenPositions.padded(torch.zeros(1, len(prompt), dtype=torch.int8)))
         fetched = under_usual_hook(spoken.gates, decoded)()
     K_LN = counter.result()[0][0, 0]
     assert isinstance(fetched, Fetched)

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import find_gates
-from esn_dist.gates.positions import Positions
+from esn_dist.gates.positions import TokenPositions
 
 PARTS = 3
 
@@ -45,9 +45,9 @@ def naive(decoder: Any, ids_L: Tensor, part_L: npt.NDArray[np.int8]) -> npt.NDAr
 def test_counts_equal_a_naive_hooks(shared: Any, part_BL: npt.NDArray[np.int8]) -> None:
     batch, length = part_BL.shape
     ids_BL = torch.randint(50, (batch, length), generator=torch.Generator().manual_seed(length))
-    counter = Counter(find_gates(shared), batch, PARTS)
-    with counter.attached(), torch.no_grad():
-        counter.see(Positions.padded(torch.as_tensor(part_BL)))
+    counter = ActivationCounter(find_gates(shared), batch, PARTS)
+    with counter.hooks(), torch.no_grad():
+        counter.begin_forward(TokenPositions.padded(torch.as_tensor(part_BL)))
         shared(input_ids=ids_BL)
     K, T = counter.result()
     assert K.dtype == T.dtype == np.uint16
@@ -59,22 +59,22 @@ def test_counts_equal_a_naive_hooks(shared: Any, part_BL: npt.NDArray[np.int8]) 
 def test_counts_of_several_calls_add_up(decoder: Any) -> None:
     ids_BL = torch.arange(12).view(2, 6)
     part_BL = torch.zeros(2, 6, dtype=torch.int8)
-    once, twice = (Counter(find_gates(decoder), 2, PARTS) for _ in range(2))
-    with torch.no_grad(), once.attached():
-        once.see(Positions.padded(part_BL))
+    once, twice = (ActivationCounter(find_gates(decoder), 2, PARTS) for _ in range(2))
+    with torch.no_grad(), once.hooks():
+        once.begin_forward(TokenPositions.padded(part_BL))
         decoder(input_ids=ids_BL)
-    with torch.no_grad(), twice.attached():
+    with torch.no_grad(), twice.hooks():
         for _ in range(2):
-            twice.see(Positions.padded(part_BL))
+            twice.begin_forward(TokenPositions.padded(part_BL))
             decoder(input_ids=ids_BL)
     assert np.array_equal(twice.result()[0], 2 * once.result()[0])
     assert np.array_equal(twice.result()[1], 2 * once.result()[1])
 
 
 def test_after_the_block_nothing_is_counted_any_more(decoder: Any) -> None:
-    counter = Counter(find_gates(decoder), 1, PARTS)
-    with counter.attached(), torch.no_grad():
-        counter.see(Positions.padded(torch.zeros(1, 2)))
+    counter = ActivationCounter(find_gates(decoder), 1, PARTS)
+    with counter.hooks(), torch.no_grad():
+        counter.begin_forward(TokenPositions.padded(torch.zeros(1, 2)))
         decoder(input_ids=torch.tensor([[1, 2]]))
     before = counter.result()[0].copy()
     with torch.no_grad():
@@ -85,25 +85,25 @@ def test_after_the_block_nothing_is_counted_any_more(decoder: Any) -> None:
 def test_a_gate_at_exactly_zero_does_not_count() -> None:
     """K counts g > 0; zeros come from padding, from underflow and from sparse gates."""
     toy = Toy()
-    counter = Counter(find_gates(toy), 1, 1)
-    with counter.attached():
-        counter.see(Positions.padded(torch.zeros(1, 3)))
+    counter = ActivationCounter(find_gates(toy), 1, 1)
+    with counter.hooks():
+        counter.begin_forward(TokenPositions.padded(torch.zeros(1, 3)))
         toy(torch.tensor([[[0.0, -1.0], [0.0, 2.0], [-0.0, 3.0]]]))
     assert counter.result()[0].tolist() == [[[[0, 2]]]]
 
 
 def test_a_forward_call_whose_positions_nobody_named_is_an_error(decoder: Any) -> None:
-    counter = Counter(find_gates(decoder), 1, PARTS)
-    with counter.attached(), pytest.raises(RuntimeError, match="before `see`"), torch.no_grad():
+    counter = ActivationCounter(find_gates(decoder), 1, PARTS)
+    with counter.hooks(), pytest.raises(RuntimeError, match="before `begin_forward`"), torch.no_grad():
         decoder(input_ids=torch.tensor([[1, 2]]))
 
 
 def test_gates_that_were_never_called_are_an_error_not_zeros(decoder: Any) -> None:
     """A fused kernel that replaces the MLP never calls the activation."""
-    counter = Counter(find_gates(decoder), 1, PARTS)
+    counter = ActivationCounter(find_gates(decoder), 1, PARTS)
     decoder.layers[1].mlp.forward = lambda x: x
-    with counter.attached(), torch.no_grad():
-        counter.see(Positions.padded(torch.zeros(1, 2)))
+    with counter.hooks(), torch.no_grad():
+        counter.begin_forward(TokenPositions.padded(torch.zeros(1, 2)))
         decoder(input_ids=torch.tensor([[1, 2]]))
     with pytest.raises(RuntimeError, match="never called"):
         counter.result()
@@ -111,9 +111,9 @@ def test_gates_that_were_never_called_are_an_error_not_zeros(decoder: Any) -> No
 
 def test_more_positions_than_the_store_holds_are_refused() -> None:
     toy = Toy()
-    counter = Counter(find_gates(toy), 1, 1)
-    with counter.attached():
-        counter.see(Positions.padded(torch.zeros(1, 65_535)))
+    counter = ActivationCounter(find_gates(toy), 1, 1)
+    with counter.hooks():
+        counter.begin_forward(TokenPositions.padded(torch.zeros(1, 65_535)))
         toy(torch.ones(1, 65_535, 2))
     with pytest.raises(OverflowError, match="65535"):
         counter.result()

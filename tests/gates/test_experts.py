@@ -11,9 +11,9 @@ import torch
 from torch.nn.functional import linear, silu
 from transformers import Phi3Config, Phi3Model, Qwen3MoeConfig, Qwen3MoeModel
 
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import NoGates, find_gates
-from esn_dist.gates.positions import Positions
+from esn_dist.gates.positions import TokenPositions
 from esn_dist.gates.scale import can_fold, scaled
 
 EXPERTS, WIDTH, IDS = 4, 6, torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 5, 3]])
@@ -64,12 +64,12 @@ def test_counts_are_over_routed_positions(experts: Any) -> None:
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     for layer in experts.layers:
         layer.mlp.experts.register_forward_pre_hook(lambda module, args: seen.append((args[0], args[1])))
-    counter = Counter(find_gates(experts), 2, 2)
-    with counter.attached():
-        counter.see(Positions.padded(part_BL))
+    counter = ActivationCounter(find_gates(experts), 2, 2)
+    with counter.hooks():
+        counter.begin_forward(TokenPositions.padded(part_BL))
         hidden(experts)
     K, _ = counter.result()
-    routed = counter.routed()
+    routed = counter.expert_positions()
     expected, sent = np.zeros_like(K), np.zeros_like(routed)
     for layer, (x_TD, top_TK) in enumerate(seen):
         for token, chosen in enumerate(top_TK.tolist()):
@@ -112,9 +112,9 @@ def test_only_the_named_neuron_of_the_named_expert_is_scaled(experts: Any) -> No
 def test_experts_that_are_called_all_at_once_are_noticed(experts: Any) -> None:
     """Their rows are sorted by expert, and nothing says where one ends: counts would go to the wrong neurons."""
     experts.set_experts_implementation("batched_mm")
-    counter = Counter(find_gates(experts), 2, 1)
-    counter.see(Positions.padded(torch.zeros(2, 5)))
-    with counter.attached(), pytest.raises(RuntimeError, match="`eager`"):
+    counter = ActivationCounter(find_gates(experts), 2, 1)
+    counter.begin_forward(TokenPositions.padded(torch.zeros(2, 5)))
+    with counter.hooks(), pytest.raises(RuntimeError, match="`eager`"):
         hidden(experts)
 
 
@@ -164,8 +164,8 @@ def test_offloaded_to_memory_all_is_as_with_weights_in_place(build: Any) -> None
 
 
 def counted(model: Any) -> Any:
-    counter = Counter(find_gates(model), 2, 1)
-    with counter.attached():
-        counter.see(Positions.padded(torch.zeros(2, 5)))
+    counter = ActivationCounter(find_gates(model), 2, 1)
+    with counter.hooks():
+        counter.begin_forward(TokenPositions.padded(torch.zeros(2, 5)))
         hidden(model)
     return counter.result()[0]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from esn_dist.gates.find import Gate
 from esn_dist.gates.mix import Mix
-from esn_dist.gates.positions import Positions
+from esn_dist.gates.positions import TokenPositions
 
 ALPHA, TAU = 0.7, 0.1
 
@@ -27,8 +27,8 @@ def mixed(member_EN: npt.NDArray[np.bool_], u_BLN: Tensor, part_BL: Tensor, alph
     """What leaves the gate of one layer under Mix."""
     gate = one_gate(u_BLN.shape[-1])
     mix = Mix([gate], member_EN[:, None], alpha, TAU)
-    mix.see(Positions.padded(part_BL))
-    with mix.attached():
+    mix.begin_forward(TokenPositions.padded(part_BL))
+    with mix.hooks():
         scaled: Tensor = gate.activation(u_BLN)
     return scaled
 
@@ -115,18 +115,18 @@ def test_a_bf16_gate_is_weighed_in_float32_and_rounded_once() -> None:
 def test_nothing_is_mixed_without_knowing_the_positions() -> None:
     gate = one_gate(3)
     mix = Mix([gate], np.ones((2, 1, 3), bool), ALPHA, TAU)
-    with mix.attached(), pytest.raises(RuntimeError, match="before `see`"):
+    with mix.hooks(), pytest.raises(RuntimeError, match="before `begin_forward`"):
         gate.activation(torch.zeros(1, 2, 3))
-    mix.see(Positions.padded(torch.zeros(1, 5)))
-    with mix.attached(), pytest.raises(RuntimeError, match="before `see`"):
+    mix.begin_forward(TokenPositions.padded(torch.zeros(1, 5)))
+    with mix.hooks(), pytest.raises(RuntimeError, match="before `begin_forward`"):
         gate.activation(torch.zeros(1, 2, 3))
 
 
 def test_after_the_block_the_gate_is_as_before() -> None:
     gate, u = one_gate(3), torch.randn(1, 2, 3)
     mix = Mix([gate], np.ones((2, 1, 3), bool), ALPHA, TAU)
-    mix.see(Positions.padded(torch.zeros(1, 2)))
-    with pytest.raises(KeyError), mix.attached():
+    mix.begin_forward(TokenPositions.padded(torch.zeros(1, 2)))
+    with pytest.raises(KeyError), mix.hooks():
         raise KeyError
     assert torch.equal(gate.activation(u), nn.functional.silu(u))
 

@@ -20,7 +20,7 @@ from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
-from esn_dist.worker.questions import Questions, Rows
+from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 
 TIE = 0.25  # nats, as stated in docs/performance.md
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
@@ -39,20 +39,20 @@ def model_in(dtype: str) -> AudioLM:
     return load(ModelSpec.model_validate({"name": "tiny-qwen2.5-omni", "dtype": dtype}), "cpu")
 
 
-def answered(model: AudioLM, clips: list[npt.NDArray[np.float32]], packed: bool) -> list[Rows]:
+def answered(model: AudioLM, clips: list[npt.NDArray[np.float32]], packed: bool) -> list[AnswerRows]:
     """All utterances under every scale."""
     engine, gates = engine_of(model, packed=packed), find_gates(model.decoder)
     assert isinstance(engine, PackedEngine) is packed
     orders = [option_order(EMOTIONS, 1, "speech", str(i)) for i in range(len(clips))]
-    questions = Questions(engine, [model.encode_clip(clip) for clip in clips], orders, EMOTIONS, EMOTIONS, BUDGET)
+    questions = PromptBatches(engine, [model.encode_clip(clip) for clip in clips], orders, EMOTIONS, EMOTIONS, BUDGET)
     random, found = np.random.default_rng(5), []
     for scale in SCALES:
         with scaled(gates, random.random((len(gates), gates[0].width)) < 0.2, scale, "fold"):
-            found.append(questions.ask(NEW))
+            found.append(questions.answer(NEW))
     return found
 
 
-def apart(rows: Rows) -> npt.NDArray[np.float32]:
+def apart(rows: AnswerRows) -> npt.NDArray[np.float32]:
     """How far each utterance's two best options lie apart, in nats."""
     best = np.sort(rows.logprob, axis=-1)
     return np.asarray(best[:, -1] - best[:, -2])

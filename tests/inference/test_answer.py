@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import find_gates
-from esn_dist.inference.answer import Answers, answer
-from esn_dist.inference.batches import Batch, pad
+from esn_dist.inference.answer import BatchAnswers, answer
+from esn_dist.inference.batches import PaddedBatch, pad
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.terms import Part
 
@@ -23,16 +23,16 @@ MIXED = (1, 90, 4, 33, 2, 75)
 NEW = 6
 
 
-def batch_of(omni: Qwen25Omni, sizes: tuple[int, ...]) -> Batch:
+def batch_of(omni: Qwen25Omni, sizes: tuple[int, ...]) -> PaddedBatch:
     """Prompts with `sizes` random audio rows; equal sizes differ by their rows."""
     rows = [torch.randn(n, 32, generator=torch.Generator().manual_seed(100 * i + n)) for i, n in enumerate(sizes)]
     return pad(omni, [omni.prompt(n, "Which?" * (1 + n % 3)) for n in sizes], rows)
 
 
-def row_of(batch: Batch, row: int) -> Batch:
+def row_of(batch: PaddedBatch, row: int) -> PaddedBatch:
     """One row alone, without its padding."""
     length = int(batch.length_B[row])
-    return Batch(
+    return PaddedBatch(
         batch.embedded_BLD[row : row + 1, :length], batch.part_BL[row : row + 1, :length], batch.length_B[row : row + 1]
     )
 
@@ -41,7 +41,7 @@ def every_token(omni: Qwen25Omni, rows: int) -> Tensor:
     return torch.arange(omni.thinker.vocab_size).expand(rows, -1)
 
 
-def ask(omni: Qwen25Omni, batch: Batch, new: int = NEW, counter: Counter | None = None) -> Answers:
+def ask(omni: Qwen25Omni, batch: PaddedBatch, new: int = NEW, counter: ActivationCounter | None = None) -> BatchAnswers:
     return answer(omni, batch, every_token(omni, len(batch.length_B)), new, counter)
 
 
@@ -124,9 +124,9 @@ def test_padding_content_never_matters(omni: Qwen25Omni) -> None:
 def test_counts_of_a_batch_equal_those_of_its_rows_alone_decode_steps_included(omni: Qwen25Omni) -> None:
     gates = find_gates(omni.decoder)
 
-    def counted(batch: Batch) -> tuple[Answers, Counter]:
-        counter = Counter(gates, len(batch.length_B), len(Part))
-        with counter.attached():
+    def counted(batch: PaddedBatch) -> tuple[BatchAnswers, ActivationCounter]:
+        counter = ActivationCounter(gates, len(batch.length_B), len(Part))
+        with counter.hooks():
             return ask(omni, batch, counter=counter), counter
 
     batch = batch_of(omni, MIXED)

@@ -15,7 +15,7 @@ import torch
 
 from esn_dist.corpora.audio import AudioError
 from esn_dist.corpora.utterance import Reason
-from esn_dist.inference.encode import Encoded, Read, encode_block
+from esn_dist.inference.encode import Encoded, ReadClip, encode_block
 from esn_dist.models.audio_lm import AudioLM, ClipTooShort
 from esn_dist.models.generic.adapter import GenericAudioLM
 from esn_dist.models.loading import load
@@ -34,7 +34,7 @@ def model(request: pytest.FixtureRequest) -> AudioLM:
     return loaded
 
 
-def read_of(samples: int, after: float = 0.0) -> Read:
+def read_of(samples: int, after: float = 0.0) -> ReadClip:
     def read() -> npt.NDArray[np.float32]:
         time.sleep(after)
         return wave(samples)

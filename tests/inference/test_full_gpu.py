@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from esn_dist.inference.answer import Answers
+from esn_dist.inference.answer import BatchAnswers
 from esn_dist.inference.batches import compose, shared_prefix
-from esn_dist.inference.engine import Asked, Engine
+from esn_dist.inference.engine import BatchRequest, Engine
 from esn_dist.inference.packed.engine import PackedEngine, engine_of
 from esn_dist.inference.packed.steps import compiler_here
 from esn_dist.models.audio_lm import AudioLM
@@ -45,7 +45,7 @@ def subject(dtype: torch.dtype) -> AudioLM:
     return lm
 
 
-def batches_of(lm: AudioLM, engine: Engine[Any]) -> tuple[list[Asked[Any]], int]:
+def batches_of(lm: AudioLM, engine: Engine[Any]) -> tuple[list[BatchRequest[Any]], int]:
     """Prompts of unequal lengths under the token budget, all of the vocabulary asked for; and their shared prefix."""
     lengths, draw = np.random.default_rng(2).integers(50, 200, PROMPTS), torch.Generator().manual_seed(3)
     rows = [torch.randn(n, SIZE.hidden, generator=draw) / SIZE.hidden**0.5 for n in lengths.tolist()]
@@ -53,7 +53,7 @@ def batches_of(lm: AudioLM, engine: Engine[Any]) -> tuple[list[Asked[Any]], int]
     groups = compose([len(prompt) for prompt in prompts], BUDGET)
     made = [engine.batch([prompts[i] for i in group], [rows[i] for i in group]) for group in groups]
     words = torch.arange(len(tokenizer()))
-    return [Asked(batch, words.expand(len(batch), -1)) for batch in made], shared_prefix(prompts)
+    return [BatchRequest(batch, words.expand(len(batch), -1)) for batch in made], shared_prefix(prompts)
 
 
 @contextmanager
@@ -68,15 +68,15 @@ def room_for(size: int) -> Iterator[None]:
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def peak_of(engine: Engine[Any], one: Asked[Any], prefix: int) -> int:
+def peak_of(engine: Engine[Any], one: BatchRequest[Any], prefix: int) -> int:
     """Bytes that a batch needs at most, beside the weights and itself."""
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    list(engine.answers([one], NEW, prefix))
+    list(engine.answer_batches([one], NEW, prefix))
     return torch.cuda.max_memory_allocated() - before
 
 
-def logprobs(answers: Sequence[Answers]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def logprobs(answers: Sequence[BatchAnswers]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Of each prompt and word."""
     return np.concatenate([said.logprob_BO for said in answers])
 
@@ -87,23 +87,23 @@ def test_batches_that_a_full_gpu_has_no_room_for_are_answered_in_halves_as_on_an
     engine = engine_of(lm, kernels=compiler_here())
     assert isinstance(engine, PackedEngine)
     asked, prefix = batches_of(lm, engine)
-    expected = list(engine.answers(asked, NEW, prefix))
+    expected = list(engine.answer_batches(asked, NEW, prefix))
     assert engine.splits == 0 and len(asked) > 2
     room, held = peak_of(engine, asked[0], prefix) // 2, torch.cuda.memory_allocated()
 
     with room_for(room):
-        said = list(engine.answers(asked, NEW, prefix))
+        said = list(engine.answer_batches(asked, NEW, prefix))
 
     splits = engine.splits
     assert splits >= len(asked)
     assert_alike(said, expected, TIE[dtype])
     gc.collect()
     assert torch.cuda.memory_allocated() <= held + room // 50, "a batch that did not fit keeps its memory"
-    again = list(engine.answers(asked, NEW, prefix))
+    again = list(engine.answer_batches(asked, NEW, prefix))
     assert engine.splits == splits and np.array_equal(logprobs(again), logprobs(expected))
 
 
-def assert_alike(said: Sequence[Answers], expected: Sequence[Answers], tie: float) -> None:
+def assert_alike(said: Sequence[BatchAnswers], expected: Sequence[BatchAnswers], tie: float) -> None:
     """Every prompt is answered in its place, and otherwise only where two words nearly tie."""
     assert all(answers.finite_B.all() for answers in said)
     best = np.sort(logprobs(expected))

@@ -16,7 +16,7 @@ from transformers import DynamicCache
 
 from esn_dist.gates.find import Gate, find_gates
 from esn_dist.gates.mix import Mix
-from esn_dist.inference.answer import Answers, answer
+from esn_dist.inference.answer import BatchAnswers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import Prompt
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
@@ -55,14 +55,16 @@ def masks() -> npt.NDArray[np.bool_]:
     return member_ELN
 
 
-def ask(model: Qwen25Omni, prompts: Sequence[Prompt], rows: Sequence[Tensor], mix: Mix | None) -> Answers:
+def ask(model: Qwen25Omni, prompts: Sequence[Prompt], rows: Sequence[Tensor], mix: Mix | None) -> BatchAnswers:
     options = torch.tensor([model.number_tokens(3)] * len(prompts))
     return answer(model, pad(model, prompts, rows), options, STEPS, mix)
 
 
-def under_mix(model: Qwen25Omni, member_ELN: npt.NDArray[np.bool_], prompts: Sequence[Prompt], rows: Any) -> Answers:
+def under_mix(
+    model: Qwen25Omni, member_ELN: npt.NDArray[np.bool_], prompts: Sequence[Prompt], rows: Any
+) -> BatchAnswers:
     mix = Mix(find_gates(model.decoder), member_ELN, ALPHA, TAU)
-    with mix.attached():
+    with mix.hooks():
         return ask(model, prompts, rows, mix)
 
 

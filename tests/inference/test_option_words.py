@@ -12,7 +12,7 @@ from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import question
 from esn_dist.terms import Outcome
-from esn_dist.worker.questions import Questions
+from esn_dist.worker.prompt_batches import PromptBatches
 from tests.corpora.miniature.speech import hum
 
 EMOTIONS = ("anger", "joy", "sadness")
@@ -31,12 +31,12 @@ def rows(model: AudioLM) -> torch.Tensor:
 
 
 def test_the_model_is_shown_the_words_in_the_utterance_s_own_order(model: AudioLM, rows: torch.Tensor) -> None:
-    asked = Questions(PaddedEngine(model), [rows], [ORDER], EMOTIONS, OPTIONS, 4_096)
+    asked = PromptBatches(PaddedEngine(model), [rows], [ORDER], EMOTIONS, OPTIONS, 4_096)
     ((_, batch),) = asked.batches
     text = question(["sad", "anger", "happiness"])
     expected = pad(model, [model.prompt(len(rows), text)], [rows])
     assert torch.equal(batch.embedded_BLD, expected.embedded_BLD)
-    plain = Questions(PaddedEngine(model), [rows], [ORDER], EMOTIONS, EMOTIONS, 4_096).batches[0][1]
+    plain = PromptBatches(PaddedEngine(model), [rows], [ORDER], EMOTIONS, EMOTIONS, 4_096).batches[0][1]
     assert plain.embedded_BLD.shape != batch.embedded_BLD.shape or not torch.equal(
         plain.embedded_BLD, batch.embedded_BLD
     )
@@ -48,7 +48,7 @@ def test_the_model_is_shown_the_words_in_the_utterance_s_own_order(model: AudioL
 def test_an_answer_in_those_words_counts_for_its_emotion(
     model: AudioLM, rows: torch.Tensor, said: str, emotion: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "text", lambda tokens: said)  # a model that answers in words
-    result = Questions(PaddedEngine(model), [rows], [ORDER], EMOTIONS, OPTIONS, 4_096).ask(4)
+    monkeypatch.setattr(model, "decode", lambda tokens: said)  # a model that answers in words
+    result = PromptBatches(PaddedEngine(model), [rows], [ORDER], EMOTIONS, OPTIONS, 4_096).answer(4)
     assert Outcome(result.outcome[0]) is (Outcome.UNPARSED if emotion is None else Outcome.ANSWERED)
     assert result.answer[0] == (-1 if emotion is None else EMOTIONS.index(emotion))

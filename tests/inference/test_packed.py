@@ -22,14 +22,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import Qwen2Config, Qwen2Model, Qwen3Config, Qwen3Model
 
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
+from esn_dist.gates.protocols import ActivationObserver, GateTransform
 from esn_dist.gates.scale import Scale, scaled
-from esn_dist.inference.answer import Answers
+from esn_dist.inference.answer import BatchAnswers
 from esn_dist.inference.batches import shared_prefix
-from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State, Watcher
-from esn_dist.inference.packed.engine import PackedEngine, _Going, engine_of
+from esn_dist.inference.engine import BatchRequest, Engine, PaddedEngine
+from esn_dist.inference.packed.engine import InflightBatch, PackedEngine, engine_of
 from esn_dist.inference.packed.layers import Qwen2Layers
 from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.models.loading import load
@@ -49,7 +50,7 @@ class Case:
     def __init__(self, model: AudioLM) -> None:
         self.model, self.gates = model, find_gates(model.decoder)
         draw = torch.Generator().manual_seed(1)
-        with torch.no_grad():  # spread enough for answers to differ; what the folder's weights say is always the same
+        with torch.no_grad():  # spread enough for answers to differ; the written weights always give the same answer
             for weight in (w for part in (model.decoder, model.head) for w in part.parameters() if w.dim() > 1):
                 weight.normal_(0, 0.2, generator=draw)
         self.plain, self.packed = PaddedEngine(model), PackedEngine(model, kernels=False)
@@ -60,18 +61,22 @@ class Case:
         random = np.random.default_rng(2)
         self.member_ELN = random.random((3, len(self.gates), self.gates[0].width)) < 0.2
 
-    def ask(
-        self, engine: Engine[Any], prefix: int = 0, new: int = NEW, watchers: Sequence[Watcher | None] = (None,) * 3
-    ) -> list[Answers]:
+    def answer(
+        self,
+        engine: Engine[Any],
+        prefix: int = 0,
+        new: int = NEW,
+        observers: Sequence[ActivationObserver | None] = (None,) * 3,
+    ) -> list[BatchAnswers]:
         batches = [engine.batch(p, r) for p, r in zip(self.prompts, self.rows, strict=True)]
-        asked = [Asked(b, self.options(len(b)), w) for b, w in zip(batches, watchers, strict=True)]
-        return list(engine.answers(asked, new, prefix))
+        requests = [BatchRequest(b, self.options(len(b)), o) for b, o in zip(batches, observers, strict=True)]
+        return list(engine.answer_batches(requests, new, prefix))
 
     def options(self, rows: int) -> Tensor:
         return torch.arange(50).expand(rows, -1)
 
-    def counters(self) -> list[Counter]:
-        return [Counter(self.gates, len(batch), len(Part)) for batch in LENGTHS]
+    def counters(self) -> list[ActivationCounter]:
+        return [ActivationCounter(self.gates, len(batch), len(Part)) for batch in LENGTHS]
 
 
 @pytest.fixture(scope="module", params=WRITERS)
@@ -82,7 +87,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Case(load(ModelSpec.model_validate(spec), "cpu"))
 
 
-def assert_same(ours: Sequence[Answers], theirs: Sequence[Answers]) -> None:
+def assert_same(ours: Sequence[BatchAnswers], theirs: Sequence[BatchAnswers]) -> None:
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.tokens == other.tokens
         assert np.array_equal(mine.finite_B, other.finite_B)
@@ -91,34 +96,34 @@ def assert_same(ours: Sequence[Answers], theirs: Sequence[Answers]) -> None:
 
 @pytest.mark.parametrize("new", [1, 2, NEW])
 def test_packed_answers_are_those_of_the_plain_engine(case: Case, new: int) -> None:
-    plain = case.ask(case.plain, new=new)
-    assert_same(case.ask(case.packed, new=new), plain)
-    assert_same(case.ask(case.packed, case.prefix, new), plain)
+    plain = case.answer(case.plain, new=new)
+    assert_same(case.answer(case.packed, new=new), plain)
+    assert_same(case.answer(case.packed, case.prefix, new), plain)
     assert case.prefix > 3, "no prefix was shared"
-    assert len({tuple(t) for said in plain for t in said.tokens}) > 3, "all answers are alike"
+    assert len({tuple(t) for answers in plain for t in answers.tokens}) > 3, "all answers are alike"
 
 
 def test_an_answer_does_not_depend_on_the_batches_before_and_behind_it(case: Case) -> None:
-    together = case.ask(case.packed, case.prefix)
+    together = case.answer(case.packed, case.prefix)
     for index in range(3):
         batch = case.packed.batch(case.prompts[index], case.rows[index])
-        (alone,) = case.packed.answers([Asked(batch, case.options(len(batch)))], NEW, case.prefix)
+        (alone,) = case.packed.answer_batches([BatchRequest(batch, case.options(len(batch)))], NEW, case.prefix)
         assert alone.tokens == together[index].tokens
         assert np.array_equal(alone.logprob_BO, together[index].logprob_BO)
 
 
 def test_a_folded_mask_acts_in_both(case: Case) -> None:
-    before = case.ask(case.packed, case.prefix)
+    before = case.answer(case.packed, case.prefix)
     with scaled(case.gates, case.member_ELN[0], 0.0, "fold"):
-        packed, plain = case.ask(case.packed, case.prefix), case.ask(case.plain)
+        packed, plain = case.answer(case.packed, case.prefix), case.answer(case.plain)
     assert_same(packed, plain)
     assert np.abs(packed[0].logprob_BO - before[0].logprob_BO).max() > 100 * CLOSE, "the mask did nothing"
-    assert_same(case.ask(case.packed, case.prefix), before)
+    assert_same(case.answer(case.packed, case.prefix), before)
 
 
 def test_counts_are_those_of_hooks(case: Case) -> None:
     ours, theirs = case.counters(), case.counters()
-    assert_same(case.ask(case.packed, watchers=ours), case.ask(case.plain, watchers=theirs))
+    assert_same(case.answer(case.packed, observers=ours), case.answer(case.plain, observers=theirs))
     for mine, other in zip(ours, theirs, strict=True):
         (K, T), (expected_K, expected_T) = mine.result(), other.result()
         assert np.array_equal(T, expected_T)
@@ -127,179 +132,183 @@ def test_counts_are_those_of_hooks(case: Case) -> None:
         assert T[:, Part.GENERATED].max() > 0, "no generated position was counted"
 
 
-def test_whoever_watches_sees_the_shared_prefix_too(case: Case) -> None:
+def test_an_observer_gets_the_positions_of_the_shared_prefix_too(case: Case) -> None:
     ours, theirs = case.counters(), case.counters()
-    case.ask(case.packed, case.prefix, watchers=ours)
-    case.ask(case.packed, 0, watchers=theirs)
+    case.answer(case.packed, case.prefix, observers=ours)
+    case.answer(case.packed, 0, observers=theirs)
     assert all(np.array_equal(a.result()[0], b.result()[0]) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_who_watches_behind_a_batch_that_nobody_watches_sees_the_shared_prefix_too(case: Case) -> None:
+def test_an_observer_after_a_batch_without_one_gets_the_shared_prefix_too(case: Case) -> None:
     (_, second, _), (_, expected, _) = case.counters(), case.counters()
-    case.ask(case.packed, case.prefix, watchers=[None, second, None])
-    case.ask(case.packed, 0, watchers=[None, expected, None])
+    case.answer(case.packed, case.prefix, observers=[None, second, None])
+    case.answer(case.packed, 0, observers=[None, expected, None])
     assert all(np.array_equal(a, b) for a, b in zip(second.result(), expected.result(), strict=True))
 
 
-def test_counts_of_a_batch_that_is_asked_again_in_halves_give_their_memory_back(case: Case) -> None:
-    counter = Counter(case.gates, 3, len(Part))
+def test_counts_of_a_batch_that_is_answered_again_in_halves_free_their_memory(case: Case) -> None:
+    counter = ActivationCounter(case.gates, 3, len(Part))
     batch = case.packed.batch(case.prompts[0], case.rows[0])
-    list(case.packed.answers([Asked(batch, case.options(3), counter)], 1))
-    counted = weakref.ref(counter._K_XN[0])
-    counter.rows(0, 1)
+    list(case.packed.answer_batches([BatchRequest(batch, case.options(3), counter)], 1))
+    counted = weakref.ref(counter._K_FN[0])
+    counter.split(0, 1)
     assert counted() is None
 
 
 def test_mix_is_that_of_hooks(case: Case) -> None:
     mixes = [Mix(case.gates, case.member_ELN, 0.8, 0.05) for _ in range(6)]
-    packed = case.ask(case.packed, watchers=mixes[:3])
-    assert_same(packed, case.ask(case.plain, watchers=mixes[3:]))
-    assert np.abs(packed[0].logprob_BO - case.ask(case.packed)[0].logprob_BO).max() > 10 * CLOSE, "Mix did nothing"
+    packed = case.answer(case.packed, observers=mixes[:3])
+    assert_same(packed, case.answer(case.plain, observers=mixes[3:]))
+    assert np.abs(packed[0].logprob_BO - case.answer(case.packed)[0].logprob_BO).max() > 10 * CLOSE, "Mix did nothing"
 
 
-@pytest.mark.parametrize("engine", ["packed, one stage", "packed, three stages", "plain"])
+@pytest.mark.parametrize("kind", ["packed, one stage", "packed, three stages", "plain"])
 @pytest.mark.parametrize("new", [2, NEW])
 def test_interventions_follow_each_other_without_a_pause_and_each_batch_is_answered_under_its_own(
-    case: Case, engine: str, new: int
+    case: Case, kind: str, new: int
 ) -> None:
-    """Batches under way, and long answers that are finished late, meet gates that are in another batch's state."""
-    one: Engine[Any] = PaddedEngine(case.model) if engine == "plain" else PackedEngine(case.model, False)
-    if isinstance(one, PackedEngine):
-        one.stages = 3 if "three" in engine else 1  # as many batches lag, here all on one device
-    prefix = case.prefix if isinstance(one, PackedEngine) else 0
-    states = [
+    """While batches are in flight and long answers still decode, the gates are under another batch's transform."""
+    engine: Engine[Any] = PaddedEngine(case.model) if kind == "plain" else PackedEngine(case.model, False)
+    if isinstance(engine, PackedEngine):
+        engine.stages = 3 if "three" in kind else 1  # batches in flight for as many GPUs, here all on one device
+    prefix = case.prefix if isinstance(engine, PackedEngine) else 0
+    transforms = [
         None,
         Scale(case.gates, case.member_ELN[0], 0.0, "fold"),
         Scale(case.gates, case.member_ELN[1], 3.0, "fold"),
     ]
     expected = []
-    for state in states:
-        with state.applied() if state else nullcontext():
-            expected += case.ask(one, prefix, new)
+    for transform in transforms:
+        with transform.applied() if transform else nullcontext():
+            expected += case.answer(engine, prefix, new)
     assert len({str(answers.tokens) for answers in expected}) > 3, "interventions that change nothing show nothing"
-    batches = [one.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
-    asked = [Asked(b, case.options(len(b)), None, state) for state in states for b in batches]
-    said = list(one.answers(asked, new, prefix))
-    assert [s.tokens for s in said] == [e.tokens for e in expected]
-    assert all(np.array_equal(s.logprob_BO, e.logprob_BO) for s, e in zip(said, expected, strict=True))
-    assert_same(case.ask(one, prefix, new), expected[:3])
+    batches = [engine.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
+    requests = [BatchRequest(b, case.options(len(b)), None, transform) for transform in transforms for b in batches]
+    answers = list(engine.answer_batches(requests, new, prefix))
+    assert [a.tokens for a in answers] == [e.tokens for e in expected]
+    assert all(np.array_equal(a.logprob_BO, e.logprob_BO) for a, e in zip(answers, expected, strict=True))
+    assert_same(case.answer(engine, prefix, new), expected[:3])
 
 
-def test_answers_that_nobody_takes_leave_no_intervention_behind(case: Case) -> None:
+def test_a_generator_that_is_closed_early_leaves_no_intervention_behind(case: Case) -> None:
     batch = case.packed.batch(case.prompts[0], case.rows[0])
     before = case.gates[0].down.clone()
-    asked = [Asked(batch, case.options(3), None, Scale(case.gates, case.member_ELN[0], 0.0, "fold"))] * 3
-    with closing(case.packed.answers(asked, NEW)) as said:
-        next(said)
+    transform = Scale(case.gates, case.member_ELN[0], 0.0, "fold")
+    with closing(
+        case.packed.answer_batches([BatchRequest(batch, case.options(3), None, transform)] * 3, NEW)
+    ) as answers:
+        next(answers)
         assert not torch.equal(case.gates[0].down, before)
     assert torch.equal(case.gates[0].down, before)
 
 
 def test_rows_stop_at_their_stop_token_while_others_go_on(case: Case) -> None:
-    said = case.ask(case.plain)
-    kept = case.model.stop_ids
-    case.model.stop_ids = (said[0].tokens[1][2],)
+    unstopped = case.answer(case.plain)
+    stop_ids = case.model.stop_ids
+    case.model.stop_ids = (unstopped[0].tokens[1][2],)
     try:
-        plain, packed = case.ask(PaddedEngine(case.model)), case.ask(PackedEngine(case.model, False), case.prefix)
+        plain, packed = case.answer(PaddedEngine(case.model)), case.answer(PackedEngine(case.model, False), case.prefix)
     finally:
-        case.model.stop_ids = kept
+        case.model.stop_ids = stop_ids
     assert_same(packed, plain)
-    assert len({len(tokens) for one in packed for tokens in one.tokens}) > 1
+    assert len({len(tokens) for answers in packed for tokens in answers.tokens}) > 1
 
 
-class Seen:
-    """What a packed engine that shares its model between `stages` GPUs (here one) did, by the batch's number."""
+class Recorded:
+    """The steps of a packed engine whose layers are spread over `stages` GPUs (here one), by the batch's number."""
 
     def __init__(self, case: Case, stages: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.engine, self.done = PackedEngine(case.model, False), list[tuple[str, int]]()
+        self.engine, self.steps = PackedEngine(case.model, False), list[tuple[str, int]]()
         self.engine.stages = stages
-        for what in ("_read", "_step_and_send", "said"):
-            monkeypatch.setattr(_Going, what, self._noted(what.strip("_"), getattr(_Going, what)))
+        for name in ("_prefill", "_decode_and_copy", "answers"):
+            monkeypatch.setattr(InflightBatch, name, self._recorded(name.strip("_"), getattr(InflightBatch, name)))
 
-    def _noted(self, what: str, method: Callable[[_Going], Any]) -> Callable[[_Going], Any]:
-        def noted(going: _Going) -> Any:
-            self.done.append((what, going.number))
-            return method(going)
+    def _recorded(self, name: str, method: Callable[[InflightBatch], Any]) -> Callable[[InflightBatch], Any]:
+        def recorded(batch: InflightBatch) -> Any:
+            self.steps.append((name, batch.number))
+            return method(batch)
 
-        return noted
+        return recorded
 
-    def at(self, what: str, number: int) -> list[int]:
-        """When it was done."""
-        return [at for at, done in enumerate(self.done) if done == (what, number)]
+    def times(self, name: str, number: int) -> list[int]:
+        """Indices of a batch's steps of one name."""
+        return [index for index, step in enumerate(self.steps) if step == (name, number)]
 
 
-def many(case: Case, engine: Engine[Any], kinds: Sequence[int]) -> list[Asked[Any]]:
-    """A batch of each kind (which of the case's), each in a state of its own, as cells have it."""
+def many(case: Case, engine: Engine[Any], kinds: Sequence[int]) -> list[BatchRequest[Any]]:
+    """A request for each kind (index of the case's batch), each under its own transform, as cells have it."""
     batches = [engine.batch(case.prompts[kind], case.rows[kind]) for kind in kinds]
     member_nLN = np.random.default_rng(3).random((len(kinds), *case.member_ELN[0].shape)) < 0.2
-    states = [Scale(case.gates, member_LN, 0.0, "fold") for member_LN in member_nLN]
-    return [Asked(b, case.options(len(b)), None, s) for b, s in zip(batches, states, strict=True)]
+    transforms = [Scale(case.gates, member_LN, 0.0, "fold") for member_LN in member_nLN]
+    return [BatchRequest(b, case.options(len(b)), None, t) for b, t in zip(batches, transforms, strict=True)]
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
-def test_a_token_is_fed_back_once_a_batch_more_than_there_are_gpus_is_read(
+def test_a_first_token_is_fed_back_once_one_batch_more_than_there_are_gpus_is_prefilled(
     case: Case, stages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = Seen(case, stages, monkeypatch)
-    list(seen.engine.answers(many(case, seen.engine, [1] * 6), 2, case.prefix))
-    reads = [what for what, _ in seen.done[: seen.at("step_and_send", 0)[0]]]
-    assert reads == ["read"] * {1: 1, 2: 3, 3: 4}[stages]
+    recorded = Recorded(case, stages, monkeypatch)
+    list(recorded.engine.answer_batches(many(case, recorded.engine, [1] * 6), 2, case.prefix))
+    before = [name for name, _ in recorded.steps[: recorded.times("decode_and_copy", 0)[0]]]
+    assert before == ["prefill"] * {1: 1, 2: 3, 3: 4}[stages]
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
-def test_batches_with_long_answers_take_their_steps_while_others_are_read_and_are_given_in_their_turn(
+def test_batches_with_long_answers_decode_while_others_are_prefilled_and_answers_keep_their_order(
     case: Case, stages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many as there are GPUs speak to the end, one row at least; the others stop at their first or second token."""
+    """As many batches as GPUs decode to the end, one row at least; others stop at their first or second token."""
 
-    def asked(engine: Engine[Any], numbers: Sequence[int] = range(stages + 32)) -> list[Asked[Any]]:
+    def requests(engine: Engine[Any], numbers: Sequence[int] = range(stages + 32)) -> list[BatchRequest[Any]]:
         drawn = many(case, engine, [0] * stages + [1] * 32)
         return [drawn[number] for number in numbers]
 
     monkeypatch.setattr(case.model, "stop_ids", ())
-    unstopped = list(case.plain.answers(asked(case.plain), NEW))
+    unstopped = list(case.plain.answer_batches(requests(case.plain), NEW))
     stops, short = stops_between(unstopped[:stages], unstopped[stages:])
     numbers = [*range(stages), *(stages + n for n in short[:16])]
     monkeypatch.setattr(case.model, "stop_ids", stops)
-    expected = list(case.plain.answers(asked(case.plain, numbers), NEW))
-    lengths = [max(map(len, said.tokens)) for said in expected]
+    expected = list(case.plain.answer_batches(requests(case.plain, numbers), NEW))
+    lengths = [max(map(len, answers.tokens)) for answers in expected]
     assert lengths[:stages] == [NEW] * stages and max(lengths[stages:]) < 2 and len(lengths) == stages + 16
 
-    seen, before = Seen(case, stages, monkeypatch), case.gates[0].down.clone()
-    assert_same(list(seen.engine.answers(asked(seen.engine, numbers), NEW, case.prefix)), expected)
+    recorded, before = Recorded(case, stages, monkeypatch), case.gates[0].down.clone()
+    assert_same(list(recorded.engine.answer_batches(requests(recorded.engine, numbers), NEW, case.prefix)), expected)
     assert torch.equal(case.gates[0].down, before)
-    steps = [seen.at("step_and_send", number) for number in range(stages)]
-    assert [len(own) for own in steps] == [NEW - 1] * stages
-    assert max(map(max, steps)) < seen.at("read", len(numbers) - 1)[0], "steps were left until nothing hides them"
-    for one, other in pairwise(sorted(at for own in steps for at in own[1:])):
-        assert any(what == "read" for what, _ in seen.done[one:other]), "a batch waited for two steps of others"
+    decode_steps = [recorded.times("decode_and_copy", number) for number in range(stages)]
+    assert [len(steps) for steps in decode_steps] == [NEW - 1] * stages
+    last_prefill = recorded.times("prefill", len(numbers) - 1)[0]
+    assert max(map(max, decode_steps)) < last_prefill, "steps were left until nothing hides them"
+    for step, following in pairwise(sorted(step for steps in decode_steps for step in steps[1:])):
+        names = [name for name, _ in recorded.steps[step:following]]
+        assert "prefill" in names, "a batch waited for two steps of others"
 
 
-def stops_between(long: Sequence[Answers], short: Sequence[Answers]) -> tuple[tuple[int, ...], list[int]]:
-    """Tokens of which some row of each `long` batch says none; which of the one-row `short` batches they stop soon."""
-    found: tuple[tuple[int, ...], list[int]] = (), []
-    for rows in product(*(said.tokens for said in long)):
+def stops_between(long: Sequence[BatchAnswers], short: Sequence[BatchAnswers]) -> tuple[tuple[int, ...], list[int]]:
+    """Tokens that some row of each `long` batch never generates, and the one-row `short` batches they stop soon."""
+    best: tuple[tuple[int, ...], list[int]] = (), []
+    for rows in product(*(answers.tokens for answers in long)):
         kept = set(chain.from_iterable(rows))
-        soon = {n: set(said.tokens[0][:2]) - kept for n, said in enumerate(short)}
-        numbers = [n for n, tokens in soon.items() if tokens]
-        if len(numbers) > len(found[1]):
-            found = tuple(set(chain.from_iterable(soon.values()))), numbers
-    return found
+        early = {n: set(answers.tokens[0][:2]) - kept for n, answers in enumerate(short)}
+        numbers = [n for n, tokens in early.items() if tokens]
+        if len(numbers) > len(best[1]):
+            best = tuple(set(chain.from_iterable(early.values()))), numbers
+    return best
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
-def test_however_many_speak_on_few_batches_keep_memory(
+def test_however_many_batches_decode_on_few_of_them_keep_memory(
     case: Case, stages: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(case.model, "stop_ids", ())
-    seen = Seen(case, stages, monkeypatch)
+    recorded = Recorded(case, stages, monkeypatch)
     kinds = [0, 1] * (2 * stages + 2)
-    expected = list(case.plain.answers(many(case, case.plain, kinds), NEW))
-    assert_same(list(seen.engine.answers(many(case, seen.engine, kinds), NEW, case.prefix)), expected)
-    change = {"read": 1, "step_and_send": 0, "said": -1}
-    under_way = np.cumsum([change[what] for what, _ in seen.done])
-    assert under_way.max() == 3 * stages + (stages > 1), "the token budget counts on it"
-    assert under_way[-1] == 0
+    expected = list(case.plain.answer_batches(many(case, case.plain, kinds), NEW))
+    assert_same(list(recorded.engine.answer_batches(many(case, recorded.engine, kinds), NEW, case.prefix)), expected)
+    change = {"prefill": 1, "decode_and_copy": 0, "answers": -1}
+    in_flight = np.cumsum([change[name] for name, _ in recorded.steps])
+    assert in_flight.max() == 3 * stages + (stages > 1), "the token budget counts on it"
+    assert in_flight[-1] == 0
 
 
 def test_prompts_of_a_batch_are_embedded_as_each_alone(case: Case) -> None:
@@ -310,95 +319,98 @@ def test_prompts_of_a_batch_are_embedded_as_each_alone(case: Case) -> None:
 
 def test_a_row_with_a_non_finite_logit_is_flagged_alone(case: Case) -> None:
     batch = case.packed.batch(case.prompts[0], case.rows[0])
-    (expected,) = case.packed.answers([Asked(batch, case.options(3))], NEW)
+    (expected,) = case.packed.answer_batches([BatchRequest(batch, case.options(3))], NEW)
     batch.embedded_TD[batch.lengths[0] + 5] = torch.inf
-    (said,) = case.packed.answers([Asked(batch, case.options(3))], NEW)
-    assert said.finite_B.tolist() == [True, False, True] and said.tokens[1] == []
-    assert [said.tokens[i] for i in (0, 2)] == [expected.tokens[i] for i in (0, 2)]
+    (answers,) = case.packed.answer_batches([BatchRequest(batch, case.options(3))], NEW)
+    assert answers.finite_B.tolist() == [True, False, True] and answers.tokens[1] == []
+    assert [answers.tokens[i] for i in (0, 2)] == [expected.tokens[i] for i in (0, 2)]
 
 
-@pytest.mark.parametrize("engine", ["packed", "plain"])
-@pytest.mark.parametrize("room", [1, 2])
-def test_a_batch_that_does_not_fit_is_answered_in_halves(case: Case, engine: str, room: int) -> None:
-    one: Engine[Any] = PackedEngine(case.model, False) if engine == "packed" else PaddedEngine(case.model)
+@pytest.mark.parametrize("kind", ["packed", "plain"])
+@pytest.mark.parametrize("fitting", [1, 2])
+def test_a_batch_that_does_not_fit_is_answered_in_halves(case: Case, kind: str, fitting: int) -> None:
+    engine: Engine[Any] = PackedEngine(case.model, False) if kind == "packed" else PaddedEngine(case.model)
     counters, expected_counters = case.counters(), case.counters()
-    prefix = case.prefix if engine == "packed" else 0
-    expected = case.ask(one, prefix)
-    case.ask(one, watchers=expected_counters)
-    with memory_for(case.model, room):
-        said, counted = case.ask(one, prefix), case.ask(one, watchers=counters)
-    assert_same(said, expected)
+    prefix = case.prefix if kind == "packed" else 0
+    expected = case.answer(engine, prefix)
+    case.answer(engine, observers=expected_counters)
+    with memory_for(case.model, fitting):
+        answers, counted = case.answer(engine, prefix), case.answer(engine, observers=counters)
+    assert_same(answers, expected)
     assert_same(counted, expected)
-    assert one.splits == {1: 2 * 5, 2: 2 * 2}[room]
+    assert engine.splits == {1: 2 * 5, 2: 2 * 2}[fitting]
     for mine, other in zip(counters, expected_counters, strict=True):
         assert np.abs(mine.result()[0].astype(int) - other.result()[0]).max() <= 1
 
 
 def test_a_single_prompt_that_does_not_fit_fails_and_says_so(case: Case) -> None:
     with memory_for(case.model, 0), pytest.raises(torch.OutOfMemoryError, match="single prompt"):
-        case.ask(PackedEngine(case.model, False))
+        case.answer(PackedEngine(case.model, False))
 
 
 def test_memory_that_runs_out_in_a_later_step_splits_the_batch_too(case: Case) -> None:
-    """The third call of a batch's head is a further step of a batch that speaks on."""
-    one, batch = PackedEngine(case.model, False), case.packed.batch(case.prompts[0], case.rows[0])
-    counters = [Counter(case.gates, 3, len(Part)) for _ in range(2)]
-    asked = [Asked(batch, case.options(3), watcher) for watcher in (None, counters[0])]
-    expected = list(
-        case.packed.answers([Asked(batch, case.options(3)), Asked(batch, case.options(3), counters[1])], NEW)
+    """The third call of a batch's head is a further decode step."""
+    engine, batch = PackedEngine(case.model, False), case.packed.batch(case.prompts[0], case.rows[0])
+    counters = [ActivationCounter(case.gates, 3, len(Part)) for _ in range(2)]
+    requests, fitting = (
+        [BatchRequest(batch, case.options(3), observer) for observer in (None, counter)] for counter in counters
     )
-    for ask, answers in zip(asked, expected, strict=True):
+    expected = list(case.packed.answer_batches(fitting, NEW))
+    for request, answers in zip(requests, expected, strict=True):
         with memory_for(case.model, 2, calls=2):
-            (said,) = one.answers([ask], NEW)
-        assert_same([said], [answers])
-    assert one.splits == 2
+            (split,) = engine.answer_batches([request], NEW)
+        assert_same([split], [answers])
+    assert engine.splits == 2
     assert np.array_equal(counters[0].result()[1], counters[1].result()[1])
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
-def test_a_state_that_finds_no_memory_beside_the_batches_under_way_is_entered_once_they_are_answered(
+def test_a_transform_without_memory_while_batches_are_in_flight_is_applied_once_they_are_answered(
     case: Case, stages: int
 ) -> None:
-    one = PackedEngine(case.model, False)
-    one.stages = stages
+    engine = PackedEngine(case.model, False)
+    engine.stages = stages
     scale = Scale(case.gates, case.member_ELN[0], 0.0, "fold")
-    batches = [one.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
+    batches = [engine.batch(p, r) for p, r in zip(case.prompts, case.rows, strict=True)]
 
-    def asked(state: State) -> list[Asked[Any]]:
-        return [Asked(b, case.options(len(b)), None, s) for s in (None, state) for b in batches]
+    def requests(transform: GateTransform) -> list[BatchRequest[Any]]:
+        return [BatchRequest(b, case.options(len(b)), None, t) for t in (None, transform) for b in batches]
 
-    expected = list(one.answers(asked(scale), NEW, case.prefix))
-    said = list(one.answers(asked(Crowded(scale)), NEW, case.prefix))
-    assert_same(said, expected)
-    assert one.splits == 0
+    expected = list(engine.answer_batches(requests(scale), NEW, case.prefix))
+    answers = list(engine.answer_batches(requests(OutOfMemory(scale)), NEW, case.prefix))
+    assert_same(answers, expected)
+    assert engine.splits == 0
 
 
-def test_a_state_for_which_there_is_no_memory_at_all_fails_and_leaves_the_gates_alone(case: Case) -> None:
+def test_a_transform_for_which_there_is_no_memory_at_all_fails_and_leaves_the_gates_alone(case: Case) -> None:
     batch, before = case.packed.batch(case.prompts[0], case.rows[0]), case.gates[0].down.clone()
-    never = Crowded(Scale(case.gates, case.member_ELN[0], 0.0, "fold"), times=99)
-    asked = [Asked(batch, case.options(3), None, state) for state in (None, never)]
+    never = OutOfMemory(Scale(case.gates, case.member_ELN[0], 0.0, "fold"), times=99)
+    requests = [BatchRequest(batch, case.options(3), None, transform) for transform in (None, never)]
     with pytest.raises(torch.OutOfMemoryError):
-        list(case.packed.answers(asked, NEW, case.prefix))
+        list(case.packed.answer_batches(requests, NEW, case.prefix))
     assert torch.equal(case.gates[0].down, before)
 
 
-class Crowded:
-    """A state that finds no memory when it is entered for the first times."""
+class OutOfMemory:
+    """A transform for which there is no memory the first `times` it is applied."""
 
     def __init__(self, scale: Scale, times: int = 1) -> None:
         self.scale, self.times = scale, times
 
+    def observer(self) -> None:
+        """None: no forward call needs an observer."""
+
     def applied(self) -> AbstractContextManager[None]:
         self.times -= 1
         if self.times >= 0:
-            raise torch.OutOfMemoryError("no room")
+            raise torch.OutOfMemoryError("no memory")
         return self.scale.applied()
 
 
 class memory_for:
-    """Memory for answers of so many rows at once: the vocabulary projection of more fails as a full GPU does.
+    """Memory for the answers of `rows` at once: the vocabulary projection of more fails as a full GPU does.
 
-    The first `calls` are let through.
+    The first `calls` succeed in any case.
     """
 
     def __init__(self, model: AudioLM, rows: int, calls: int = 0) -> None:
@@ -408,7 +420,7 @@ class memory_for:
         def refuse(module: Any, args: tuple[Tensor, ...]) -> None:
             self.calls -= 1
             if len(args[0]) > self.rows and self.calls < 0:
-                raise torch.OutOfMemoryError("no room")
+                raise torch.OutOfMemoryError("no memory")
 
         self.handle = self.head.register_forward_pre_hook(refuse)
 
@@ -418,7 +430,7 @@ class memory_for:
 
 def test_a_hooked_gate_is_refused_for_no_module_is_called(case: Case) -> None:
     with scaled(case.gates, case.member_ELN[0], 0.5, "gate"), pytest.raises(RuntimeError, match="hooked"):
-        case.ask(case.packed)
+        case.answer(case.packed)
 
 
 def test_weights_are_held_once(case: Case) -> None:
@@ -427,7 +439,7 @@ def test_weights_are_held_once(case: Case) -> None:
     start = fused.gate_up_MD.untyped_storage().data_ptr()
     assert layer.mlp.gate_proj.weight.untyped_storage().data_ptr() == start
     assert layer.mlp.up_proj.weight.untyped_storage().data_ptr() == start
-    assert layer.self_attn.v_proj.weight.untyped_storage().data_ptr() == fused.qkv_XD.untyped_storage().data_ptr()
+    assert layer.self_attn.v_proj.weight.untyped_storage().data_ptr() == fused.qkv_QD.untyped_storage().data_ptr()
     assert layer.mlp.down_proj.weight.data_ptr() == fused.down_DN.data_ptr()
 
 

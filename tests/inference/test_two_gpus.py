@@ -64,6 +64,6 @@ def test_a_model_on_two_gpus_answers_as_on_one_bit_for_bit(tmp_path: Path) -> No
     for one, other in zip(*(cells_of(questions, member_LN) for questions in ways), strict=True):
         assert np.array_equal(one.answer, other.answer) and np.array_equal(one.logprob, other.logprob)
     gates = [find_gates(lm.decoder) for lm in (alone, shared)]
-    counts = [questions.ask(2, counted=g) for questions, g in zip(ways, gates, strict=True)]
+    counts = [questions.answer(2, counted=g) for questions, g in zip(ways, gates, strict=True)]
     for one, other in zip((counts[0].K, counts[0].T), (counts[1].K, counts[1].T), strict=True):
         assert one is not None and other is not None and np.array_equal(one, other)

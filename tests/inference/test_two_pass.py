@@ -18,7 +18,7 @@ from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
 from esn_dist.task.prompt import option_order
 from esn_dist.terms import Outcome
-from esn_dist.worker.questions import Questions, Rows
+from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 
 EMOTIONS = ("anger", "joy", "neutral")
 SIZE = Size(hidden=32, layers=3, gates=48, audio_width=32, audio_layers=1, audio_ffn=32)
@@ -51,19 +51,19 @@ class Sweep:
         random = np.random.default_rng(8)
         self.masks = {e: random.random((SIZE.layers, SIZE.gates)) < 0.3 for e in (*EMOTIONS, RANDOM)}
 
-    def questions(self, rows: range) -> Questions:
-        return Questions(
+    def questions(self, rows: range) -> PromptBatches:
+        return PromptBatches(
             self.engine, [self.rows[i] for i in rows], [self.orders[i] for i in rows], EMOTIONS, EMOTIONS, 400
         )
 
-    def steered(self, rows: range, mask: npt.NDArray[np.bool_]) -> Rows:
+    def steered(self, rows: range, mask: npt.NDArray[np.bool_]) -> AnswerRows:
         with scaled(self.gates, mask, 1 + ALPHA, "fold"):
-            return self.questions(rows).ask(TOKENS)
+            return self.questions(rows).answer(TOKENS)
 
     def answers(self) -> xr.Dataset:
         """The store's dataset of a baseline, a steering cell per emotion, and one of RND."""
         everything = range(UTTERANCES)
-        cells = [self.questions(everything).ask(TOKENS)]
+        cells = [self.questions(everything).answer(TOKENS)]
         cells += [self.steered(everything, mask) for mask in self.masks.values()]
         words = {
             "intervention": ["baseline", *["steer"] * 4], "selector": ["", *["ConAct"] * 3, RANDOM],
@@ -91,7 +91,7 @@ class Sweep:
     def literally(self, utterance: int, selector: str) -> tuple[int, int, npt.NDArray[np.float32]]:
         """Answer, outcome and log-probabilities of one utterance alone, after as many passes as it needs."""
         alone = range(utterance, utterance + 1)
-        said = self.questions(alone).ask(TOKENS)
+        said = self.questions(alone).answer(TOKENS)
         if said.outcome[0] == Outcome.ANSWERED:
             predicted = EMOTIONS[said.answer[0]]
             said = self.steered(alone, self.masks[RANDOM if selector == RANDOM else predicted])

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
-from esn_dist.inference.answer import Answers, answer
+from esn_dist.inference.answer import BatchAnswers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.terms import Part
@@ -26,7 +26,7 @@ Official = Callable[[int, str], dict[str, Tensor]]
 NEW = 5
 
 
-def ask(lm: AudioLM, items: list[Item], counter: Counter | None = None) -> Answers:
+def ask(lm: AudioLM, items: list[Item], counter: ActivationCounter | None = None) -> BatchAnswers:
     rows = [lm.encode_clip(wave(samples)) for samples, _ in items]
     batch = pad(lm, [lm.prompt(len(r), text) for r, (_, text) in zip(rows, items, strict=True)], rows)
     return answer(lm, batch, torch.arange(40).expand(len(items), -1), NEW, counter)
@@ -36,8 +36,8 @@ def assert_counts_equal_hook(
     lm: AudioLM, model: Any, official: Official, items: list[Item], placeholder: int, special: Collection[int]
 ) -> None:
     """K and T of audio and text: the sign of SiLU after every gate projection, position by position."""
-    counter = Counter(find_gates(lm.decoder), len(items), len(Part))
-    with counter.attached():
+    counter = ActivationCounter(find_gates(lm.decoder), len(items), len(Part))
+    with counter.hooks():
         ask(lm, items, counter)
     K, T = counter.result()
     layers: Any = lm.decoder.layers

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import find_gates
-from esn_dist.inference.answer import Answers, answer
+from esn_dist.inference.answer import BatchAnswers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.generic.adapter import GenericAudioLM
 from tests.models.synthetic_inputs import wave
@@ -30,7 +30,7 @@ class Case:
         self.prompts = [self.lm.prompt(len(r), text) for r, (_, text) in zip(self.rows, ITEMS, strict=True)]
         self.batch = pad(self.lm, self.prompts, self.rows)
 
-    def ask(self, counter: Counter | None = None) -> Answers:
+    def ask(self, counter: ActivationCounter | None = None) -> BatchAnswers:
         vocabulary = self.lm.model.get_output_embeddings().weight.shape[0]
         return answer(self.lm, self.batch, torch.arange(vocabulary).expand(len(ITEMS), -1), NEW, counter)
 

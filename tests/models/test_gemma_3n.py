@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from esn_dist.cli import app
 from esn_dist.errors import UserError
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import NoGates, find_gates
-from esn_dist.gates.positions import Positions
+from esn_dist.gates.positions import TokenPositions
 from esn_dist.gates.scale import scaled
 from esn_dist.models.generic.adapter import GenericAudioLM
 from esn_dist.models.placement import Placement
@@ -89,9 +89,9 @@ def test_its_sparse_gates_are_refused_unless_asked_for_and_then_count_the_surviv
         layer.mlp.gate_proj.register_forward_hook(lambda module, args, out: u.append(out[0]))
         for layer in decoder.layers
     ]
-    counter = Counter(gates, 1, 1)
-    with counter.attached(), torch.no_grad():
-        counter.see(Positions.padded(torch.zeros(1, 9)))
+    counter = ActivationCounter(gates, 1, 1)
+    with counter.hooks(), torch.no_grad():
+        counter.begin_forward(TokenPositions.padded(torch.zeros(1, 9)))
         decoder(input_ids=torch.arange(1, 10)[None])
     for handle in handles:
         handle.remove()

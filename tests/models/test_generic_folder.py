@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from esn_dist.errors import UserError
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import can_fold, scaled
 from esn_dist.inference.batches import pad
@@ -58,8 +58,8 @@ def test_weights_on_disk_give_the_same_counts_and_deactivations(case: Case, tmp_
     away = from_folder(case, tmp_path, on_disk(case))
     assert "disk" in away.lm.model.hf_device_map.values()
     assert not can_fold(away.gates) and [g.width for g in away.gates] == [g.width for g in case.gates]
-    counters = [Counter(one.gates, len(ITEMS), len(Part)) for one in (away, case)]
-    with counters[0].attached(), counters[1].attached():
+    counters = [ActivationCounter(one.gates, len(ITEMS), len(Part)) for one in (away, case)]
+    with counters[0].hooks(), counters[1].hooks():
         said, expected = away.ask(counters[0]), case.ask(counters[1])
     assert said.tokens == expected.tokens
     assert all(np.array_equal(*pair) for pair in zip(counters[0].result(), counters[1].result(), strict=True))

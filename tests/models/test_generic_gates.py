@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.scale import scaled
 from esn_dist.inference import selfcheck
 from esn_dist.inference.engine import PaddedEngine
 from esn_dist.terms import Part
-from esn_dist.worker.questions import Questions
+from esn_dist.worker.prompt_batches import PromptBatches
 from tests.models.random_case import ITEMS, Case
 
 
 def test_counts_equal_a_naive_hooks(case: Case) -> None:
-    counter = Counter(case.gates, len(ITEMS), len(Part))
-    with counter.attached():
+    counter = ActivationCounter(case.gates, len(ITEMS), len(Part))
+    with counter.hooks():
         case.ask(counter)
     K, T = counter.result()
     for index, inputs in enumerate(case.official):
@@ -36,7 +36,7 @@ def test_counts_equal_a_naive_hooks(case: Case) -> None:
                 assert difference.max() <= 1 and difference.sum() <= 2
         assert T[index, :2].tolist() == [(part_L == part).sum() for part in (0, 1)]
     if case.gates[0].experts:
-        routed = counter.routed()
+        routed = counter.expert_positions()
         assert (routed.sum(-1) == 2 * T[:, :, None]).all(), "two experts for every position"
         width = K.shape[-1] // case.gates[0].experts
         assert (K.reshape(*K.shape[:-1], -1, width).max(-1) <= routed).all()
@@ -55,9 +55,9 @@ def test_deep_notices_a_deactivation_that_misses(case: Case, monkeypatch: pytest
 
 
 def test_questions_keep_what_was_sent_to_each_expert(case: Case) -> None:
-    rows = Questions(
+    rows = PromptBatches(
         PaddedEngine(case.lm), case.rows, [("joy", "anger")] * 2, ("anger", "joy"), ("anger", "joy"), 4_096
-    ).ask(3, counted=case.gates)
+    ).answer(3, counted=case.gates)
     if not case.gates[0].experts:
         assert rows.T_expert is None
         return

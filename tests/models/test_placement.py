@@ -12,11 +12,11 @@ import torch
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
 from esn_dist.errors import UserError
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import can_fold, scaled
-from esn_dist.inference.answer import Answers, answer
+from esn_dist.inference.answer import BatchAnswers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.from_pretrained import skeleton
@@ -97,8 +97,8 @@ def test_offloaded_to_memory_all_is_as_with_weights_in_place(omni: Qwen25Omni, f
     accelerate.cpu_offload(away.thinker, execution_device=torch.device("cpu"))
     gates, whole_gates = find_gates(away.decoder), find_gates(omni.decoder)
     assert all(g.down.is_meta for g in gates) and not can_fold(gates)
-    counters = [Counter(g, 2, len(Part)) for g in (gates, whole_gates)]
-    with counters[0].attached(), counters[1].attached():
+    counters = [ActivationCounter(g, 2, len(Part)) for g in (gates, whole_gates)]
+    with counters[0].hooks(), counters[1].hooks():
         said, expected = ask(away, tools, counters[0]), ask(omni, tools, counters[1])
     assert said.tokens == expected.tokens and np.array_equal(said.logprob_BO, expected.logprob_BO)
     assert np.array_equal(counters[0].result()[0], counters[1].result()[0])
@@ -114,7 +114,7 @@ def test_mix_acts_on_offloaded_layers_as_on_layers_in_place(omni: Qwen25Omni, fo
     said = []
     for lm in (away, omni):
         mix = Mix(find_gates(lm.decoder), member_ELN, 2.0, 0.5)
-        with mix.attached():
+        with mix.hooks():
             said.append(ask(lm, tools, mix))
     assert said[0].tokens == said[1].tokens
     assert np.array_equal(said[0].logprob_BO, said[1].logprob_BO)
@@ -143,7 +143,7 @@ def folder(omni: Qwen25Omni, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def ask(lm: AudioLM, tools: Any, watcher: Counter | Mix | None = None) -> Answers:
+def ask(lm: AudioLM, tools: Any, watcher: ActivationCounter | Mix | None = None) -> BatchAnswers:
     rows = [lm.encode_clip(tools.wave(samples)) for samples in (4_000, 37_920)]
     batch = pad(lm, [lm.prompt(len(r), "Which?") for r in rows], rows)
     return answer(lm, batch, torch.arange(50).expand(2, -1), 4, watcher)
@@ -157,8 +157,8 @@ def test_weights_on_disk_give_the_same_bits_counts_and_deactivations(
     assert devices == {"cpu", "disk"}
     gates, whole_gates = find_gates(offloaded.decoder), find_gates(omni.decoder)
     assert not can_fold(gates), "weights on disk are placeholders"
-    counters = [Counter(g, 2, len(Part)) for g in (gates, whole_gates)]
-    with counters[0].attached(), counters[1].attached():
+    counters = [ActivationCounter(g, 2, len(Part)) for g in (gates, whole_gates)]
+    with counters[0].hooks(), counters[1].hooks():
         said, expected = ask(offloaded, tools, counters[0]), ask(omni, tools, counters[1])
     assert said.tokens == expected.tokens
     assert np.array_equal(said.logprob_BO, expected.logprob_BO)

@@ -1,6 +1,6 @@
-"""Prompts one after the other, as the packed engine reads them.
+"""Prompts one after the other in one tensor, as the packed engine computes them.
 
-Knows lengths and parts, nothing of layers.
+Knows lengths and parts of prompts, but no layers.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from esn_dist.gates.positions import Positions
-from esn_dist.inference.packed.cache import Geometry
+from esn_dist.gates.positions import TokenPositions
+from esn_dist.inference.packed.cache import PackedLayout
 from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.transfer import to_device_async
 
@@ -31,55 +31,56 @@ class PackedBatch:
     embedded_TD: Tensor
     part_T: Tensor
     lengths: tuple[int, ...]
-    _after: dict[tuple[int, int], tuple[Tensor, Geometry]] = field(default_factory=dict, repr=False)
+    _suffixes: dict[tuple[int, int], tuple[Tensor, PackedLayout]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     @cached_property
-    def positions(self) -> Positions:
-        """For whoever watches the gates of the whole prompt."""
-        starts_R = torch.tensor([0, *self.lengths]).cumsum(0)
-        return Positions(self.part_T, to_device_async(starts_R, self.part_T.device))
+    def positions(self) -> TokenPositions:
+        """The positions of the whole prompts, for observers."""
+        cu_seqlens = torch.tensor([0, *self.lengths]).cumsum(0)
+        return TokenPositions(self.part_T, to_device_async(cu_seqlens, self.part_T.device))
 
-    def after(self, prefix: int, more: int) -> tuple[Tensor, Geometry]:
-        """The tokens behind the first `prefix` of each row: embeddings, to be overwritten, and where they stand.
+    def suffix(self, prefix: int, extra_slots: int) -> tuple[Tensor, PackedLayout]:
+        """The tokens after the first `prefix` of each row: a copy of their embeddings [T, D], and their layout.
 
         Args:
-            more: slots that each row needs behind its prompt.
+            extra_slots: slots that each row needs after its prompt.
         """
-        if (prefix, more) not in self._after:
-            self._after[prefix, more] = self._layout(prefix, more)
-        token_T, geometry = self._after[prefix, more]
-        return self.embedded_TD[token_T], geometry
+        if (prefix, extra_slots) not in self._suffixes:
+            self._suffixes[prefix, extra_slots] = self._layout(prefix, extra_slots)
+        token_T, layout = self._suffixes[prefix, extra_slots]
+        return self.embedded_TD[token_T], layout
 
     def halves(self) -> tuple[PackedBatch, PackedBatch]:
         """The first half of the rows, and the others."""
         middle = len(self) // 2
-        at = sum(self.lengths[:middle])
+        tokens = sum(self.lengths[:middle])
         return (
-            PackedBatch(self.embedded_TD[:at], self.part_T[:at], self.lengths[:middle]),
-            PackedBatch(self.embedded_TD[at:], self.part_T[at:], self.lengths[middle:]),
+            PackedBatch(self.embedded_TD[:tokens], self.part_T[:tokens], self.lengths[:middle]),
+            PackedBatch(self.embedded_TD[tokens:], self.part_T[tokens:], self.lengths[middle:]),
         )
 
-    def _layout(self, prefix: int, more: int) -> tuple[Tensor, Geometry]:
+    def _layout(self, prefix: int, extra_slots: int) -> tuple[Tensor, PackedLayout]:
+        """Numbers [T] of the suffixes' tokens in the whole batch, and their layout. Computed on the host."""
+        # 1. [B] lengths -> [T] row and [B + 1] start of each suffix.
         length_B = torch.tensor(self.lengths)
         row_T = torch.repeat_interleave(length_B - prefix)
-        starts_R = torch.cat([torch.zeros(1, dtype=torch.long), (length_B - prefix).cumsum(0)])
-        position_T = torch.arange(len(row_T)) - starts_R[row_T] + prefix
+        cu_seqlens = torch.cat([torch.zeros(1, dtype=torch.long), (length_B - prefix).cumsum(0)])
+        # 2. [T]: the position of each token in its row, then its number in the whole batch.
+        position_T = torch.arange(len(row_T)) - cu_seqlens[row_T] + prefix
         token_T = position_T + (length_B.cumsum(0) - length_B)[row_T]
+        # 3. To the device.
         device, longest = self.embedded_TD.device, max(self.lengths)
-        there = (
-            to_device_async(position_T, device),
-            to_device_async(row_T, device),
-            to_device_async(starts_R.int(), device),
-        )
-        return to_device_async(token_T, device), Geometry(*there, longest - prefix, longest + more)
+        position_T, row_T, cu_seqlens = (to_device_async(x, device) for x in (position_T, row_T, cu_seqlens.int()))
+        layout = PackedLayout(position_T, row_T, cu_seqlens, longest - prefix, longest + extra_slots)
+        return to_device_async(token_T, device), layout
 
 
 @torch.no_grad()
-def pack(model: AudioLM, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> PackedBatch:
-    """`prompts` with their audio rows [R, D] as one batch on the model's device."""
-    whole = Prompt.concatenate(prompts)
-    part_T = to_device_async(torch.from_numpy(whole.part_L).long(), model.device)
-    return PackedBatch(model.embed(whole, torch.cat(list(rows))), part_T, tuple(map(len, prompts)))
+def pack(model: AudioLM, prompts: Sequence[Prompt], audio_embeds: Sequence[Tensor]) -> PackedBatch:
+    """`prompts` with their audio embeddings [R, D] as one batch on the model's device."""
+    joined = Prompt.concatenate(prompts)
+    part_T = to_device_async(torch.from_numpy(joined.part_L).long(), model.device)
+    return PackedBatch(model.embed(joined, torch.cat(list(audio_embeds))), part_T, tuple(map(len, prompts)))

@@ -1,11 +1,9 @@
-"""Answers of many batches in a row: the device is never waited for while there is work to hand it.
+"""Answers many batches in a row, so that the GPU never waits for the host while there is work to queue.
 
-A batch goes through three hands: its prompts are read, its first answer token is fed back, what it said is fetched.
-The host fetches what was asked for a batch ago, so it waits while the device has work. Where layers lie on several
-GPUs, each is at another batch: nothing is brought back to the first GPU before the layers of the next batches have been
-asked of it. Answers of two tokens (a number, then the stop token) need no more; a batch with longer ones stands aside,
-and takes its further steps while others are read. Memory that runs out splits a batch in halves, which round
-otherwise than the whole: `splits` says so.
+A batch is prefilled, its first token is fed back, and its answers are copied to the host. The three are pipelined: the
+host collects a batch that was queued one batch ago. Where layers are spread over GPUs, each GPU works on a different
+batch. An answer of two tokens (a number, then the stop token) needs no more; batches with longer answers move to a
+decode queue, and take their steps while others are prefilled. On out-of-memory a batch is split in halves.
 """
 
 from __future__ import annotations
@@ -18,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esn_dist.gates.positions import Positions
-from esn_dist.inference.answer import Answers
-from esn_dist.inference.engine import Asked, Engine, PaddedEngine, State
+from esn_dist.gates.positions import TokenPositions
+from esn_dist.gates.protocols import GateTransform
+from esn_dist.inference.answer import BatchAnswers
+from esn_dist.inference.engine import BatchRequest, Engine, PaddedEngine
 from esn_dist.inference.packed.batch import PackedBatch, pack
-from esn_dist.inference.packed.cache import Cache, Geometry
+from esn_dist.inference.packed.cache import KVCache, PackedLayout
 from esn_dist.inference.packed.layers import Qwen2Layers
 from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.terms import UNCOUNTED, Part
@@ -30,219 +29,261 @@ from esn_dist.transfer import PeerCopy, to_device_async
 
 
 def engine_of(model: AudioLM, *, packed: bool = True, kernels: bool = False) -> Engine[Any]:
-    """The packed engine where it is wanted and the decoder has its form, else the plain one."""
+    """The packed engine where `packed` is True and the decoder has its form, else the padded one."""
     return PackedEngine(model, kernels) if packed and Qwen2Layers.fits(model.decoder) else PaddedEngine(model, kernels)
 
 
 class PackedEngine(Engine[PackedBatch]):
-    """A model whose decoder `Qwen2Layers.fits`."""
+    """Runs a decoder that `Qwen2Layers.fits`.
+
+    Attributes:
+        stages: GPUs that the layers are spread over.
+    """
 
     def __init__(self, model: AudioLM, kernels: bool) -> None:
         super().__init__(model, kernels)
         self.layers = Qwen2Layers(model.decoder, kernels)
         self.stages = len(self.layers.devices)
-        self.stops = torch.tensor(model.stop_ids, device=self.layers.devices[-1])
+        self.stop_tokens = torch.tensor(model.stop_ids, device=self.layers.devices[-1])
 
     @property
-    def ahead(self) -> int:
-        """Batches that are read before the first one's token is fed back.
+    def prefill_ahead(self) -> int:
+        """Batches that are prefilled before the first one's token is fed back.
 
-        One more than GPUs that share the model: a GPU works in order, so fed back any earlier, a token would keep the
-        first one from its next batch until the last one has done with the batch before, which may be longer.
+        One more than there are stages, if there are several. A GPU works in order: a token that is fed back earlier
+        would keep the first GPU from its next batch until the last GPU has finished the batch before.
         """
         return self.stages + (self.stages > 1)
 
-    def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> PackedBatch:
-        return pack(self.model, prompts, rows)
+    def batch(self, prompts: Sequence[Prompt], audio_embeds: Sequence[Tensor]) -> PackedBatch:
+        return pack(self.model, prompts, audio_embeds)
 
     @torch.inference_mode()
-    def _answers(self, asked: Iterable[Asked[PackedBatch]], new: int, prefix: int) -> Iterator[Answers]:
+    def _answer_batches(
+        self, requests: Iterable[BatchRequest[PackedBatch]], max_new_tokens: int, prefix: int
+    ) -> Iterator[BatchAnswers]:
         self._refuse_hooks()
-        shared: tuple[State | None, Cache] | None = None
-        under_way = _UnderWay(self, new)
-        for one in asked:
-            if prefix and not one.watcher and (shared is None or shared[0] is not one.state):
-                if (beginning := self._prefix_beside_others(one, prefix)) is None:
-                    shared = None
-                    yield from under_way.end()
-                    beginning = self._prefix(one, prefix)
-                shared = one.state, beginning
-            yield from under_way.take(one, None if one.watcher or shared is None else shared[1])
-        yield from under_way.end()
+        # The shared prefix, computed under one transform; it is computed again where the transform changes.
+        prefix_transform: GateTransform | None = None
+        prefix_cache: KVCache | None = None
+        inflight = InflightBatches(self, max_new_tokens)
+        for request in requests:
+            # 1. An observer needs every position, so its batches share no prefix.
+            if prefix and not request.observer and (prefix_cache is None or prefix_transform is not request.transform):
+                prefix_cache = self._try_prefill_prefix(request, prefix)
+                if prefix_cache is None:  # out of memory: once the batches in flight are done there is more
+                    yield from inflight.drain()
+                    prefix_cache = self._prefill_prefix(request, prefix)
+                prefix_transform = request.transform
+            # 2. Queue this batch, and collect those that are ready meanwhile.
+            yield from inflight.submit(request, None if request.observer else prefix_cache)
+        # 3. Collect the rest.
+        yield from inflight.drain()
 
-    def become(self, state: State | None) -> None:
-        super().become(state)
+    def apply(self, transform: GateTransform | None) -> None:
+        super().apply(transform)
         self._refuse_hooks()
 
     def _refuse_hooks(self) -> None:
         if self.layers.hooked:
             raise RuntimeError("gates are hooked, and this engine calls no modules: fold the mask, or use PaddedEngine")
 
-    def answered(self, one: Asked[PackedBatch], new: int, shared: Cache | None) -> Answers:
-        """What every row of a batch says, alone.
+    def answer_alone(
+        self, request: BatchRequest[PackedBatch], max_new_tokens: int, prefix_cache: KVCache | None
+    ) -> BatchAnswers:
+        """The answers of one batch, with no other in flight.
 
         Raises:
             torch.OutOfMemoryError: it does not fit.
         """
-        going = _Going(self, 0, one, new, shared).stepped()
-        while going.speaks():
-            going.stepped()
-        if (said := going.said()) is None:
+        batch = InflightBatch(self, 0, request, max_new_tokens, prefix_cache).step()
+        while batch.still_decoding():
+            batch.step()
+        if (answers := batch.answers()) is None:
             raise torch.OutOfMemoryError
-        return said
+        return answers
 
-    def _prefix_beside_others(self, one: Asked[PackedBatch], length: int) -> Cache | None:
-        """As `_prefix`; None where batches under way leave no memory for it, or for the state."""
+    def _try_prefill_prefix(self, request: BatchRequest[PackedBatch], length: int) -> KVCache | None:
+        """As `_prefill_prefix`; None where the batches in flight leave no memory for it, or for the transform."""
         try:
-            return self._prefix(one, length)
+            return self._prefill_prefix(request, length)
         except torch.OutOfMemoryError:
             return None
 
-    def _prefix(self, one: Asked[PackedBatch], length: int) -> Cache:
-        """Keys and values of the first `length` tokens, which are the same in every row, under the state of `one`."""
-        batch = one.batch
-        self.become(one.state)
-        first = PackedBatch(batch.embedded_TD[:length], batch.part_T[:length], (length,))
-        x_TD, geometry = first.after(0, 0)
-        cache = self.layers.cache(1, geometry.slots)
-        self.layers.run(x_TD, geometry, cache)
+    def _prefill_prefix(self, request: BatchRequest[PackedBatch], length: int) -> KVCache:
+        """Keys and values of the `length` tokens that all rows begin with, under the request's transform."""
+        batch = request.batch
+        self.apply(request.transform)
+        prefix = PackedBatch(batch.embedded_TD[:length], batch.part_T[:length], (length,))
+        x_TD, layout = prefix.suffix(0, 0)
+        cache = self.layers.cache(1, layout.slots)
+        self.layers.forward(x_TD, layout, cache)
         return cache
 
 
-class _UnderWay:
-    """The batches that the GPUs work on, in three lines: `read`; `stepped` once; `speaking` on, step by step.
+class InflightBatches:
+    """The batches that the GPUs work on, in three queues: `prefilled`, `stepped` once, and `decoding` on.
 
-    A line holds about one batch for each GPU. Once the line of those that speak on is full, its first takes a step for
-    each batch that is read. Where more speak on than it holds, they take turns, and nothing is read until one has said
-    all: each of them keeps memory. What others said meanwhile waits in `landed`, by number, for its turn.
+    A queue holds about one batch for each GPU. While the decode queue is full, its first batch takes a step for each
+    batch that is prefilled. Where more batches decode than it holds, they take turns, and nothing is prefilled until
+    one of them ends, since each keeps memory. Answers are yielded in the order of submission.
+
+    Attributes:
+        finished: by number, answers that wait for those of earlier batches.
+        submitted: batches so far.
+        yielded: answers so far.
     """
 
-    def __init__(self, engine: PackedEngine, new: int) -> None:
-        self.engine, self.new = engine, new
-        self.read, self.stepped, self.speaking = deque[_Going](), deque[_Going](), deque[_Going]()
-        self.landed: dict[int, Answers] = {}
-        self.taken = self.given = 0
+    def __init__(self, engine: PackedEngine, max_new_tokens: int) -> None:
+        self.engine, self.max_new_tokens = engine, max_new_tokens
+        self.prefilled, self.stepped, self.decoding = (deque[InflightBatch]() for _ in range(3))
+        self.finished: dict[int, BatchAnswers] = {}
+        self.submitted = self.yielded = 0
 
-    def take(self, one: Asked[PackedBatch], shared: Cache | None) -> Iterator[Answers]:
-        """One more batch on its way; what others say meanwhile."""
-        self.read.append(_Going(self.engine, self.taken, one, self.new, shared))
-        self.taken += 1
-        if len(self.read) == self.engine.ahead:
-            self.stepped.append(self.read.popleft().stepped())
-        if len(self.speaking) == self.engine.stages:
-            yield from self._look(self.speaking)
-        for line in (self.stepped, self.speaking):
-            while len(line) > self.engine.stages:
-                yield from self._look(line)
+    def submit(self, request: BatchRequest[PackedBatch], prefix_cache: KVCache | None) -> Iterator[BatchAnswers]:
+        """Queue one more batch; yields the answers that are ready."""
+        # 1. Prefill it.
+        batch = InflightBatch(self.engine, self.submitted, request, self.max_new_tokens, prefix_cache)
+        self.prefilled.append(batch)
+        self.submitted += 1
+        # 2. Feed back the first token of the batch that was prefilled longest ago.
+        if len(self.prefilled) == self.engine.prefill_ahead:
+            self.stepped.append(self.prefilled.popleft().step())
+        # 3. One step of a batch with long answers.
+        if len(self.decoding) == self.engine.stages:
+            yield from self._collect(self.decoding)
+        # 4. Collect until no queue is longer than the number of GPUs.
+        for queue in (self.stepped, self.decoding):
+            while len(queue) > self.engine.stages:
+                yield from self._collect(queue)
 
-    def end(self) -> Iterator[Answers]:
-        """What the batches under way say, until none is."""
-        while self.read:
-            self.stepped.append(self.read.popleft().stepped())
-        while line := self.stepped or self.speaking:
-            yield from self._look(line)
+    def drain(self) -> Iterator[BatchAnswers]:
+        """Yields the answers of all batches in flight."""
+        while self.prefilled:
+            self.stepped.append(self.prefilled.popleft().step())
+        while queue := self.stepped or self.decoding:
+            yield from self._collect(queue)
 
-    def _look(self, line: deque[_Going]) -> Iterator[Answers]:
-        """Waits for the batch that took its last step longest ago; gives what is ready, in the order of asking."""
-        going = line.popleft()  # so that it keeps no memory once it has landed
-        if going.speaks():
-            self.speaking.append(going.stepped())
+    def _collect(self, queue: deque[InflightBatch]) -> Iterator[BatchAnswers]:
+        """Wait for the first batch of a queue; it decodes on, or its answers are yielded in their order."""
+        batch = queue.popleft()  # so that its memory is freed once it has finished
+        if batch.still_decoding():
+            self.decoding.append(batch.step())
             return
-        self.landed[going.number] = self._said(going)
-        while self.given in self.landed:
-            yield self.landed.pop(self.given)
-            self.given += 1
+        self.finished[batch.number] = self._answers_of(batch)
+        while self.yielded in self.finished:
+            yield self.finished.pop(self.yielded)
+            self.yielded += 1
 
-    def _said(self, going: _Going) -> Answers:
-        if (said := going.said()) is not None:
-            return said
-        return self.engine.in_halves(going.one, partial(self.engine.answered, new=self.new, shared=going.shared))
+    def _answers_of(self, batch: InflightBatch) -> BatchAnswers:
+        if (answers := batch.answers()) is not None:
+            return answers
+        answer_alone = partial(
+            self.engine.answer_alone, max_new_tokens=self.max_new_tokens, prefix_cache=batch.prefix_cache
+        )
+        return self.engine.answer_in_halves(batch.request, answer_alone)
 
 
-class _Going:
-    """A batch under way. `fits`: whether there was memory for it so far; where not, it holds none, and says nothing."""
+class InflightBatch:
+    """A batch that the GPUs work on.
+
+    Attributes:
+        fits: whether its memory sufficed so far; where not, it keeps none, and has no answers.
+        next_input: the tokens and flags that the next decode step reads, on their way to the first GPU.
+        host_copy: flags with tokens, and log-probabilities, on their way to the host.
+        copied: the event after which `host_copy` may be read.
+    """
 
     def __init__(
-        self, engine: PackedEngine, number: int, one: Asked[PackedBatch], new: int, shared: Cache | None
+        self,
+        engine: PackedEngine,
+        number: int,
+        request: BatchRequest[PackedBatch],
+        max_new_tokens: int,
+        prefix_cache: KVCache | None,
     ) -> None:
-        self.engine, self.number, self.one, self.new, self.shared = engine, number, one, new, shared
-        self.fits = self._unless_out_of_memory(self._read)
+        self.engine, self.number, self.request = engine, number, request
+        self.max_new_tokens, self.prefix_cache = max_new_tokens, prefix_cache
+        self.fits = self._run(self._prefill)
 
-    def stepped(self) -> _Going:
-        """Feeds the last token back, whether or not anybody still speaks: to ask would be to wait; then sends home."""
-        self.fits = self.fits and self._unless_out_of_memory(self._step_and_send)
+    def step(self) -> InflightBatch:
+        """Queue a decode step and a copy to the host; rows may have stopped, but to check would be to wait."""
+        self.fits = self.fits and self._run(self._decode_and_copy)
         return self
 
-    def speaks(self) -> bool:
-        """Whether a row has not said all, and may go on; waits for what was sent home."""
-        if self.fits and self.arrived:
-            self.arrived.synchronize()
-        return self.fits and len(self.tokens) < self.new and bool(self.home[0][0].any())
+    def still_decoding(self) -> bool:
+        """Whether any row has not stopped and may go on; waits for the copy to the host."""
+        if self.fits and self.copied:
+            self.copied.synchronize()
+        return self.fits and len(self.tokens) < self.max_new_tokens and bool(self.host_copy[0][0].any())
 
-    def said(self) -> Answers | None:
-        """What every row said, once none speaks. None where it does not fit."""
+    def answers(self) -> BatchAnswers | None:
+        """The answers of every row, once none decodes; None where the batch did not fit."""
         if not self.fits:
             return None
-        flags, logprob_BO = self.home
+        flags, logprob_BO = self.host_copy
         tokens = [[t for t in row if t != UNCOUNTED] for row in flags[2:].T.tolist()]
-        return Answers(tokens, logprob_BO.numpy(), flags[1].bool().numpy())
+        return BatchAnswers(tokens, logprob_BO.numpy(), flags[1].bool().numpy())
 
-    def _unless_out_of_memory(self, do: Callable[[], None]) -> bool:
+    def _run(self, compute: Callable[[], None]) -> bool:
+        """Whether `compute` fits into memory under the request's transform; if not, the batch's memory is freed."""
         try:
-            self.engine.become(self.one.state)
-            do()
+            self.engine.apply(self.request.transform)
+            compute()
         except torch.OutOfMemoryError:
-            self.cache = Cache([])
+            self.cache = KVCache([])
             return False
         return True
 
-    def _read(self) -> None:
-        prefix = 0 if self.shared is None else self.shared.layers[0].shape[2]
-        x_TD, self.geometry = self.one.batch.after(prefix, self.new - 1)
-        self.cache = self.engine.layers.cache(len(self.one.batch), self.geometry.slots)
-        if self.shared is not None:
-            self.cache.begin_with(self.shared)
-        if self.one.watcher:
-            self.one.watcher.see(self.one.batch.positions)
-        logits_BV = self._logits(x_TD, self.geometry)
-        options_BO = to_device_async(self.one.options_BO, logits_BV.device)
+    def _prefill(self) -> None:
+        # 1. [T, D] of the tokens after the shared prefix, and a cache that begins with it.
+        prefix = 0 if self.prefix_cache is None else self.prefix_cache.layers[0].shape[2]
+        x_TD, self.layout = self.request.batch.suffix(prefix, self.max_new_tokens - 1)
+        self.cache = self.engine.layers.cache(len(self.request.batch), self.layout.slots)
+        if self.prefix_cache is not None:
+            self.cache.write_prefix(self.prefix_cache)
+        # 2. [T, D] -> [B, V] at each row's last token.
+        if self.request.observer:
+            self.request.observer.begin_forward(self.request.batch.positions)
+        logits_BV = self._logits(x_TD, self.layout)
+        # 3. [B, V] -> [B, O]: log-probabilities of the options.
+        options_BO = to_device_async(self.request.options_BO, logits_BV.device)
         self.logprob_BO = logits_BV.log_softmax(-1).gather(1, options_BO)
+        # 4. [B, V] -> [B]: the first token.
         self.tokens: list[Tensor] = []
-        self.finite_B = self.running_B = torch.ones_like(options_BO[:, 0], dtype=torch.bool)
-        self._take(logits_BV)
+        self.finite_B = self.decoding_B = torch.ones_like(options_BO[:, 0], dtype=torch.bool)
+        self._append_token(logits_BV)
 
-    def _step_and_send(self) -> None:
-        if self.new > 1:
-            self._step()
-        flags = self._flags()
-        self.home = [x.to("cpu", non_blocking=True) for x in (flags, self.logprob_BO)]
-        self.arrived = torch.cuda.Event() if flags.is_cuda else None
-        if self.arrived:
-            self.arrived.record(torch.cuda.current_stream(flags.device))
+    def _decode_and_copy(self) -> None:
+        if self.max_new_tokens > 1:
+            self._decode_step()
+        # int64 [2 + tokens, B]: which rows still decode, which are finite, and the tokens so far.
+        flags = torch.stack([self.decoding_B, self.finite_B, *self.tokens])
+        self.host_copy = [x.to("cpu", non_blocking=True) for x in (flags, self.logprob_BO)]
+        self.copied = torch.cuda.Event() if flags.is_cuda else None
+        if self.copied:
+            self.copied.record(torch.cuda.current_stream(flags.device))
 
-    def _flags(self) -> Tensor:
-        """int64 [2 + tokens, B]: who still speaks, who is finite, and what was said."""
-        return torch.stack([self.running_B, self.finite_B, *self.tokens])
+    def _decode_step(self) -> None:
+        """One more token of every row: [B] -> [B, D] -> [B, V] -> [B]."""
+        token_B, decoding_B = self.next_input.wait()
+        if self.request.observer:
+            part_B = torch.where(decoding_B.bool(), int(Part.GENERATED), UNCOUNTED)
+            self.request.observer.begin_forward(TokenPositions.padded(part_B[:, None]))
+        embedded_BD = self.engine.model.embed_tokens(token_B)
+        self._append_token(self._logits(embedded_BD, self.layout.decode_step(len(self.tokens) - 1)))
 
-    def _step(self) -> None:
-        """One more token of every row."""
-        token_B, running_B = self.fed.wait()
-        if self.one.watcher:
-            part_B = torch.where(running_B.bool(), int(Part.GENERATED), UNCOUNTED)
-            self.one.watcher.see(Positions.padded(part_B[:, None]))
-        self._take(self._logits(self.engine.model.embed_tokens(token_B), self.geometry.next(len(self.tokens) - 1)))
-
-    def _take(self, logits_BV: Tensor) -> None:
-        """The most likely token of every row that still speaks; on its way to where it is fed back."""
+    def _append_token(self, logits_BV: Tensor) -> None:
+        """Append the most likely token of every row that still decodes, and start its copy to the first GPU."""
         token_B = logits_BV.argmax(-1)
-        self.finite_B = self.finite_B & (logits_BV.isfinite().all(-1) | ~self.running_B)
-        self.running_B = self.running_B & self.finite_B & ~torch.isin(token_B, self.engine.stops)
-        self.tokens.append(token_B.where(self.running_B, UNCOUNTED))
-        # Asked for now: later it would stand behind the next batch, which the last GPU is about to get.
-        self.fed = PeerCopy(torch.stack([token_B, self.running_B]), self.engine.model.device)
+        self.finite_B = self.finite_B & (logits_BV.isfinite().all(-1) | ~self.decoding_B)
+        self.decoding_B = self.decoding_B & self.finite_B & ~torch.isin(token_B, self.engine.stop_tokens)
+        self.tokens.append(token_B.where(self.decoding_B, UNCOUNTED))
+        # Started now: later the copy would wait behind the next batch, which the last GPU is about to get.
+        self.next_input = PeerCopy(torch.stack([token_B, self.decoding_B]), self.engine.model.device)
 
-    def _logits(self, x_TD: Tensor, geometry: Geometry) -> Tensor:
-        """Float32, at each row's last token; on the last GPU, since the others go on with other batches."""
-        hidden_BD = self.engine.layers.run(x_TD, geometry, self.cache, self.one.watcher)
+    def _logits(self, x_TD: Tensor, layout: PackedLayout) -> Tensor:
+        """Float32 [B, V] at each row's last token; on the last GPU, since the others go on with other batches."""
+        hidden_BD = self.engine.layers.forward(x_TD, layout, self.cache, self.request.observer)
         logits_BV: Tensor = self.engine.model.head(hidden_BD).float()
-        return logits_BV.to(self.engine.stops.device)
+        return logits_BV.to(self.engine.stop_tokens.device)

@@ -1,7 +1,7 @@
-"""CUDA kernels of a decoder layer's element-wise steps, each one reading and one writing of its data.
+"""Triton kernels of a decoder layer's element-wise steps; each reads and writes its data once.
 
-Their plain references are `steps.py`'s functions of the same names. Written in Triton, imported only on a GPU. Compiled
-by torch for lengths that vary, the same steps reached half of the memory's bandwidth or less (docs/performance.md).
+Their references are the functions of the same names in `steps.py`. Imported only on a GPU. The same steps compiled by
+torch for varying lengths reached half of the memory's bandwidth or less (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from esn_dist.inference.packed.cache import Geometry
+from esn_dist.inference.packed.cache import PackedLayout
 
-ROTATING = 4  # warps
+ROPE_WARPS = 4
 
 
 def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
@@ -24,19 +24,19 @@ def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     return out_TD
 
 
-def turn_and_keep(
-    qkv_TX: Tensor, angles_2SW: Tensor, geometry: Geometry, kept: Tensor, heads: int, kv_heads: int
+def apply_rope_and_write_kv(
+    qkv_TQ: Tensor, cos_sin_2SW: Tensor, layout: PackedLayout, kv_cache: Tensor, heads: int, kv_heads: int
 ) -> Tensor:
-    width = angles_2SW.shape[-1]
-    tokens = len(qkv_TX)
-    q_THW = qkv_TX.new_empty(tokens, heads, width)
-    cos_SW, sin_SW = angles_2SW
-    keys, values = kept[0], kept[1]
-    with torch.cuda.device(qkv_TX.device):
-        _turn_and_keep[(tokens,)](
-            qkv_TX, q_THW, keys, values, cos_SW, sin_SW, geometry.position_T, geometry.slot_T, qkv_TX.stride(0),
+    width = cos_sin_2SW.shape[-1]
+    tokens = len(qkv_TQ)
+    q_THW = qkv_TQ.new_empty(tokens, heads, width)
+    cos_SW, sin_SW = cos_sin_2SW
+    keys, values = kv_cache[0], kv_cache[1]
+    with torch.cuda.device(qkv_TQ.device):
+        _apply_rope_and_write_kv[(tokens,)](
+            qkv_TQ, q_THW, keys, values, cos_SW, sin_SW, layout.position_T, layout.slot_T, qkv_TQ.stride(0),
             heads, kv_heads, triton.next_power_of_2(max(heads, 1)), triton.next_power_of_2(kv_heads), width // 2,
-            num_warps=ROTATING,
+            num_warps=ROPE_WARPS,
         )  # fmt: skip
     return q_THW
 
@@ -50,43 +50,47 @@ def _rms_norm(x, weight, out, width, eps, BLOCK: tl.constexpr):  # type: ignore[
     wide = narrow.to(tl.float32)
     normed = wide * tl.rsqrt(tl.sum(wide * wide, axis=0) / width + eps)
     w = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
-    found = normed.to(narrow.dtype).to(tl.float32) * w
-    tl.store(out + token * width + column, found.to(narrow.dtype), mask=inside)
+    weighted = normed.to(narrow.dtype).to(tl.float32) * w
+    tl.store(out + token * width + column, weighted.to(narrow.dtype), mask=inside)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _turn(x, out, cos, sin, here, HALF: tl.constexpr, w):  # type: ignore[no-untyped-def]
-    # Both halves of each head of one token, turned by the token's angles.
-    first = tl.load(x + w, mask=here, other=0.0)
-    second = tl.load(x + w + HALF, mask=here, other=0.0)
+def _apply_rope(x, out, cos, sin, valid, HALF: tl.constexpr, offset):  # type: ignore[no-untyped-def]
+    # Both halves of each head of one token, [heads, HALF] each, rotated by the token's angles [2 * HALF].
+    first = tl.load(x + offset, mask=valid, other=0.0)
+    second = tl.load(x + offset + HALF, mask=valid, other=0.0)
     a, b = first.to(tl.float32), second.to(tl.float32)
     column = tl.arange(0, HALF)[None, :]
     low_cos, low_sin = tl.load(cos + column).to(tl.float32), tl.load(sin + column).to(tl.float32)
     high_cos, high_sin = tl.load(cos + column + HALF).to(tl.float32), tl.load(sin + column + HALF).to(tl.float32)
-    tl.store(out + w, (a * low_cos - b * low_sin).to(first.dtype), mask=here)
-    tl.store(out + w + HALF, (b * high_cos + a * high_sin).to(first.dtype), mask=here)
+    tl.store(out + offset, (a * low_cos - b * low_sin).to(first.dtype), mask=valid)
+    tl.store(out + offset + HALF, (b * high_cos + a * high_sin).to(first.dtype), mask=valid)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _turn_and_keep(  # type: ignore[no-untyped-def]
+def _apply_rope_and_write_kv(  # type: ignore[no-untyped-def]
     qkv, q, keys, values, cos, sin, position, slot, stride, heads, kv_heads,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr,
 ):  # fmt: skip
+    # 1. One program handles one token: its fused row [Q], and its angles [2 * HALF] in the tables of all positions.
     token = tl.program_id(0).to(tl.int64)
-    at = tl.load(position + token) * 2 * HALF
+    angles = tl.load(position + token) * 2 * HALF
     column = tl.arange(0, HALF)[None, :]
     start = qkv + token * stride
+    # 2. Queries [H, W], rotated into q[token].
     if heads > 0:
         head = tl.arange(0, HEADS)[:, None]
-        w = head * 2 * HALF + column
+        offset = head * 2 * HALF + column
         inside = (head < heads) & (column < HALF)
-        _turn(start, q + token * heads * 2 * HALF, cos + at, sin + at, inside, HALF, w)
+        _apply_rope(start, q + token * heads * 2 * HALF, cos + angles, sin + angles, inside, HALF, offset)
+    # 3. Keys [K, W], rotated into the token's slot.
     head = tl.arange(0, KV_HEADS)[:, None]
-    w = head * 2 * HALF + column
+    offset = head * 2 * HALF + column
     inside = (head < kv_heads) & (column < HALF)
-    place = tl.load(slot + token) * kv_heads * 2 * HALF
+    target = tl.load(slot + token) * kv_heads * 2 * HALF
     start += heads * 2 * HALF
-    _turn(start, keys + place, cos + at, sin + at, inside, HALF, w)
+    _apply_rope(start, keys + target, cos + angles, sin + angles, inside, HALF, offset)
+    # 4. Values [K, W], copied into the token's slot.
     start += kv_heads * 2 * HALF
-    tl.store(values + place + w, tl.load(start + w, mask=inside, other=0.0), mask=inside)
-    tl.store(values + place + w + HALF, tl.load(start + w + HALF, mask=inside, other=0.0), mask=inside)
+    tl.store(values + target + offset, tl.load(start + offset, mask=inside, other=0.0), mask=inside)
+    tl.store(values + target + offset + HALF, tl.load(start + offset + HALF, mask=inside, other=0.0), mask=inside)

@@ -1,8 +1,8 @@
 """Qwen2's decoder layers as functions on packed tokens, over the loaded model's own weights.
 
-The products that read one input are fused into one (q, k, v; gate, up): the modules' weights become views of the fused
-ones, so nothing is held twice, transformers' own forward still runs, and a mask folded into `down_proj` acts in both.
-The residual is added by the product that ends each half of a layer. Hooks on modules are not called here.
+Projections that read the same input are fused into one product (q, k, v; gate, up). The modules' weights become views
+of the fused ones, so no weight is held twice, transformers' own forward still runs, and a mask folded into `down_proj`
+acts in both. The residual is added by the product that ends each half of a layer. Hooks on modules are not called.
 """
 
 from __future__ import annotations
@@ -18,34 +18,35 @@ from torch.nn import functional
 from transformers import Qwen2Model
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import Qwen2_5OmniThinkerTextModel
 
-from esn_dist.inference.engine import Watcher
+from esn_dist.gates.protocols import ActivationObserver
 from esn_dist.inference.packed.attention import attend
-from esn_dist.inference.packed.cache import Cache, Geometry
-from esn_dist.inference.packed.steps import steps, turn
+from esn_dist.inference.packed.cache import KVCache, PackedLayout
+from esn_dist.inference.packed.steps import apply_rope, steps
 from esn_dist.transfer import peer_copy
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """Weights of one layer; `qkv` reads the normed stream into all heads, `gate_up` into u and up, side by side."""
+class LayerWeights:
+    """Weights of one layer; `qkv` maps the normed stream to all heads, `gate_up` to u and up, side by side."""
 
     attention_norm_D: Tensor
-    qkv_XD: Tensor
-    qkv_bias_X: Tensor
-    out_DX: Tensor
+    qkv_QD: Tensor
+    qkv_bias_Q: Tensor
+    out_DA: Tensor
     mlp_norm_D: Tensor
     gate_up_MD: Tensor
     down_DN: Tensor
 
     @classmethod
-    def of(cls, module: Any) -> Layer:
+    def of(cls, module: Any) -> LayerWeights:
+        """Those of transformers' module of a layer, whose weights become views of the fused ones."""
         attention, mlp = module.self_attn, module.mlp
-        qkv = fuse([attention.q_proj, attention.k_proj, attention.v_proj])
-        gate_up = fuse([mlp.gate_proj, mlp.up_proj])
-        bias = torch.cat([p.bias.data for p in (attention.q_proj, attention.k_proj, attention.v_proj)])
+        qkv_QD = fuse([attention.q_proj, attention.k_proj, attention.v_proj])
+        gate_up_MD = fuse([mlp.gate_proj, mlp.up_proj])
+        bias_Q = torch.cat([p.bias.data for p in (attention.q_proj, attention.k_proj, attention.v_proj)])
         return cls(
-            module.input_layernorm.weight.data, qkv, bias, attention.o_proj.weight.data,
-            module.post_attention_layernorm.weight.data, gate_up, mlp.down_proj.weight.data,
+            module.input_layernorm.weight.data, qkv_QD, bias_Q, attention.o_proj.weight.data,
+            module.post_attention_layernorm.weight.data, gate_up_MD, mlp.down_proj.weight.data,
         )  # fmt: skip
 
 
@@ -54,7 +55,7 @@ class Qwen2Layers:
 
     Args:
         decoder: one that `fits`.
-        kernels: whether element-wise steps are CUDA kernels of their own.
+        kernels: whether element-wise steps run as Triton kernels.
     """
 
     def __init__(self, decoder: nn.Module, kernels: bool) -> None:
@@ -63,12 +64,12 @@ class Qwen2Layers:
         self.kv_heads: int = config.num_key_value_heads
         self.head_width: int = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.eps: float = config.rms_norm_eps
-        self.layers = [Layer.of(module) for module in cast(Any, decoder.layers)]
+        self.layers = [LayerWeights.of(module) for module in cast(Any, decoder.layers)]
         self._activations: list[nn.Module] = [m.mlp.act_fn for m in cast(Any, decoder.layers)]
         self.norm_D: Tensor = cast(Any, decoder).norm.weight.data
         self._rotary = cast(Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], decoder.rotary_emb)
-        self._angles: dict[torch.device, Tensor] = {}  # cosines and sines [2, S, W]
-        # A kernel turns half a head at once, and Triton's blocks are powers of two.
+        self._cos_sin: dict[torch.device, Tensor] = {}  # [2, S, W]
+        # The kernel rotates half a head at once, and Triton's blocks are powers of two.
         self.steps = steps(kernels and self.head_width.bit_count() == 1)
 
     @staticmethod
@@ -77,86 +78,101 @@ class Qwen2Layers:
         if type(decoder) not in (Qwen2Model, Qwen2_5OmniThinkerTextModel):
             return False
         config: Any = decoder.config
-        whole = set(getattr(config, "layer_types", ["full_attention"])) == {"full_attention"}
+        full = set(getattr(config, "layer_types", ["full_attention"])) == {"full_attention"}
         fixed = cast(Any, decoder.rotary_emb).rope_type == "default"
-        return whole and fixed and config.hidden_act == "silu" and not any(p.is_meta for p in decoder.parameters())
+        return full and fixed and config.hidden_act == "silu" and not any(p.is_meta for p in decoder.parameters())
 
     @property
     def hooked(self) -> bool:
-        """Whether somebody waits at a gate for a call that never comes."""
+        """Whether a hook is registered on a gate; it would never be called here."""
         return any(activation._forward_hooks for activation in self._activations)
 
     @property
     def devices(self) -> list[torch.device]:
-        """Where the layers lie, in order, each once."""
+        """The devices of the layers, in order, each once."""
         return list(dict.fromkeys(layer.down_DN.device for layer in self.layers))
 
-    def cache(self, rows: int, slots: int) -> Cache:
+    def cache(self, rows: int, slots: int) -> KVCache:
         """An empty cache of `slots` positions in each of `rows`."""
-        like = [layer.out_DX for layer in self.layers]
-        return Cache.empty(like, rows, slots, self.kv_heads, self.head_width)
+        like = [layer.out_DA for layer in self.layers]
+        return KVCache.empty(like, rows, slots, self.kv_heads, self.head_width)
 
-    def run(self, x_TD: Tensor, geometry: Geometry, cache: Cache, watcher: Watcher | None = None) -> Tensor:
+    def forward(
+        self, x_TD: Tensor, layout: PackedLayout, cache: KVCache, observer: ActivationObserver | None = None
+    ) -> Tensor:
         """Hidden states [B, D] after the final norm, of each row's last token.
 
-        The last layer's attention and MLP run for those alone, unless somebody watches.
+        The last layer computes attention queries and MLP for those tokens alone, unless there is an observer.
 
         Args:
             x_TD: input embeddings; overwritten.
-            cache: keys and values of what came before; those of these tokens are added.
+            cache: keys and values of earlier calls; those of these tokens are added.
         """
         for number, layer in enumerate(self.layers):
+            # 1. To the next GPU where the layers are spread.
             if x_TD.device != layer.down_DN.device:
                 x_TD = peer_copy(x_TD, layer.down_DN.device)
-                geometry = geometry.on(x_TD.device)
-            ends = watcher is None and number + 1 == len(self.layers)
-            x_TD = self._attention(layer, x_TD, geometry, cache.layers[number], geometry.last_B if ends else None)
-            self._mlp(number, layer, x_TD, watcher)
-        if watcher is not None:
-            x_TD = x_TD[geometry.last_B]
+                layout = layout.to(x_TD.device)
+            # 2. [T, D] -> [T, D]; [T, D] -> [B, D] in the last layer without observer.
+            prune = observer is None and number + 1 == len(self.layers)
+            x_TD = self._attention(layer, x_TD, layout, cache.layers[number], layout.last_B if prune else None)
+            # 3. The MLP's output is added in place.
+            self._mlp(number, layer, x_TD, observer)
+        # 4. [T, D] -> [B, D], and the final norm.
+        if observer is not None:
+            x_TD = x_TD[layout.last_B]
         return self.steps.rms_norm(x_TD, self.norm_D.to(x_TD.device), self.eps)
 
-    def _attention(self, layer: Layer, x_TD: Tensor, geometry: Geometry, kept: Tensor, read_B: Tensor | None) -> Tensor:
-        """The stream after a layer's attention: of all tokens, in place, or of those at `read_B`, their rows' last."""
+    def _attention(
+        self, layer: LayerWeights, x_TD: Tensor, layout: PackedLayout, kv_cache: Tensor, query_B: Tensor | None
+    ) -> Tensor:
+        """The residual stream after a layer's attention: [T, D] in place, or [B, D] of the tokens `query_B` alone."""
+        # 1. [T, D] normed, and the angles [2, S, W] of all positions.
         normed_TD = self.steps.rms_norm(x_TD, layer.attention_norm_D, self.eps)
-        angles_2SW = self._angles_up_to(geometry.slots, x_TD)
-        if read_B is None:
-            qkv_TX = functional.linear(normed_TD, layer.qkv_XD, layer.qkv_bias_X)
-            q_THW = self.steps.turn_and_keep(qkv_TX, angles_2SW, geometry, kept, self.heads, self.kv_heads)
+        cos_sin_2SW = self._cos_sin_up_to(layout.slots, x_TD)
+        if query_B is None:
+            # 2. [T, D] -> [T, Q] -> queries [T, H, W]; keys and values into the cache.
+            qkv_TQ = functional.linear(normed_TD, layer.qkv_QD, layer.qkv_bias_Q)
+            q_THW = self.steps.apply_rope_and_write_kv(qkv_TQ, cos_sin_2SW, layout, kv_cache, self.heads, self.kv_heads)
         else:
-            own = self.heads * self.head_width
-            kv_TX = functional.linear(normed_TD, layer.qkv_XD[own:], layer.qkv_bias_X[own:])
-            self.steps.turn_and_keep(kv_TX, angles_2SW, geometry, kept, 0, self.kv_heads)
-            q_BX = functional.linear(normed_TD[read_B], layer.qkv_XD[:own], layer.qkv_bias_X[:own])
-            x_TD, geometry = x_TD[read_B], geometry.lasts
-            q_THW = turn(q_BX.view(len(read_B), -1, self.head_width), *angles_2SW[:, geometry.position_T])
-        heads_TX = attend(q_THW, kept, geometry).reshape(len(x_TD), -1)
-        return x_TD.addmm_(heads_TX, layer.out_DX.T)
+            # 3. Keys and values of all T tokens into the cache; queries [B, A] -> [B, H, W] of each row's last token.
+            split = self.heads * self.head_width
+            kv_TQ = functional.linear(normed_TD, layer.qkv_QD[split:], layer.qkv_bias_Q[split:])
+            self.steps.apply_rope_and_write_kv(kv_TQ, cos_sin_2SW, layout, kv_cache, 0, self.kv_heads)
+            q_BA = functional.linear(normed_TD[query_B], layer.qkv_QD[:split], layer.qkv_bias_Q[:split])
+            x_TD, layout = x_TD[query_B], layout.last_positions
+            q_THW = apply_rope(q_BA.view(len(query_B), -1, self.head_width), *cos_sin_2SW[:, layout.position_T])
+        # 4. [T, H, W] -> [T, A] -> [T, D], added to the stream (T is B where pruned).
+        heads_TA = attend(q_THW, kv_cache, layout).reshape(len(x_TD), -1)
+        return x_TD.addmm_(heads_TA, layer.out_DA.T)
 
-    def _mlp(self, number: int, layer: Layer, x_TD: Tensor, watcher: Watcher | None) -> None:
+    def _mlp(self, number: int, layer: LayerWeights, x_TD: Tensor, observer: ActivationObserver | None) -> None:
         """Adds a layer's MLP to the stream, in place."""
+        # 1. [T, D] -> [T, M]: u and up, side by side.
         normed_TD = self.steps.rms_norm(x_TD, layer.mlp_norm_D, self.eps)
         gate_up_TM = functional.linear(normed_TD, layer.gate_up_MD)
-        gated = self.steps.gated
-        h_TN = watcher.act(number, gate_up_TM, gated) if watcher else gated(gate_up_TM)
+        # 2. [T, M] -> [T, N]: h = SiLU(u) · up.
+        silu_and_mul = self.steps.silu_and_mul
+        h_TN = observer.transform_gate(number, gate_up_TM, silu_and_mul) if observer else silu_and_mul(gate_up_TM)
+        # 3. [T, N] -> [T, D], added to the stream.
         x_TD.addmm_(h_TN, layer.down_DN.T)
 
-    def _angles_up_to(self, slots: int, x_TD: Tensor) -> Tensor:
-        """Cosines and sines [2, S, W] of at least `slots` positions."""
-        known = self._angles.get(x_TD.device)
-        if known is None or known.shape[1] < slots:
-            slots = 1 << (slots - 1).bit_length()  # seldom made anew: the GPU that turns may not be the one that asks
-            # All three axes of Qwen2.5-Omni's rotary positions are one in a prompt of audio and text.
+    def _cos_sin_up_to(self, slots: int, x_TD: Tensor) -> Tensor:
+        """Cosines and sines [2, S, W] of at least `slots` positions, on the device of `x_TD`."""
+        cos_sin_2SW = self._cos_sin.get(x_TD.device)
+        if cos_sin_2SW is None or cos_sin_2SW.shape[1] < slots:
+            slots = 1 << (slots - 1).bit_length()  # seldom recomputed: the rotary module may be on another GPU
+            # All three axes of Qwen2.5-Omni's rotary positions are equal in a prompt of audio and text.
             both = self._rotary(x_TD[None, :1], torch.arange(slots, device=x_TD.device)[None])
-            known = torch.stack([a.reshape(slots, -1) for a in both]).to(x_TD.device)
-            self._angles[x_TD.device] = known
-        return known
+            cos_sin_2SW = torch.stack([angles.reshape(slots, -1) for angles in both]).to(x_TD.device)
+            self._cos_sin[x_TD.device] = cos_sin_2SW
+        return cos_sin_2SW
 
 
 def fuse(linears: Sequence[Any]) -> Tensor:
-    """The weights of `linears` one above the other; each module's own becomes a view of its share.
+    """The weights of `linears` concatenated along the outputs; each module's own becomes a view of its share.
 
-    Those that were fused before, by another engine of the same model, are taken as they are.
+    Weights that another engine of the same model has fused before are reused.
     """
     weights: list[Tensor] = [linear.weight.data for linear in linears]
     first, size = weights[0], sum(len(w) for w in weights)

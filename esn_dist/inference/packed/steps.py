@@ -1,4 +1,4 @@
-"""The element-wise steps of a decoder layer, plainly: what runs without a GPU, and the reference of `kernels.py`."""
+"""The element-wise steps of a decoder layer in torch: run without a GPU, and the reference of `kernels.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from esn_dist.inference.packed.cache import Geometry
+from esn_dist.inference.packed.cache import PackedLayout
 
 
 class Steps(Protocol):
@@ -19,25 +19,33 @@ class Steps(Protocol):
 
     def rms_norm(self, x_TD: Tensor, weight_D: Tensor, eps: float, /) -> Tensor: ...
 
-    def turn_and_keep(
-        self, qkv_TX: Tensor, angles_2SW: Tensor, geometry: Geometry, kept: Tensor, heads: int, kv_heads: int, /
+    def apply_rope_and_write_kv(
+        self, qkv_TQ: Tensor, cos_sin_2SW: Tensor, layout: PackedLayout, kv_cache: Tensor, heads: int, kv_heads: int, /
     ) -> Tensor: ...
 
-    def gated(self, gate_up_TM: Tensor, /) -> Tensor: ...
+    def silu_and_mul(self, gate_up_TM: Tensor, /) -> Tensor: ...
 
 
 def steps(kernels: bool) -> Steps:
-    """The steps as CUDA `kernels`, or plainly."""
+    """The steps as Triton kernels, or in torch."""
     if not kernels:
-        return cast(Steps, SimpleNamespace(rms_norm=rms_norm, turn_and_keep=turn_and_keep, gated=gated))
-    from esn_dist.gates import kernels as gates
-    from esn_dist.inference.packed import kernels as own
+        torch_steps = SimpleNamespace(
+            rms_norm=rms_norm, apply_rope_and_write_kv=apply_rope_and_write_kv, silu_and_mul=silu_and_mul
+        )
+        return cast(Steps, torch_steps)
+    from esn_dist.gates import kernels as gate_kernels
+    from esn_dist.inference.packed import kernels as layer_kernels
 
-    return cast(Steps, SimpleNamespace(rms_norm=own.rms_norm, turn_and_keep=own.turn_and_keep, gated=gates.gated))
+    kernel_steps = SimpleNamespace(
+        rms_norm=layer_kernels.rms_norm,
+        apply_rope_and_write_kv=layer_kernels.apply_rope_and_write_kv,
+        silu_and_mul=gate_kernels.silu_and_mul,
+    )
+    return cast(Steps, kernel_steps)
 
 
 def compiler_here() -> bool:
-    """Whether kernels can be built on this machine."""
+    """Whether this machine has a C compiler, which Triton needs."""
     return bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
 
 
@@ -47,36 +55,39 @@ def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     return weight_D * (wide_TD * torch.rsqrt(wide_TD.square().mean(-1, keepdim=True) + eps)).to(x_TD.dtype)
 
 
-def turn_and_keep(
-    qkv_TX: Tensor, angles_2SW: Tensor, geometry: Geometry, kept: Tensor, heads: int, kv_heads: int
+def apply_rope_and_write_kv(
+    qkv_TQ: Tensor, cos_sin_2SW: Tensor, layout: PackedLayout, kv_cache: Tensor, heads: int, kv_heads: int
 ) -> Tensor:
-    """Turn queries and keys by their positions' angles, and keep keys and values.
+    """Rotate queries and keys by their positions, and write keys and values to the cache.
 
     Args:
-        qkv_TX: queries of `heads`, keys and values of `kv_heads`, side by side; no queries where `heads` is 0.
-        angles_2SW: cosines and sines of each position.
-        kept: the layer's cache [2, B, S, K, W], written at the tokens' slots.
+        qkv_TQ: queries of `heads`, keys and values of `kv_heads`, side by side; no queries where `heads` is 0.
+        cos_sin_2SW: cosines and sines of each position's angles.
+        kv_cache: the layer's [2, B, S, K, W], written at the tokens' slots.
 
     Returns:
-        Turned queries [T, H, W].
+        Rotated queries [T, H, W].
     """
-    width = angles_2SW.shape[-1]
-    x_THW = qkv_TX.view(len(qkv_TX), -1, width)
-    cos_TW, sin_TW = angles_2SW[:, geometry.position_T]
-    turned_THW = turn(x_THW[:, : heads + kv_heads], cos_TW, sin_TW)
-    flat = kept.flatten(1, 2)
-    flat[0].index_copy_(0, geometry.slot_T, turned_THW[:, heads:])
-    flat[1].index_copy_(0, geometry.slot_T, x_THW[:, heads + kv_heads :])
-    return turned_THW[:, :heads]
+    # 1. [T, Q] -> [T, H + 2·K, W], and the angles [T, W] of each token's position.
+    width = cos_sin_2SW.shape[-1]
+    x_THW = qkv_TQ.view(len(qkv_TQ), -1, width)
+    cos_TW, sin_TW = cos_sin_2SW[:, layout.position_T]
+    # 2. Queries and keys [T, H + K, W].
+    rotated_THW = apply_rope(x_THW[:, : heads + kv_heads], cos_TW, sin_TW)
+    # 3. Keys and values [T, K, W] into the cache [2, B·S, K, W] at the slots [T].
+    slots = kv_cache.flatten(1, 2)
+    slots[0].index_copy_(0, layout.slot_T, rotated_THW[:, heads:])
+    slots[1].index_copy_(0, layout.slot_T, x_THW[:, heads + kv_heads :])
+    return rotated_THW[:, :heads]
 
 
-def turn(x_THW: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
-    """Rotary position embedding: the halves of each head turned by the angles of the token's position."""
+def apply_rope(x_THW: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
+    """Rotary position embedding: the halves of each head rotated by the angles of the token's position."""
     first, second = x_THW.chunk(2, -1)
     return x_THW * cos_TW[:, None] + torch.cat([-second, first], -1) * sin_TW[:, None]
 
 
-def gated(gate_up_TM: Tensor) -> Tensor:
+def silu_and_mul(gate_up_TM: Tensor) -> Tensor:
     """h [T, N] = SiLU(u) · up, of u and up side by side."""
     u_TN, up_TN = gate_up_TM.chunk(2, -1)
     return functional.silu(u_TN) * up_TN

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from esn_dist.gates.count import Counter
+from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.answer import answer
@@ -116,8 +116,8 @@ def test_answers_and_logits(kimi: KimiAudio, weights: Any, tools: Any) -> None:
 
 def test_counts(kimi: KimiAudio, weights: Any, tools: Any) -> None:
     rows, batch = prepared(kimi, tools)
-    counter = Counter(find_gates(kimi.decoder), 3, len(Part))
-    with counter.attached():
+    counter = ActivationCounter(find_gates(kimi.decoder), 3, len(Part))
+    with counter.hooks():
         answer(kimi, batch, torch.zeros(3, 1, dtype=torch.long), 1, counter)
     K, T = counter.result()
     for index, (x_LD, audio, words) in enumerate(restated(rows, weights, tools)):

@@ -10,13 +10,13 @@ import torch
 
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import can_fold, scaled
-from esn_dist.inference.answer import Answers, answer
+from esn_dist.inference.answer import BatchAnswers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.placement import Placement
 
 
-def ask(lm: KimiAudio, tools: Any) -> Answers:
+def ask(lm: KimiAudio, tools: Any) -> BatchAnswers:
     rows = [lm.encode_clip(tools.wave(samples)) for samples in (4_000, 37_920)]
     batch = pad(lm, [lm.prompt(len(r), "Which?") for r in rows], rows)
     return answer(lm, batch, torch.arange(50).expand(2, -1), 4)

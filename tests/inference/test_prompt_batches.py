@@ -1,4 +1,4 @@
-"""Questions of a set hold for odd sets too: no readable clip, one clip; and what fetches counts keeps no prompts."""
+"""Prompts of odd sets: no readable clip, a single clip; and a fetch of counts that keeps no prompts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from esn_dist.gates.mix import Mix
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.terms import T_NOT_WRITTEN, Outcome
-from esn_dist.worker.questions import Questions
+from esn_dist.worker.prompt_batches import PromptBatches
 
 ORDER = ("joy", "anger", "neutral")
 
 
-def questions(omni: Qwen25Omni, rows: list[torch.Tensor | None], packed: bool = True) -> Questions:
-    return Questions(engine_of(omni, packed=packed), rows, [ORDER] * len(rows), ORDER, ORDER, 400)
+def questions(omni: Qwen25Omni, rows: list[torch.Tensor | None], packed: bool = True) -> PromptBatches:
+    return PromptBatches(engine_of(omni, packed=packed), rows, [ORDER] * len(rows), ORDER, ORDER, 400)
 
 
 def clip(rows: int) -> torch.Tensor:
@@ -30,7 +30,7 @@ def clip(rows: int) -> torch.Tensor:
 @pytest.mark.parametrize("lost", [0, 1, 3])
 def test_a_set_of_which_no_clip_can_be_read_has_reasons_and_no_numbers(omni: Qwen25Omni, lost: int) -> None:
     asked = questions(omni, [None] * lost)
-    for rows in (asked.ask(2), asked.ask(2, counted=find_gates(omni.decoder))):
+    for rows in (asked.answer(2), asked.answer(2, counted=find_gates(omni.decoder))):
         assert rows.outcome.tolist() == [Outcome.UNREADABLE] * lost and rows.answer.tolist() == [-1] * lost
         assert np.isnan(rows.logprob).all() and rows.text == [""] * lost
     assert rows.T is not None and (rows.T == T_NOT_WRITTEN).all()
@@ -39,7 +39,7 @@ def test_a_set_of_which_no_clip_can_be_read_has_reasons_and_no_numbers(omni: Qwe
 
 @pytest.mark.parametrize("new", [1, 3])
 def test_a_single_clip_is_answered_as_by_the_plain_engine(omni: Qwen25Omni, new: int) -> None:
-    alone, plain = (questions(omni, [None, clip(9)], packed).ask(new) for packed in (True, False))
+    alone, plain = (questions(omni, [None, clip(9)], packed).answer(new) for packed in (True, False))
     assert alone.text == plain.text and alone.outcome.tolist() == plain.outcome.tolist()
     np.testing.assert_allclose(alone.logprob, plain.logprob, atol=2e-5)
 
@@ -49,7 +49,7 @@ def test_fetching_counts_keeps_no_prompts(omni: Qwen25Omni) -> None:
     asked = questions(omni, [clip(9), clip(4)])
     batch = weakref.ref(asked.batches[0][1])
     assert not asked.batches[0][1].embedded_TD.requires_grad
-    fetch = asked.count(2, find_gates(omni.decoder))
+    fetch = asked.answer_and_count(2, find_gates(omni.decoder))
     del asked
     gc.collect()
     assert batch() is None
@@ -61,4 +61,4 @@ def test_counting_and_mixing_at_once_is_refused_not_half_done(omni: Qwen25Omni) 
     gates = find_gates(omni.decoder)
     mix = Mix(gates, np.ones((2, len(gates), gates[0].width), bool), 0.5, 0.1)
     with pytest.raises(ValueError, match="not both"):
-        questions(omni, [clip(3)]).ask(2, counted=gates, mix=mix)
+        questions(omni, [clip(3)]).answer(2, counted=gates, transform=mix)
