@@ -28,13 +28,14 @@ from rich.table import Table
 from esn_dist.backends.ray_pool import IN_FLIGHT, Hands, Pool
 from esn_dist.errors import UserError
 from esn_dist.runner.loop import Loop, Result
-from esn_dist.runner.progress import Log, Progress
+from esn_dist.runner.progress import Progress
 from esn_dist.runner.schedule import Schedule
 from esn_dist.runner.selection_thread import Desk
 from esn_dist.runner.stages import Stages
 from esn_dist.seeds import generator
 from esn_dist.store.done import done_units
 from esn_dist.store.folder import StoreFolder
+from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.records import mask_keys
@@ -145,7 +146,7 @@ class MadeRun:
 
     def __init__(self, root: Path, model: str) -> None:
         sweep, folder = load(root), StoreFolder(root)
-        self.corpora, self.log = items(sweep, folder), Log(folder)
+        self.corpora, self.log = items(sweep, folder), RunLog(folder)
         self.masks = mask_keys(folder, model)
         self.schedule = Schedule(done_units(folder))
         planned = plan(sweep)

@@ -19,7 +19,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +30,7 @@ import typer
 from esn_dist.inference.selfcheck import clip
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
+from esn_dist.store.run_log import RunLog
 from speed.forecast import STEPS, Measured, errors
 from speed.gpus import mean, of_gpus, utilisation
 from speed.marks import Marked, Pace, answered, encoded, identified, marks, pace
@@ -208,14 +208,14 @@ def figures_of(
         "answer": answered(store, cells, utterances),
     }
     paces = {step: pace(marked, actors) for step, marked in done.items()}
-    ready = [moment for moment, _ in events(folder, "ready")]
+    ready = [moment for moment, _ in events(folder, "model_loaded")]
     return {
         "cells": cells,
         "utterances": utterances,
         "seconds": {
             "whole run": round(seen.ended - seen.started, 1),
             "until the actors were ready": [round(moment - seen.started, 1) for moment in ready],
-            "loading, by actor": [told for _, told in events(folder, "ready")],
+            "loading, by actor": [told for _, told in events(folder, "model_loaded")],
             "first answers after an actor was ready": round(min(done["answer"])[0] - ready[0], 1)
             if ready and done["answer"]
             else None,
@@ -273,9 +273,8 @@ def forecast_figures(model: str, actors: int, seen: Measured) -> dict[str, Any]:
 
 def events(folder: Path, name: str) -> list[tuple[float, str]]:
     """Moments and details of the log's events of one name."""
-    path = folder / "store" / "log" / "events.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [(datetime.fromisoformat(e["time"]).timestamp(), e["details"][0]) for e in lines if e["event"] == name]
+    logged = RunLog(StoreFolder(folder / "store")).events()
+    return [(event.time.timestamp(), event.details[0]) for event in logged if event.name == name]
 
 
 def recovery(folder: Path, killed: float) -> dict[str, float | None] | None:
@@ -286,8 +285,8 @@ def recovery(folder: Path, killed: float) -> dict[str, float | None] | None:
     if not killed:
         return None
     found = {
-        "noticed": [at for at, _ in events(folder, "actor died") if at >= killed - 0.001],
-        "successor ready": [at for at, _ in events(folder, "ready") if at > killed],
+        "noticed": [at for at, _ in events(folder, "worker_died") if at >= killed - 0.001],
+        "successor ready": [at for at, _ in events(folder, "model_loaded") if at > killed],
     }
     return {what: max(0.0, round(min(moments) - killed, 1)) if moments else None for what, moments in found.items()}
 

@@ -16,7 +16,7 @@ def show_status(folder: StoreFolderArgument, as_json: AsJson = False) -> None:
     """
     from esn_dist.report.status import status_text
     from esn_dist.store.folder import StoreFolder
-    from esn_dist.store.state import read_state
+    from esn_dist.store.status import read_status
 
-    state = read_state(StoreFolder(folder))
-    typer.echo(json.dumps(state, indent=1) if as_json else status_text(state))
+    status = read_status(StoreFolder(folder))
+    typer.echo(json.dumps(status.as_json(), indent=1) if as_json else status_text(status))

@@ -34,8 +34,8 @@ from esn_dist.report.tables import identification_title
 from esn_dist.selection.firing import NothingIdentified
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import Description, describe, open_answers, open_masks, read_exclusions
+from esn_dist.store.run_log import RunLog
 from esn_dist.store.speakers import Speakers, read_speakers
-from esn_dist.store.state import read_state
 from esn_dist.sweep.selectors import SELECTORS
 from esn_dist.terms import JOIN
 
@@ -227,8 +227,8 @@ def _set_aside(folder: StoreFolder, description: Description) -> Iterator[SetAsi
 
 
 def _failures(folder: StoreFolder) -> dict[str, str]:
-    models = read_state(folder)["models"].items()
-    return {f"{model} {unit}": str(reason) for model, facts in models for unit, reason in facts["failed"].items()}
+    states = RunLog(folder).states().items()
+    return {f"{model} {unit}": reason for model, state in states for unit, reason in state.failed.items()}
 
 
 def _provenance(folder: StoreFolder) -> list[dict[str, Any]]:

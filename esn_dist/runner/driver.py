@@ -22,7 +22,7 @@ from esn_dist.runner.loop import Loop, Result
 from esn_dist.runner.mask_selection import Selection
 from esn_dist.runner.preflight import check_models, devices, replicas
 from esn_dist.runner.prepare import check_mask_files, prepare_corpus, prepare_model, prepare_root
-from esn_dist.runner.progress import Log, Progress
+from esn_dist.runner.progress import Progress
 from esn_dist.runner.provenance import recorded
 from esn_dist.runner.rounds import next_round
 from esn_dist.runner.schedule import Schedule
@@ -31,6 +31,7 @@ from esn_dist.runner.stages import Stages
 from esn_dist.store.done import done_units, publish, sweep_orphans
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, Lock
+from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.records import mask_keys
@@ -105,7 +106,7 @@ class _Run:
         result: Result,
     ) -> None:
         assert sweep.cache
-        self.result, self.size, self.progress, self.log = result, size, progress, Log(folder)
+        self.result, self.size, self.progress, self.log = result, size, progress, RunLog(folder)
         self.device = device
         profile, weights, wanted, masks = self._prepare(plan(sweep, found), model, corpora, folder)
         check_mask_files(sweep, model, weights)

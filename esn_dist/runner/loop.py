@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from esn_dist.errors import UserError
-from esn_dist.runner.progress import Log, Progress
+from esn_dist.runner.progress import Progress
 from esn_dist.runner.schedule import Schedule
 from esn_dist.runner.stages import Stages
+from esn_dist.store.run_events import AttemptFailed, BatchesSplit, GaveUp, ModelLoaded, UnreadableClips, WorkerDied
+from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.enums import Step
 from esn_dist.sweep.units import SelectUnit
 from esn_dist.worker.protocol import Died, Event, Failed, Finished, OwnWork, Ready, Workers
@@ -52,7 +54,7 @@ class Loop:
         result: what happens is added here; `interrupted` is looked at before anything is handed out.
     """
 
-    def __init__(self, schedule: Schedule, stages: Stages, progress: Progress, log: Log, result: Result) -> None:
+    def __init__(self, schedule: Schedule, stages: Stages, progress: Progress, log: RunLog, result: Result) -> None:
         self.schedule, self.stages = schedule, stages
         self.progress, self.log, self.result = progress, log, result
 
@@ -102,24 +104,25 @@ class Loop:
             case Finished(receipt):
                 self._finish(receipt.unit)
                 self.result.lost.update(receipt.lost)
-                self.log.write("clip", receipt.unit, *receipt.lost)
+                if receipt.lost:
+                    self.log.write(UnreadableClips(receipt.unit, receipt.lost))
                 self.result.peak_bytes = max(self.result.peak_bytes, receipt.peak_bytes)
                 if receipt.splits:
                     self.result.splits += receipt.splits
-                    self.log.write("split", receipt.unit, f"{receipt.splits} batches were answered in halves")
+                    self.log.write(BatchesSplit(receipt.unit, receipt.splits))
             case Ready(actor, seconds):
-                self.log.write("ready", f"actor {actor}", f"its model was loaded in {seconds:.1f} s")
+                self.log.write(ModelLoaded(actor, seconds))
             case Failed(unit, reason, traceback):
-                parked = self.schedule.fail(unit, reason)
-                self.log.write("parked" if parked else "failed", unit, traceback)
+                gave_up = self.schedule.fail(unit, reason)
+                self.log.write(GaveUp(unit, traceback) if gave_up else AttemptFailed(unit, traceback))
             case Died(actor, reason):
                 parked_units = self.schedule.lose(actor, f"its actor died: {reason}")
-                self.log.write("actor died", f"actor {actor}", reason, *parked_units)
+                self.log.write(WorkerDied(actor, reason, tuple(parked_units)))
 
     def _selected(self, unit: str, problem: UserError | None) -> None:
         if problem:
             self.schedule.park(unit, str(problem))
-            self.log.write("parked", unit, str(problem))
+            self.log.write(GaveUp(unit, str(problem)))
         else:
             self._finish(unit)
 

@@ -5,11 +5,9 @@ Knows nothing of Ray; the driver shows it a schedule.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from esn_dist.runner.schedule import Schedule
-from esn_dist.store.folder import StoreFolder
+from esn_dist.store.run_log import ModelState, RunLog
 from esn_dist.sweep.enums import Step
 
 SHOW_SECONDS = 0.1
@@ -56,7 +54,7 @@ class Progress:
         """Whether anybody could see a difference yet: a loop of thousands of units a second asks before it shows."""
         return time.monotonic() - self._shown >= SHOW_SECONDS
 
-    def show(self, model: str, schedule: Schedule, log: Log) -> None:
+    def show(self, model: str, schedule: Schedule, log: RunLog) -> None:
         """The state of `schedule`, and once a second a state file."""
         steps = steps_of(schedule)
         for step, (done, total) in steps.items():
@@ -65,7 +63,8 @@ class Progress:
         self._shown = now = time.monotonic()
         if now - self._wrote >= STATE_SECONDS or schedule.over:
             self._wrote = now
-            log.state(model, steps, schedule, self._eta(model, steps))
+            in_flight = tuple(sorted(schedule.running))
+            log.write_state(model, ModelState(steps, in_flight, schedule.parked, self._eta(model, steps)))
 
     def _move(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
@@ -89,40 +88,6 @@ class Progress:
         return self._seconds_left(name, done, total) if name in self._began else None
 
 
-class Log:
-    """Files under `log/`: `events.jsonl` (failures, deaths, lost clips) and `state.json` (what `status` shows)."""
-
-    def __init__(self, folder: StoreFolder) -> None:
-        self._folder = folder.log
-        self._folder.mkdir(parents=True, exist_ok=True)
-
-    def write(self, event: str, unit: str, *details: str) -> None:
-        """Append one event; an event of clips without details is none."""
-        if details:
-            line = {"time": _now(), "event": event, "unit": unit, "details": list(details)}
-            with (self._folder / "events.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-
-    def state(self, model: str, steps: dict[str, tuple[int, int]], schedule: Schedule, eta: float | None) -> None:
-        """Replace this model's part of the state file."""
-        path = self._folder / "state.json"
-        state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        state[model] = {
-            "updated": _now(),
-            "steps": {step: {"done": done, "known": total} for step, (done, total) in steps.items()},
-            "running": sorted(schedule.running),
-            "failed": schedule.parked,
-            "eta_seconds": eta,
-        }
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(state, indent=1), encoding="utf-8")
-        partial.replace(path)
-
-
 def steps_of(schedule: Schedule) -> dict[str, tuple[int, int]]:
     """Units done and known of each step. Identification adds units round by round, so its total may grow."""
     return {str(step): (schedule.finished[step], schedule.known[step]) for step in Step}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esn_dist.errors import UserError
+from esn_dist.store.backend import StorageBackend
+from esn_dist.store.local_backend import LocalBackend
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 # A corpus stands beside these inside a model's group, and every group holds a zarr.json.
 RESERVED = frozenset({"masks", "zarr.json"})
+
+DATA, DONE, LOCK, LOG, PROVENANCE, CACHE, STAGING = (
+    "data.zarr", "done", "lock", "log", "provenance", "cache", "staging",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,36 +30,45 @@ class StoreFolder:
 
     @property
     def data(self) -> Path:
-        return self.root / "data.zarr"
+        return self.root / DATA
 
     @property
     def done(self) -> Path:
-        return self.root / "done"
+        return self.root / DONE
 
     @property
     def lock(self) -> Path:
-        return self.root / "lock"
+        return self.root / LOCK
 
     @property
     def log(self) -> Path:
-        return self.root / "log"
+        return self.root / LOG
 
     @property
     def provenance(self) -> Path:
-        return self.root / "provenance"
+        return self.root / PROVENANCE
 
     @property
     def cache(self) -> Path:
-        return self.root / "cache"
+        return self.root / CACHE
 
     @property
     def staging(self) -> Path:
-        return self.root / "staging"
+        return self.root / STAGING
+
+    @property
+    def backend(self) -> StorageBackend:
+        """Reads and writes the files of the store, by keys relative to the folder."""
+        return LocalBackend(self.root)
 
     def prepare(self) -> None:
         """Make the folders that stand beside `data.zarr`; existing ones are left as they are."""
         for path in (self.done, self.log, self.provenance, self.cache, self.staging):
             path.mkdir(parents=True, exist_ok=True)
+
+    def begun(self) -> bool:
+        """Whether a run has begun here, if only by taking the lock or by marking a unit done."""
+        return self.exists() or self.done.is_dir()
 
     def exists(self) -> bool:
         """Whether a store has been created here."""

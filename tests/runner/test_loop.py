@@ -15,11 +15,12 @@ from rich.console import Console
 from esn_dist.backends.ray_pool import IN_FLIGHT, Hands
 from esn_dist.errors import UserError
 from esn_dist.runner.loop import DEATHS, Loop, Result
-from esn_dist.runner.progress import Log, Progress
+from esn_dist.runner.progress import Progress
 from esn_dist.runner.schedule import Schedule
 from esn_dist.runner.selection_thread import Desk
 from esn_dist.runner.stages import Stages
 from esn_dist.store.folder import StoreFolder
+from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.units import EncodeUnit, SelectUnit, Unit
 from esn_dist.worker.protocol import Died, Event, Finished, Ready, Receipt
 
@@ -69,7 +70,7 @@ def run(tmp_path: Path) -> Callable[..., Result]:
         folder, result = StoreFolder(tmp_path), Result()
         stages = Stages("m", {}, {}, [], [], {}, folder, schedule)
         with Progress(Console(quiet=True)) as progress:
-            loop = Loop(schedule, stages, progress, Log(folder), result)
+            loop = Loop(schedule, stages, progress, RunLog(folder), result)
             loop.run(workers, Desk(select or (lambda unit: None)))
         return result
 

@@ -18,7 +18,7 @@ from esn_dist.store.compare import differences
 from esn_dist.store.done import damaged
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import open_answers, open_counts
-from esn_dist.store.state import read_state
+from esn_dist.store.status import read_status
 
 
 def test_the_store_is_complete_and_plain_xarray_reads_it(undisturbed: StoreFolder) -> None:
@@ -54,7 +54,7 @@ def test_a_killed_run_goes_on_where_it_was(
     assert process.stdout
     # Encode, identify and select units are many here; past them lies a store with every sort of data in it.
     runner.wait(lambda: runner.units_done(store) >= 3, process)
-    assert f"process {process.pid} on" in str(read_state(store)["driver"])
+    assert f"process {process.pid} on" in str(read_status(store).driver)
     if victim == "actor":
         runner.wait(lambda: bool(runner.actors(process.pid)), process)
         os.kill(runner.actors(process.pid)[0], number)
@@ -104,12 +104,12 @@ def test_a_second_driver_on_one_store_is_refused_with_the_first_ones_host(runner
 
 
 def test_status_of_a_finished_store_counts_all_units_and_no_driver(undisturbed: StoreFolder) -> None:
-    state = read_state(undisturbed)
-    assert state["driver"] is None and state["lost"] == []
-    steps = state["models"]["tiny-qwen2.5-omni"]["steps"]
-    assert all(step["done"] == step["known"] for step in steps.values())
-    assert state["done"] == {name: step["done"] for name, step in sorted(steps.items())}
-    assert "answer: 2 of 2 units done" in status_text(state)
+    status = read_status(undisturbed)
+    assert status.driver is None and status.unreadable_clips == ()
+    steps = status.models["tiny-qwen2.5-omni"].steps
+    assert all(done == known for done, known in steps.values())
+    assert status.done == {name: done for name, (done, _) in sorted(steps.items())}
+    assert "answer: 2 of 2 units done" in status_text(status)
 
 
 def test_running_a_finished_sweep_again_does_nothing(undisturbed: StoreFolder, runner: Any) -> None:
