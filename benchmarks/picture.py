@@ -24,13 +24,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("svg", type=Path)
-    given = parser.parse_args()
-    measured = [measure(answers) for answers in finished(StoreFolder(given.store))[0].values()]
+    arguments = parser.parse_args()
+    measured = [measure(answers) for answers in finished(StoreFolder(arguments.store))[0].values()]
     console = Console(record=True, width=80, file=io.StringIO())
     console.print(summary(effect_rows(measured), baseline_rows(measured)))
     svg = console.export_svg(title="esn-dist run configs/quickstart.yaml")
     # Without rich's web fonts: a picture should ask nothing of the network.
-    given.svg.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
+    arguments.svg.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
 
 
 if __name__ == "__main__":

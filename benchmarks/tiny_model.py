@@ -2,8 +2,8 @@
 
     python benchmarks/tiny_model.py --out store/tiny-seeds        # a GPU: about five minutes of training; then CPU
 
-A seed whose checkpoint is already in the folder is not trained again, and a sweep that was cut off goes on. Two sweeps
-are run, alike but for the voices: `development`, on which the recipe was tuned and the seed is chosen, and
+A seed whose checkpoint is already in the folder is not trained again, and an interrupted sweep continues. Two sweeps
+run, which differ only in their voices: `development`, on which the recipe was tuned and the seed is chosen, and
 `evaluation`, which decides nothing.
 """
 
@@ -29,14 +29,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints, stores and the table")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the table's numbers here too")
-    given = parser.parse_args()
-    seeds = range(given.seeds)
-    train_missing(given.out, seeds)
-    rows = {voices: measured(given.out, seeds, voices) for voices in VOICES}
-    median = sorted(seeds, key=lambda seed: rows["development"][seed]["accuracy"])[given.seeds // 2]
+    arguments = parser.parse_args()
+    seeds = range(arguments.seeds)
+    train_missing(arguments.out, seeds)
+    rows = {voices: measured(arguments.out, seeds, voices) for voices in VOICES}
+    median = sorted(seeds, key=lambda seed: rows["development"][seed]["accuracy"])[arguments.seeds // 2]
     print(table(rows, median))
-    if given.json:
-        given.json.write_text(json.dumps({"rows": rows, "median": median}, indent=1) + "\n", encoding="utf-8")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"rows": rows, "median": median}, indent=1) + "\n", encoding="utf-8")
 
 
 def train_missing(out: Path, seeds: range) -> None:

@@ -1,4 +1,4 @@
-"""The one family of errors that a user can mend: printed without a traceback, with place, expectation and fix.
+"""The one family of errors that a user can fix: printed without a traceback, with place, expectation and fix.
 
 Everything that is not a `UserError` is a fault of the program and keeps its traceback.
 """
@@ -10,13 +10,13 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what the user gave us.
+    """Invalid input of the user.
 
     Args:
         problem: what is wrong, one sentence.
-        where: file (and line), folder or command-line option that holds the mistake.
+        where: file (and line), folder or command-line option with the mistake.
         expected: what would have been accepted.
-        fix: the edit or the command that mends it.
+        fix: the edit or the command that fixes it.
     """
 
     def __init__(

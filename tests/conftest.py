@@ -1,6 +1,6 @@
-"""What every test shares: property tests are never failed by a slow machine; one small real model; a finished store.
+"""Fixtures of all tests: a small real model and a finished store. A slow machine never fails a property test.
 
-Heavy imports stand inside the fixtures: the light rooms' tests run without torch.
+Heavy imports are inside the fixtures: the tests of light packages run without torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from esn_dist.store.tables import CellTable, ExclusionTable, MaskTable, Utteranc
 if TYPE_CHECKING:
     from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 
-# Before anything imports torch: at these sizes a second thread costs more than it does, most of all on a busy machine.
+# Set before torch is imported: at these sizes a second thread costs more time than it saves.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("esn_dist", deadline=None)
@@ -62,7 +62,7 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Three emotions; RND (two seeds), MAD and ConAct at r = 0.1; deactivation and two gains. Studio's ConAct masks
     are deactivated on room too. Deactivating a mask costs its own emotion most. One clip is unreadable, one answer
-    names no option, one corpus set two clips aside; what model and corpus say holds HTML.
+    names no option, one corpus excludes two clips. Texts of the model and the corpus contain HTML.
     """
     folder = StoreFolder(tmp_path_factory.mktemp("store") / "small")
     create.create_root(folder, {"sweep": "small", "seed": 7})
@@ -96,11 +96,11 @@ def _utterances(prefix: str, per_emotion: int, random: np.random.Generator) -> U
 def _add_corpus(folder: StoreFolder, corpus: str) -> None:
     random = np.random.default_rng(CORPORA.index(corpus))
     pool = in_whole_shards(_utterances("i", 36, random), EMOTIONS)
-    aside = ExclusionTable.from_rows([("x1", "joy", "unreadable", HOSTILE), ("x2", "", "silent", "")])
+    excluded = ExclusionTable.from_rows([("x1", "joy", "unreadable", HOSTILE), ("x2", "", "silent", "")])
     identity = {"identification": {"cap": 30}, "type": "manifest"}
     evaluation = _utterances("e", 12, random)
     create.add_corpus(
-        folder, corpus, EMOTIONS, evaluation, pool, aside if corpus == "room" else aside.take(()), identity
+        folder, corpus, EMOTIONS, evaluation, pool, excluded if corpus == "room" else excluded.take(()), identity
     )
 
 
@@ -159,11 +159,11 @@ def _add_masks(folder: StoreFolder) -> MaskTable:
 def _add_answers(folder: StoreFolder, corpus: str, masks: MaskTable) -> None:
     nan = float("nan")
     cells = [("base", "baseline", "", "", "", nan, -1, "", 0.0, nan)]
-    for at in range(len(masks)):
-        name, selector, source_corpus, emotion, fraction, seed = masks.row(at)[:6]
-        own, transfer = source_corpus in ("", corpus), (selector, corpus) == ("ConAct", "room")
-        if own or transfer:
-            for intervention, alpha in (("deactivate", -1.0), ("steer", 0.3), ("steer", 1.0))[: 3 if own else 1]:
+    for position in range(len(masks)):
+        name, selector, source_corpus, emotion, fraction, seed = masks.row(position)[:6]
+        same, transfer = source_corpus in ("", corpus), (selector, corpus) == ("ConAct", "room")
+        if same or transfer:
+            for intervention, alpha in (("deactivate", -1.0), ("steer", 0.3), ("steer", 1.0))[: 3 if same else 1]:
                 cells.append(
                     (
                         f"{name}@{alpha}",
@@ -200,19 +200,19 @@ def _add_answers(folder: StoreFolder, corpus: str, masks: MaskTable) -> None:
 def _answers_of(
     cell: tuple[object, ...], before: np.ndarray, labels: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """Deactivation loses most of the own emotion's right answers, steering brings answers over to it."""
+    """Deactivation loses most right answers of the mask's emotion; steering moves answers to this emotion."""
     _, intervention, selector, _, source, *_, alpha = cell
     if intervention == "baseline" or selector == "RND":
         return np.where(random.random(36) < 0.05, (before + 1) % 3, before)
-    own = EMOTIONS.index(str(source))
+    target = EMOTIONS.index(str(source))
     if intervention == "deactivate":
-        return np.where((before == own) & (random.random(36) < 0.8), (own + 1) % 3, before)
+        return np.where((before == target) & (random.random(36) < 0.8), (target + 1) % 3, before)
     assert isinstance(alpha, float)
-    return np.where(random.random(36) < 0.2 * alpha, own, before)
+    return np.where(random.random(36) < 0.2 * alpha, target, before)
 
 
 def _add_surroundings(folder: StoreFolder) -> None:
-    """What a run leaves beside the data: its provenance, and a failed unit."""
+    """The files beside the data: the run's provenance, and a failed unit."""
     facts = {"started": "2026-01-02T03:04:05+00:00", "finished": "2026-01-02T03:05:05+00:00", "host": HOSTILE}
     facts |= {"command": "esn-dist run small.yaml", "git": "0123abc", "ended": "to its end", "sweep": "name: small"}
     (folder.provenance / "20260102T030405-1.json").write_text(json.dumps(facts), encoding="utf-8")

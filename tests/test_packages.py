@@ -1,4 +1,4 @@
-"""The house stands: imports point downward only, and light rooms carry nothing heavy."""
+"""Packages import only packages below them, and light packages import neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import esn_dist
 
-HOUSE = Path(esn_dist.__file__).parent
+ROOT = Path(esn_dist.__file__).parent
 # From the ground up: a package imports only packages before it.
 ORDER = [
     "errors",
@@ -33,7 +33,7 @@ ORDER = [
     "cli",
     "__main__",
 ]
-FLOOR = {package: floor for floor, package in enumerate(ORDER)}
+LEVEL = {package: level for level, package in enumerate(ORDER)}
 LIGHT = {
     "errors",
     "seeds",
@@ -57,41 +57,41 @@ def imports(node: ast.AST, *, inside_functions: bool) -> Iterator[str]:
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
-            assert child.level == 0, "relative imports hide the room"
+            assert child.level == 0, "relative imports hide the package"
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
         elif inside_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from imports(child, inside_functions=inside_functions)
 
 
 def modules() -> Iterator[tuple[Path, str, ast.Module]]:
-    """Every module below the house's door, with its room."""
-    for path in sorted(HOUSE.rglob("*.py")):
-        inside = path.relative_to(HOUSE)
+    """Every module of the project: its path, its package and its syntax tree."""
+    for path in sorted(ROOT.rglob("*.py")):
+        inside = path.relative_to(ROOT)
         if inside != Path("__init__.py"):
             yield inside, inside.parts[0].removesuffix(".py"), ast.parse(path.read_text(encoding="utf-8"))
 
 
-def test_every_room_is_on_the_map() -> None:
-    assert {room for _, room, _ in modules()} <= FLOOR.keys()
+def test_every_package_has_a_place_in_the_order() -> None:
+    assert {package for _, package, _ in modules()} <= LEVEL.keys()
 
 
 def test_imports_point_downward_only() -> None:
     upward = [
         f"{path} imports {name}"
-        for path, room, tree in modules()
+        for path, package, tree in modules()
         for name in imports(tree, inside_functions=True)
         if name.startswith("esn_dist.")
-        and (other := name.split(".")[1]) != room
-        and (FLOOR[other] >= FLOOR[room] or (room in LIGHT and other not in LIGHT))
+        and (other := name.split(".")[1]) != package
+        and (LEVEL[other] >= LEVEL[package] or (package in LIGHT and other not in LIGHT))
     ]
     assert not upward
 
 
-def test_light_rooms_carry_nothing_heavy() -> None:
+def test_light_packages_import_nothing_heavy() -> None:
     heavy = [
         f"{path} imports {name}"
-        for path, room, tree in modules()
-        if room in LIGHT
+        for path, package, tree in modules()
+        if package in LIGHT
         for name in imports(tree, inside_functions=False)
         if name.split(".")[0] in HEAVY
     ]
