@@ -31,6 +31,7 @@ ORDER = [
     "report",
     "api",
     "cli",
+    "testing",
     "__main__",
 ]
 LEVEL = {package: level for level, package in enumerate(ORDER)}

@@ -1,11 +1,11 @@
-"""From what a cell says to what acts on the gates: the builders that `sweep.interventions` names by import strings.
+"""Builds the gate transform of a cell: the functions that `sweep.interventions` names by import strings.
 
-Knows no stores and no cells' ids: masks and numbers go in. A builder of another package has the same signature.
+Masks and numbers go in; knows no stores and no ids. A builder of another package has the same signature.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,21 +13,22 @@ import numpy.typing as npt
 
 from esn_dist.gates.find import Gate
 from esn_dist.gates.mix import Mix
+from esn_dist.gates.protocols import GateTransform
 from esn_dist.gates.scale import Scale, ScaleMethod
 from esn_dist.sweep.interventions import TEMPERATURE, InterventionParameters
 
 
 @dataclass(frozen=True, slots=True)
 class TransformRequest:
-    """What a builder gets.
+    """The input of a builder.
 
     Attributes:
         gates: of every layer.
-        masks_ELN: bool [mask, layer, neuron]: that of each emotion for types with separate masks, else one mask.
+        masks_ELN: bool, the mask of each emotion for types with separate masks, else a single one.
         alpha: gain.
-        parameters: of the type.
+        parameters: those of the type besides the gain.
         scaling: how gates are scaled where the type leaves the choice.
-        kernels: whether packed gates on a GPU are scaled by kernels of our own.
+        kernels: whether packed gates on a GPU are scaled by Triton kernels.
     """
 
     gates: Sequence[Gate]
@@ -36,6 +37,10 @@ class TransformRequest:
     parameters: InterventionParameters
     scaling: ScaleMethod
     kernels: bool
+
+
+GateTransformBuilder = Callable[[TransformRequest], GateTransform]
+"""Makes one cell's transform; `esn_dist.testing.interventions` has the tests that it must pass."""
 
 
 def build_scale(request: TransformRequest) -> Scale:

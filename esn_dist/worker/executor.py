@@ -7,7 +7,7 @@ audio rows do not depend on its neighbours, and what fails is an outcome with a 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pkgutil import resolve_name
@@ -21,7 +21,7 @@ from esn_dist.corpora.audio import AudioError, decode_clip
 from esn_dist.corpora.utterance import Clip
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.protocols import GateTransform
-from esn_dist.gates.transform import TransformRequest
+from esn_dist.gates.transform import GateTransformBuilder, TransformRequest
 from esn_dist.inference.encode import encode_block
 from esn_dist.inference.features import FeatureCache
 from esn_dist.inference.packed.engine import engine_of
@@ -165,7 +165,7 @@ class Executor:
             ids = [key.id for key in mask_keys(self.folder, self.job.model.name)[mask].single]
         masks_ELN = np.stack([self._member(id) for id in ids])
         stored = {"tau": cells.tau[row]} if entry.parameters else {}
-        build: Callable[[TransformRequest], GateTransform] = resolve_name(entry.transform)
+        build: GateTransformBuilder = resolve_name(entry.transform)
         return build(
             TransformRequest(
                 self.gates, masks_ELN, cells.alpha[row], InterventionParameters.of(stored),

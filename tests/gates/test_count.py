@@ -1,4 +1,4 @@
-"""Counts equal those of a naive loop over positions, whatever the batch, the parts and the number of calls."""
+"""Counts equal those of a naive loop over positions, for any batch, parts and number of calls."""
 
 from __future__ import annotations
 
@@ -21,52 +21,52 @@ from esn_dist.gates.positions import TokenPositions
 PARTS = 3
 
 
-def naive(decoder: Any, ids_L: Tensor, part_L: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+def naive(decoder: Any, ids_S: Tensor, part_S: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
     """K[part, layer, neuron] of one sequence: forward hooks that keep g, then three plain loops."""
     kept: list[Tensor] = []
     handles = [
-        layer.mlp.gate_proj.register_forward_hook(lambda module, args, u_BLN: kept.append(silu(u_BLN[0])))
+        layer.mlp.gate_proj.register_forward_hook(lambda module, args, u_BSN: kept.append(silu(u_BSN[0])))
         for layer in decoder.layers
     ]
     with torch.no_grad():
-        decoder(input_ids=ids_L[None])
+        decoder(input_ids=ids_S[None])
     for handle in handles:
         handle.remove()
     K = np.zeros((PARTS, len(kept), kept[0].shape[1]), np.int64)
-    for layer, g_LN in enumerate(kept):
-        for position, part in enumerate(part_L):
+    for layer, g_SN in enumerate(kept):
+        for position, part in enumerate(part_S):
             if part >= 0:
-                K[part, layer] += (g_LN[position] > 0).numpy()
+                K[part, layer] += (g_SN[position] > 0).numpy()
     return K
 
 
 @settings(max_examples=15)
 @given(hnp.arrays(np.int8, st.tuples(st.integers(1, 4), st.integers(1, 9)), elements=st.integers(-1, PARTS - 1)))
-def test_counts_equal_a_naive_hooks(shared: Any, part_BL: npt.NDArray[np.int8]) -> None:
-    batch, length = part_BL.shape
-    ids_BL = torch.randint(50, (batch, length), generator=torch.Generator().manual_seed(length))
+def test_counts_equal_a_naive_hooks(shared: Any, part_BS: npt.NDArray[np.int8]) -> None:
+    batch, length = part_BS.shape
+    ids_BS = torch.randint(50, (batch, length), generator=torch.Generator().manual_seed(length))
     counter = ActivationCounter(find_gates(shared), batch, PARTS)
     with counter.hooks(), torch.no_grad():
-        counter.begin_forward(TokenPositions.padded(torch.as_tensor(part_BL)))
-        shared(input_ids=ids_BL)
+        counter.begin_forward(TokenPositions.padded(torch.as_tensor(part_BS)))
+        shared(input_ids=ids_BS)
     K, T = counter.result()
     assert K.dtype == T.dtype == np.uint16
     for row in range(batch):
-        assert np.array_equal(K[row], naive(shared, ids_BL[row], part_BL[row]))
-        assert T[row].tolist() == [(part_BL[row] == part).sum() for part in range(PARTS)]
+        assert np.array_equal(K[row], naive(shared, ids_BS[row], part_BS[row]))
+        assert T[row].tolist() == [(part_BS[row] == part).sum() for part in range(PARTS)]
 
 
 def test_counts_of_several_calls_add_up(decoder: Any) -> None:
-    ids_BL = torch.arange(12).view(2, 6)
-    part_BL = torch.zeros(2, 6, dtype=torch.int8)
+    ids_BS = torch.arange(12).view(2, 6)
+    part_BS = torch.zeros(2, 6, dtype=torch.int8)
     once, twice = (ActivationCounter(find_gates(decoder), 2, PARTS) for _ in range(2))
     with torch.no_grad(), once.hooks():
-        once.begin_forward(TokenPositions.padded(part_BL))
-        decoder(input_ids=ids_BL)
+        once.begin_forward(TokenPositions.padded(part_BS))
+        decoder(input_ids=ids_BS)
     with torch.no_grad(), twice.hooks():
         for _ in range(2):
-            twice.begin_forward(TokenPositions.padded(part_BL))
-            decoder(input_ids=ids_BL)
+            twice.begin_forward(TokenPositions.padded(part_BS))
+            decoder(input_ids=ids_BS)
     assert np.array_equal(twice.result()[0], 2 * once.result()[0])
     assert np.array_equal(twice.result()[1], 2 * once.result()[1])
 
@@ -92,7 +92,7 @@ def test_a_gate_at_exactly_zero_does_not_count() -> None:
     assert counter.result()[0].tolist() == [[[[0, 2]]]]
 
 
-def test_a_forward_call_whose_positions_nobody_named_is_an_error(decoder: Any) -> None:
+def test_a_forward_call_whose_positions_were_not_announced_is_an_error(decoder: Any) -> None:
     counter = ActivationCounter(find_gates(decoder), 1, PARTS)
     with counter.hooks(), pytest.raises(RuntimeError, match="before `begin_forward`"), torch.no_grad():
         decoder(input_ids=torch.tensor([[1, 2]]))
@@ -131,6 +131,6 @@ class Toy(nn.Module):
         layer.mlp = mlp
         self.layers = nn.ModuleList([layer])
 
-    def forward(self, u_BLN: Tensor) -> Tensor:
-        g_BLN: Tensor = self.activation(u_BLN)
-        return g_BLN
+    def forward(self, u_BSN: Tensor) -> Tensor:
+        g_BSN: Tensor = self.activation(u_BSN)
+        return g_BSN

@@ -1,4 +1,4 @@
-"""Experts and fused gates: neuron (e, i) is number e · I + i, counted where routed, scaled in its own column."""
+"""Experts and fused gates: neuron (x, i) has number x · I + i, is counted where routed, scaled in its column."""
 
 from __future__ import annotations
 
@@ -60,28 +60,28 @@ def test_all_experts_of_a_layer_are_one_gate(experts: Any) -> None:
 
 
 def test_counts_are_over_routed_positions(experts: Any) -> None:
-    part_BL = torch.tensor([[0, 0, 1, -1, 1], [1, 1, 0, 0, -1]])
+    part_BS = torch.tensor([[0, 0, 1, -1, 1], [1, 1, 0, 0, -1]])
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     for layer in experts.layers:
         layer.mlp.experts.register_forward_pre_hook(lambda module, args: seen.append((args[0], args[1])))
     counter = ActivationCounter(find_gates(experts), 2, 2)
     with counter.hooks():
-        counter.begin_forward(TokenPositions.padded(part_BL))
+        counter.begin_forward(TokenPositions.padded(part_BS))
         hidden(experts)
     K, _ = counter.result()
     routed = counter.expert_positions()
-    expected, sent = np.zeros_like(K), np.zeros_like(routed)
+    expected, positions = np.zeros_like(K), np.zeros_like(routed)
     for layer, (x_TD, top_TK) in enumerate(seen):
         for token, chosen in enumerate(top_TK.tolist()):
-            row, part = token // 5, int(part_BL.flatten()[token])
+            row, part = token // 5, int(part_BS.flatten()[token])
             if part < 0:
                 continue
             for e in chosen:
                 u_I = linear(x_TD[token], experts.layers[layer].mlp.experts.gate_up_proj[e])[:WIDTH]
                 expected[row, part, layer, e * WIDTH : (e + 1) * WIDTH] += (silu(u_I) > 0).numpy()
-                sent[row, part, layer, e] += 1
+                positions[row, part, layer, e] += 1
     assert np.array_equal(K, expected)
-    assert np.array_equal(routed, sent)
+    assert np.array_equal(routed, positions)
 
 
 @pytest.mark.parametrize("s", [0.0, 2.0, 1.3])
@@ -109,7 +109,7 @@ def test_only_the_named_neuron_of_the_named_expert_is_scaled(experts: Any) -> No
     assert torch.equal(experts.layers[1].mlp.experts.down_proj, before)
 
 
-def test_experts_that_are_called_all_at_once_are_noticed(experts: Any) -> None:
+def test_experts_that_are_called_all_at_once_are_refused(experts: Any) -> None:
     """Their rows are sorted by expert, and nothing says where one ends: counts would go to the wrong neurons."""
     experts.set_experts_implementation("batched_mm")
     counter = ActivationCounter(find_gates(experts), 2, 1)
@@ -142,11 +142,11 @@ def test_the_first_half_of_a_fused_projection_is_the_gate() -> None:
     K = counted(model)
     for handle in handles:
         handle.remove()
-    assert np.array_equal(K[:, 0], np.stack([(silu(one) > 0).sum(1).numpy() for one in u], axis=1))
+    assert np.array_equal(K[:, 0], np.stack([(silu(u_BSN) > 0).sum(1).numpy() for u_BSN in u], axis=1))
 
 
 @pytest.mark.parametrize("build", [fused, mixture])
-def test_offloaded_to_memory_all_is_as_with_weights_in_place(build: Any) -> None:
+def test_offloaded_weights_give_the_same_hidden_states_and_counts(build: Any) -> None:
     """`offload: cpu` by accelerate's own hooks: weights are placeholders outside their layer's call, on any device."""
     model, away = build(), build()
     accelerate.cpu_offload(away, execution_device=torch.device("cpu"))

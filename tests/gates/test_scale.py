@@ -1,4 +1,4 @@
-"""Scaling: folded equals gated, bit for bit where the scale is a power of two; and nothing is left behind."""
+"""Scaling: folded equals scaled at the gate, bit for bit where the scale is a power of two."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ def test_at_any_other_scale_they_agree_within_rounding(decoder: Any, s: float) -
     torch.testing.assert_close(folded, gated, atol=2e-6, rtol=2e-6)
 
 
-@pytest.mark.parametrize("how", ["fold", "gate"])
+@pytest.mark.parametrize("method", ["fold", "gate"])
 @pytest.mark.parametrize("s", [0.0, 1.3])
-def test_both_equal_the_equation_written_out(decoder: Any, how: str, s: float) -> None:
+def test_both_equal_the_equation_written_out(decoder: Any, method: str, s: float) -> None:
     expected = naive(decoder, mask(), s)
-    with scaled(find_gates(decoder), mask(), s, how):  # type: ignore[arg-type]
+    with scaled(find_gates(decoder), mask(), s, method):  # type: ignore[arg-type]
         torch.testing.assert_close(hidden(decoder), expected, atol=2e-6, rtol=2e-6)
 
 
-@pytest.mark.parametrize("how", ["fold", "gate"])
-def test_one_gate_takes_exactly_one_rounding_in_bfloat16(decoder: Any, how: str) -> None:
+@pytest.mark.parametrize("method", ["fold", "gate"])
+def test_one_gate_takes_exactly_one_rounding_in_bfloat16(decoder: Any, method: str) -> None:
     """A bfloat16 scale would turn 1.3 into 1.296875."""
     decoder.to(torch.bfloat16)
     gate = find_gates(decoder)[0]
@@ -84,33 +84,23 @@ def test_one_gate_takes_exactly_one_rounding_in_bfloat16(decoder: Any, how: str)
     member_LN[0, 5] = True
     before_D = gate.weight_DN[:, 5].clone()
     seen: list[Tensor] = []
-    handle = gate.down_proj.register_forward_pre_hook(lambda module, args: seen.append(args[0][..., 5].clone()))
+    read = gate.down_proj.register_forward_pre_hook(lambda module, args: seen.append(args[0][..., 5].clone()))
     up: list[Tensor] = []
     handles = [
         decoder.layers[0].mlp.up_proj.register_forward_hook(lambda module, args, out: up.append(out[..., 5])),
         decoder.layers[0].mlp.gate_proj.register_forward_hook(lambda module, args, out: up.append(silu(out[..., 5]))),
     ]
-    with scaled(find_gates(decoder), member_LN, 1.3, how):  # type: ignore[arg-type]
+    with scaled(find_gates(decoder), member_LN, 1.3, method):  # type: ignore[arg-type]
         hidden(decoder)
         folded_D = gate.weight_DN[:, 5].clone()
-    for one in [handle, *handles]:
-        one.remove()
+    for handle in [read, *handles]:
+        handle.remove()
     g_BL, up_BL = up
-    if how == "fold":
+    if method == "fold":
         assert torch.equal(folded_D, (before_D.float() * 1.3).bfloat16())
         assert not torch.equal(folded_D, before_D * torch.tensor(1.3, dtype=torch.bfloat16))
     else:
         assert torch.equal(seen[0], (g_BL.float() * 1.3).bfloat16() * up_BL)
-
-
-@pytest.mark.parametrize("how", ["fold", "gate"])
-def test_the_model_is_as_before_after_the_block_even_after_an_error(decoder: Any, how: str) -> None:
-    weights = {name: value.clone() for name, value in decoder.state_dict().items()}
-    expected = hidden(decoder)
-    with pytest.raises(ZeroDivisionError), scaled(find_gates(decoder), mask(), 1.3, how):  # type: ignore[arg-type]
-        raise ZeroDivisionError
-    assert all(torch.equal(value, weights[name]) for name, value in decoder.state_dict().items())
-    assert torch.equal(hidden(decoder), expected)
 
 
 def test_masks_nest(decoder: Any) -> None:
@@ -121,12 +111,6 @@ def test_masks_nest(decoder: Any) -> None:
         together = hidden(decoder)
     with scaled(gates, first, 0.0, "fold"), scaled(gates, second, 0.0, "gate"):
         assert torch.equal(hidden(decoder), together)
-
-
-def test_an_empty_mask_changes_no_bit(decoder: Any) -> None:
-    expected = hidden(decoder)
-    with scaled(find_gates(decoder), np.zeros((3, 48), bool), 0.0, "fold"):
-        assert torch.equal(hidden(decoder), expected)
 
 
 def test_a_mask_of_another_model_is_refused(decoder: Any) -> None:
