@@ -42,7 +42,7 @@ from esn_dist.store.lock import Lease, Lock
 from esn_dist.store.read import count_blocks
 from esn_dist.store.tables import CellTable, ExclusionTable, UtteranceTable, in_whole_shards
 from esn_dist.store.write import write_answers, write_counts
-from esn_dist.sweep.candidate_counts import candidates
+from esn_dist.sweep.candidate_counts import total_candidates
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.selectors import PAPER_SELECTORS, RND
@@ -199,7 +199,7 @@ def scaled(figures: dict[str, Any]) -> dict[str, Any]:
     reads a sum for each of their shards, and the rows of one more of each emotion, which its cap cuts through.
     """
     sweep, counts = load_sweep(PAPER), figures["counts"]
-    rows = {spec.name: candidates(spec, None)[0] or 0 for spec in sweep.corpora}
+    rows = {spec.name: total_candidates(spec, None)[0] or 0 for spec in sweep.corpora}
     asked = {spec.name: spec.evaluation.per_emotion * len(spec.emotions) for spec in sweep.corpora}
     answers = sum(asked[cell.corpus] for cell in plan(sweep).cells)
     utterances = sum(rows.values()) * len(sweep.models)

@@ -45,10 +45,10 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         group: entry-point group that other packages register in, such as "esn_dist.selectors".
         noun: what an entry is called in messages, such as "selector".
         entry_type: class of an entry; an entry point that gives anything else is refused.
-        builtin: entries of this package.
+        builtin: entries of this package, or the import string `module:name` of an entry that imports this registry.
     """
 
-    def __init__(self, group: str, noun: str, entry_type: type[Entry], builtin: Mapping[str, Entry]) -> None:
+    def __init__(self, group: str, noun: str, entry_type: type[Entry], builtin: Mapping[str, Entry | str]) -> None:
         self.group, self.noun, self.entry_type = group, noun, entry_type
         self._builtin = dict(builtin)
         self._loaded: dict[str, Entry] = {}
@@ -60,10 +60,13 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             KeyError: no entry has this name.
             UserError: the package that registers it cannot be imported, or registers something else.
         """
-        if name in self._builtin:
-            return self._builtin[name]
         if name not in self._loaded:
-            self._loaded[name] = self._load(self._entry_points[name])
+            builtin = self._builtin.get(name)
+            if isinstance(builtin, str):
+                builtin = EntryPoint(name, builtin, self.group).load()
+            self._loaded[name] = (
+                builtin if isinstance(builtin, self.entry_type) else self._load(self._entry_points[name])
+            )
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:

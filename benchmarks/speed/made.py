@@ -21,7 +21,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_utterances
 from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
 from esn_dist.store.write import write_counts
-from esn_dist.sweep.candidate_counts import candidates
+from esn_dist.sweep.candidate_counts import total_candidates
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
@@ -64,7 +64,7 @@ def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
     sweep, folder = load(root), StoreFolder(root)
     prepare_root(sweep, folder)
     for spec in sweep.corpora:
-        each = (candidates(spec, None)[0] or 0) // len(spec.emotions)
+        each = (total_candidates(spec, None)[0] or 0) // len(spec.emotions)
         sets = (_utterances(spec, spec.evaluation.per_emotion), in_whole_shards(_utterances(spec, each), spec.emotions))
         add_corpus(folder, spec.name, spec.emotions, *sets, ExclusionTable.empty(), {})
     corpora, planned = items(sweep, folder), plan(sweep)

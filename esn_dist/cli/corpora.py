@@ -1,4 +1,4 @@
-"""`esn-dist corpora`: what the corpora of a sweep hold. Knows no model and no store."""
+"""`esn-dist corpora`: surveys the corpora of a sweep. Knows no model and no store."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from esn_dist.cli.options import AsJson, SweepFile
 
 def survey_corpora(
     sweep: SweepFile,
-    headers: Annotated[bool, typer.Option("--headers", help="Read headers only: fast, blind to damage.")] = False,
+    headers: Annotated[bool, typer.Option("--headers", help="Read headers only; does not detect damage.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one per CPU core.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the corpora of a sweep hold.
+    """Show what is in the corpora of a sweep.
 
     Lists counts, hours, excluded utterances with reasons, and the sets that a run would draw. Decodes every clip of
     the studied emotions. Loads no model, needs no GPU, and writes nothing into a corpus folder. Exits with 2 where a

@@ -1,6 +1,6 @@
-"""Audio files as mono float32 at 16 kHz, whatever their container, rate and channels.
+"""Decodes audio files to mono float32 at 16 kHz, for any container, rate and number of channels.
 
-What a file is, its first bytes say, never its name: libsndfile reads the audio formats, PyAV the video containers.
+The first bytes decide the format, never the name: libsndfile reads audio formats, PyAV video containers.
 Knows nothing of limits, emotions or models. The bytes that are hashed are the bytes that are decoded.
 """
 
@@ -23,14 +23,14 @@ SAMPLE_RATE = 16_000
 _UNKNOWN = 2**62  # libsndfile reports frames near 2**63 where a streamed FLAC has none in its header
 
 
-# ITU-R BS.775: centre whole, front left and right at -3 dB, surrounds at -6 dB, no LFE; scaled so that nothing can
-# clip. It is what `ffmpeg -ac 1` writes into a 16-bit file. Order: FL FR FC LFE BL BR.
+# ITU-R BS.775: centre at 0 dB, front left and right at -3 dB, surrounds at -6 dB, no LFE; scaled so that the sum cannot
+# clip. `ffmpeg -ac 1` writes the same into a 16-bit file. Order: FL FR FC LFE BL BR.
 _SURROUND_6 = np.array([0.5**0.5, 0.5**0.5, 1, 0, 0.5, 0.5])
 DOWNMIX_6 = (_SURROUND_6 / _SURROUND_6.sum()).astype(np.float32)
 
 
 class AudioError(Exception):
-    """A file that gives no clip: `reason` for the books, `detail` for the reader."""
+    """A file without a valid clip: `reason` is the stored code, `detail` the message for the user."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(reason, detail)
@@ -41,8 +41,8 @@ class AudioError(Exception):
 def decode(path: Path) -> npt.NDArray[np.float32]:
     """The file as `wave[sample]`: mono, 16 kHz (soxr, very high quality).
 
-    Mono is the mean of the channels; of six, which are 5.1, the standard downmix `DOWNMIX_6`: speech sits in the
-    centre, which the plain mean lowers and the first channel lacks.
+    Mono is the mean of the channels. Six channels are 5.1 and get the standard downmix `DOWNMIX_6`, because speech is
+    in the centre: the plain mean lowers it, and the first channel does not have it.
 
     Raises:
         AudioError: missing or unreadable.
@@ -51,19 +51,19 @@ def decode(path: Path) -> npt.NDArray[np.float32]:
 
 
 def decode_clip(clip: Clip) -> npt.NDArray[np.float32]:
-    """`decode` of a clip that was scanned before, which must still be the same file.
+    """`decode` a clip of an earlier scan; the file must not have changed.
 
     Raises:
         AudioError: missing, unreadable, or changed since the scan.
     """
     data = read_file(clip.utterance.path)
-    if (now := sha256_of(data)) != clip.sha256:
-        raise AudioError(Reason.CHANGED, f"sha256 was {clip.sha256[:12]} at the scan and is {now[:12]}")
+    if (current := sha256_of(data)) != clip.sha256:
+        raise AudioError(Reason.CHANGED, f"sha256 was {clip.sha256[:12]} at the scan and is {current[:12]}")
     return mono_16k(*frames_of(data))
 
 
 def header_of(source: str | io.BytesIO, start: bytes) -> tuple[float, float]:
-    """Seconds by the header, and how many times longer it says the file is than what it holds; decodes nothing.
+    """Seconds by the header, and the factor by which it overstates the file's length; decodes nothing.
 
     Args:
         source: path, or the file's bytes.
@@ -86,14 +86,14 @@ def header_of(source: str | io.BytesIO, start: bytes) -> tuple[float, float]:
     return float(info.duration), _shortened(info.extra_info)
 
 
-# libsndfile takes the frames of a cut WAV or AIFF from what is left of it, and notes the header's word in its log.
+# For a truncated WAV or AIFF libsndfile counts the frames that are left, and logs the length that the header declares.
 _CUT = re.compile(r"^ *(?:data|SSND) : (?P<declared>\d+) \(should be (?P<held>\d+)\)", re.MULTILINE)
 
 
 def _shortened(log: str) -> float:
-    """How many times longer the header says the file is than what it holds; 1 for a whole file.
+    """Declared length divided by actual length; 1 for a complete file.
 
-    Writers to a pipe leave a size of 0 or near 2 or 4 GiB, which declares nothing.
+    Writers to a pipe leave a size of 0 or near 2 or 4 GiB, which declares no length.
     """
     cut = _CUT.search(log)
     if cut is None or not int(cut["held"]) < int(cut["declared"]) < 0x7FFF_F000:
@@ -120,9 +120,9 @@ def frames_of(data: bytes) -> tuple[npt.NDArray[np.float32], int]:
 
 
 class FileBytes(io.BytesIO):
-    """Bytes that a damaged header may seek about in: a seek to nowhere stays put, as a file's does.
+    """Bytes in which a seek to an invalid offset does nothing, as damaged headers ask for such seeks.
 
-    BytesIO raises instead, and inside libsndfile's callback nobody can catch that.
+    BytesIO raises instead, and an exception inside libsndfile's callback cannot be caught.
     """
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
@@ -142,15 +142,15 @@ def mono_16k(frames: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float
     return wave
 
 
-def read_file(path: Path, most: int = -1) -> bytes:
-    """The file's bytes, or its first `most`; there is at least one.
+def read_file(path: Path, limit: int = -1) -> bytes:
+    """The file's bytes, or its first `limit`; at least one byte.
 
     Raises:
         AudioError: missing or unreadable.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(most)
+            data = file.read(limit)
     except (FileNotFoundError, NotADirectoryError):
         raise AudioError(Reason.MISSING, f"no file {path}") from None
     except OSError as error:
@@ -161,5 +161,5 @@ def read_file(path: Path, most: int = -1) -> bytes:
 
 
 def sha256_of(data: bytes) -> str:
-    """Hex digest of the content, by which a clip is known again."""
+    """Hex digest of the content, which identifies a clip."""
     return hashlib.sha256(data).hexdigest()

@@ -1,17 +1,21 @@
 """A folder in Hugging Face's `audiofolder` layout: metadata tables beside the audio, or one folder per label.
 
-Looks at no audio file. An id is the file's path inside the folder.
+Opens no audio file. An id is the file's path inside the folder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
-from esn_dist.corpora.folders import files_in, folders_below, shown
-from esn_dist.corpora.table import Columns, once, read_table
-from esn_dist.corpora.utterance import Listing, Utterance, keep_emotions
+from esn_dist.corpora.folders import abbreviated, files_in, folders_below
+from esn_dist.corpora.loader import NEEDS_A_SCAN, CorpusLoader
+from esn_dist.corpora.table import Columns, read_table, require_unique
+from esn_dist.corpora.table_spec import TableCorpus
+from esn_dist.corpora.utterance import LoadedCorpus, Utterance, keep_emotions
 from esn_dist.errors import UserError
+from esn_dist.sweep.base_spec import identity, runtime
 
 SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".mp4", ".ogg", ".opus", ".aiff", ".aif", ".aac", ".webm"})
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -23,22 +27,29 @@ SPLITS |= {"dev": "validation"}
 DEPTH = 8
 
 
+class AudioFolderCorpus(TableCorpus):
+    """A folder in Hugging Face's `audiofolder` layout: metadata.csv, .jsonl or .parquet, or one folder per label."""
+
+    type: Literal["audiofolder"] = identity()
+    path: Path = runtime(description="its folder, relative to this file")
+
+
 def read_audiofolder(
     path: Path,
     emotions: Sequence[str],
     *,
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
-) -> Listing:
-    """The utterances that the metadata tables list, or else every audio file below `path`, by path.
+) -> LoadedCorpus:
+    """The utterances of the metadata tables; without tables, every audio file below `path`, by path.
 
     Args:
-        path: the folder; a folder at its top named train, validation or test (or an alias) is a split.
-        columns: what the tables call ours; by default `file_name`, `emotion`, and optionally `speaker`, `split`.
-        labels: the folder's labels → emotions; a label that is not in it stands for itself.
+        path: the folder; a top-level folder named train, validation or test (or an alias) is a split.
+        columns: our column → the table's name; by default `file_name`, `emotion`, optionally `id`, `speaker`, `split`.
+        labels: the folder's label → emotion; other labels stay as they are.
 
     Raises:
-        UserError: no audio there, a column or cell missing in a table, a file listed twice, an emotion nobody has.
+        UserError: no audio, a column or cell missing in a table, a duplicate file, an emotion without utterances.
     """
     files = {folder: files_in(folder) for folder in folders_below(path, DEPTH)}
     tables = [folder / name for folder, names in files.items() for name in TABLES if name in names]
@@ -47,14 +58,14 @@ def read_audiofolder(
     if tables:
         listed = list(_from_tables(path, tables, columns or {}, notes))
         if spare := set(audio) - {utterance.path for utterance in listed}:
-            names = shown(_inside(path, file) for file in spare)
+            names = abbreviated(_inside(path, file) for file in spare)
             notes.append(f"audio files in no metadata table, passed over: {len(spare):,} ({names})")
     else:
         listed = [_from_folder(path, file) for file in audio]
     if not listed:
         raise UserError("no audio here", where=str(path), expected=f"{', '.join(TABLES)}, or LABEL/FILE.wav")
-    named = (_renamed(utterance, labels or {}) for utterance in listed)
-    return keep_emotions(named, emotions, where=str(path), root=path, notes=tuple(notes))
+    mapped = (_with_emotion(utterance, labels or {}) for utterance in listed)
+    return keep_emotions(mapped, emotions, where=str(path), root=path, notes=tuple(notes))
 
 
 def _from_tables(
@@ -64,11 +75,11 @@ def _from_tables(
     wanted = Columns(("path", "emotion"), ("id", "speaker", "split"), naming)
     lines: dict[str, int] = {}
     for table in tables:
-        rows, said = read_table(table, wanted)
-        notes += said
+        rows, table_notes = read_table(table, wanted)
+        notes += table_notes
         for line, (name, emotion, id, speaker, split) in rows:
             file = table.parent / name
-            once(lines, id or _inside(path, file), line, table, "id" if id else "file_name")
+            require_unique(lines, id or _inside(path, file), line, table, "id" if id else "file_name")
             yield Utterance(id or _inside(path, file), speaker, emotion, split or _split(path, file), file)
 
 
@@ -91,6 +102,13 @@ def _is_audio(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
-def _renamed(utterance: Utterance, labels: Mapping[str, str]) -> Utterance:
+def _with_emotion(utterance: Utterance, labels: Mapping[str, str]) -> Utterance:
     u = utterance
     return Utterance(u.id, u.speaker, labels.get(u.emotion, u.emotion), u.split, u.path)
+
+
+AUDIOFOLDER = CorpusLoader(
+    spec=AudioFolderCorpus,
+    load=lambda spec, options: read_audiofolder(spec.path, spec.emotions, columns=spec.columns, labels=spec.labels),
+    not_counted=NEEDS_A_SCAN,
+)

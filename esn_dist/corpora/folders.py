@@ -1,6 +1,6 @@
-"""Finding things in folders as people have them: moved, renamed, nested once more, with a Mac's leavings in between.
+"""Searches folders as people have them: moved, renamed, nested one level deeper, with macOS metadata files in between.
 
-Names that begin with a dot are never seen: AppleDouble files (`._x.wav`) end like audio and hold none. Opens no file.
+Names that begin with a dot are skipped: AppleDouble files (`._x.wav`) look like audio and hold none. Opens no file.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from esn_dist.errors import UserError
 
 
 def folders_below(root: Path, depth: int, skip: Callable[[str], bool] = lambda name: False) -> Iterator[Path]:
-    """`root` and the visible folders at most `depth` below it, the nearest first, then by name; each real one once.
+    """`root` and the visible folders at most `depth` below it, the nearest first, then by name.
 
-    Symlinks are followed: a link back up is a folder that was seen before.
+    Symlinks are followed. Each real folder comes once, so a link to a parent ends the search there.
 
     Args:
-        skip: true for the name of a folder that is passed over with all that is in it.
+        skip: whether a folder of this name is left out, with all that is in it.
 
     Raises:
-        UserError: `root` is no folder.
+        UserError: `root` is not a folder.
     """
     if not root.is_dir():
         raise UserError("no such folder", where=str(root), fix="correct the corpus's `path`")
@@ -36,22 +36,22 @@ def folders_below(root: Path, depth: int, skip: Callable[[str], bool] = lambda n
 
 
 def files_in(folder: Path) -> frozenset[str]:
-    """Names of the visible files in `folder` itself: one look, where asking for each of 10⁵ names takes minutes."""
+    """Names of the visible files in `folder` itself: one scan, because a lookup for each of 10⁵ names takes minutes."""
     with os.scandir(folder) as entries:
         return frozenset(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
 
 
-def undoubled(folder: Path) -> Path:
-    """`folder/NAME/NAME` for `folder/NAME` where unpacking by hand has put one into the other."""
-    inner = folder / folder.name
-    return inner if inner.is_dir() else folder
+def innermost(folder: Path) -> Path:
+    """`folder/NAME/NAME` for `folder/NAME` where unpacking by hand has nested one in the other."""
+    nested = folder / folder.name
+    return nested if nested.is_dir() else folder
 
 
-def shown(names: Iterable[str], most: int = 5) -> str:
+def abbreviated(names: Iterable[str], limit: int = 5) -> str:
     """`a, b, c and 7 more`."""
     ordered = sorted(names)
-    more = f" and {len(ordered) - most:,} more" if len(ordered) > most else ""
-    return ", ".join(ordered[:most]) + more
+    more = f" and {len(ordered) - limit:,} more" if len(ordered) > limit else ""
+    return ", ".join(ordered[:limit]) + more
 
 
 def _subfolders(folder: Path) -> list[Path]:

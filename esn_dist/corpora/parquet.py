@@ -1,4 +1,4 @@
-"""The door to Parquet, which a light install does without: pyarrow imported late, its absence told with the fix."""
+"""Opens Parquet files; pyarrow is imported on first use, and a light install without it gets the fix as an error."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def open_parquet(path: Path) -> ParquetFile:
-    """The file, opened.
+    """Open the file.
 
     Raises:
-        UserError: pyarrow is not installed, or the file is no Parquet file.
+        UserError: pyarrow is not installed, or the file is not Parquet.
     """
     try:
         import pyarrow

@@ -1,6 +1,6 @@
-"""A verdict on each utterance's file: a clip that is fit, or the first limit that it breaks.
+"""Validates the file of an utterance: the result is a clip, or an exclusion with the first limit that it violates.
 
-Never raises for what a file may hold. Knows nothing of sets and emotions.
+No content of a file raises an exception. Knows nothing of sets and emotions.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from esn_dist.corpora.audio import (
     read_file,
     sha256_of,
 )
-from esn_dist.corpora.utterance import Clip, Reason, SetAside, Utterance
+from esn_dist.corpora.utterance import Clip, Exclusion, Reason, Utterance
 from esn_dist.sweep.corpus_spec import Limits
 
-START = 16  # bytes that tell a container from another
+START = 16  # bytes that identify a container
 
 
-def probe(utterance: Utterance, limits: Limits) -> Clip | SetAside:
-    """Decode `utterance` and judge it by `limits`."""
+def probe(utterance: Utterance, limits: Limits) -> Clip | Exclusion:
+    """Decode the file of `utterance` and validate it by `limits`."""
     try:
         data = read_file(utterance.path)
-        return Clip(utterance, samples=_judged_samples(data, limits), sha256=sha256_of(data))
+        return Clip(utterance, samples=_validated_samples(data, limits), sha256=sha256_of(data))
     except AudioError as error:
-        return SetAside(utterance.id, utterance.emotion, error.reason, error.detail)
+        return Exclusion(utterance.id, utterance.emotion, error.reason, error.detail)
 
 
-def probe_header(utterance: Utterance, limits: Limits) -> Clip | SetAside:
-    """As `probe`, by what the file declares alone: fast, without a hash, and blind to what only decoding shows."""
+def probe_header(utterance: Utterance, limits: Limits) -> Clip | Exclusion:
+    """As `probe` from the header alone: fast, without a hash, and blind to damage and silence."""
     try:
-        seconds, longer = header_of(str(utterance.path), read_file(utterance.path, START))
+        seconds, overstated = header_of(str(utterance.path), read_file(utterance.path, START))
         _check_most(seconds, limits)
-        _check_declared(seconds * longer, seconds, limits)
+        _check_declared(seconds * overstated, seconds, limits)
         _check_least(seconds, limits)
         return Clip(utterance, samples=round(seconds * SAMPLE_RATE), sha256="")
     except AudioError as error:
-        return SetAside(utterance.id, utterance.emotion, error.reason, error.detail)
+        return Exclusion(utterance.id, utterance.emotion, error.reason, error.detail)
 
 
-def _judged_samples(data: bytes, limits: Limits) -> int:
-    """Samples at 16 kHz of a file that keeps `limits`."""
-    declared, longer = header_of(FileBytes(data), data[:START])
-    _check_most(declared, limits)  # a file of hours is refused before anything of it is decoded
+def _validated_samples(data: bytes, limits: Limits) -> int:
+    """Samples at 16 kHz of a file that meets `limits`."""
+    declared, overstated = header_of(FileBytes(data), data[:START])
+    _check_most(declared, limits)  # before decoding, because a file may last hours
     frames, rate = frames_of(data)
-    held = len(frames) / rate
-    _check_declared(declared * longer, held, limits)
-    _check_least(held, limits)
-    if bad := int(np.count_nonzero(~np.isfinite(frames))):
-        raise AudioError(Reason.NON_FINITE, f"{bad} of {frames.size} samples are NaN or infinite")
+    decoded = len(frames) / rate
+    _check_declared(declared * overstated, decoded, limits)
+    _check_least(decoded, limits)
+    if non_finite := int(np.count_nonzero(~np.isfinite(frames))):
+        raise AudioError(Reason.NON_FINITE, f"{non_finite} of {frames.size} samples are NaN or infinite")
     wave = mono_16k(frames, rate)
     peak = float(np.abs(wave).max())
     if peak < 10 ** (limits.quietest / 20):
@@ -72,6 +72,6 @@ def _check_least(seconds: float, limits: Limits) -> None:
         raise AudioError(Reason.TOO_SHORT, f"lasts {seconds:.3f} s, the least is {limits.shortest:g} s")
 
 
-def _check_declared(declared: float, held: float, limits: Limits) -> None:
-    if abs(declared - held) > limits.length_slack:
-        raise AudioError(Reason.LENGTH_MISMATCH, f"declares {declared:.3f} s and holds {held:.3f} s")
+def _check_declared(declared: float, decoded: float, limits: Limits) -> None:
+    if abs(declared - decoded) > limits.length_slack:
+        raise AudioError(Reason.LENGTH_MISMATCH, f"declares {declared:.3f} s and holds {decoded:.3f} s")

@@ -1,27 +1,23 @@
-"""The scan: sets drawn by decoding real files, on as many processes as are given, with the same result on any number.
+"""The scan: sets drawn by decoding the files, on any number of processes, with the same result on each number.
 
-Knows nothing of what comes after; it is the one pass over a corpus before any array exists.
+Knows nothing of later steps; it is the one pass over a corpus before any array exists.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
+from esn_dist.corpora.loader import ProgressCallback
 from esn_dist.corpora.probe import probe
 from esn_dist.corpora.sets import SetRule, Sets, draw
-from esn_dist.corpora.subprocess_decode import follow_parent
-from esn_dist.corpora.utterance import Clip, SetAside, Utterance
+from esn_dist.corpora.subprocess_decode import child_processes, interrupts_blocked
+from esn_dist.corpora.utterance import Clip, Exclusion, Utterance
 from esn_dist.sweep.corpus_spec import Limits
 
-Progress = Callable[[int, int], None]
-"""Called with (clips judged, clips expected); the expected grow where clips are set aside."""
-
-Probe = Callable[[Utterance], Clip | SetAside]
+Probe = Callable[[Utterance], Clip | Exclusion]
 
 
 def scan(
@@ -35,9 +31,14 @@ def scan(
     speaker_disjoint: bool = False,
     limits: Limits | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Sets:
-    """`draw` with `probe` as its judge. `limits` None: the protocol's; `workers` 1: in this process.
+    """`draw` with `probe` as its validator.
+
+    Args:
+        limits: None for the protocol's.
+        workers: processes; 1 validates in this process.
+        progress: called with (clips validated, clips expected); the expected number grows by the exclusions.
 
     Raises:
         UserError: as `draw`.
@@ -46,16 +47,16 @@ def scan(
     visited = 0
     with _mapping(workers) as map_over:
 
-        def judge(asked: Sequence[Utterance]) -> list[Clip | SetAside]:
+        def validate(batch: Sequence[Utterance]) -> list[Clip | Exclusion]:
             nonlocal visited
-            total = max(expected, visited + len(asked))
-            verdicts = []
-            for verdict in map_over(partial(probe, limits=limits or Limits()), asked):
-                verdicts.append(verdict)
+            total = max(expected, visited + len(batch))
+            results = []
+            for result in map_over(partial(probe, limits=limits or Limits()), batch):
+                results.append(result)
                 visited += 1
                 if progress is not None:
                     progress(visited, total)
-            return verdicts
+            return results
 
         return draw(
             utterances,
@@ -64,28 +65,28 @@ def scan(
             corpus=corpus,
             evaluation=evaluation,
             identification=identification,
-            judge=judge,
+            validate=validate,
             speaker_disjoint=speaker_disjoint,
         )
 
 
-def judged(
-    utterances: Sequence[Utterance], judge: Probe, *, workers: int = 1, progress: Progress | None = None
-) -> list[Clip | SetAside]:
-    """The verdict of `judge` on every one of `utterances`, in their order."""
-    verdicts = []
+def probe_all(
+    utterances: Sequence[Utterance], probe: Probe, *, workers: int = 1, progress: ProgressCallback | None = None
+) -> list[Clip | Exclusion]:
+    """The result of `probe` for each of `utterances`, in their order."""
+    results = []
     with _mapping(workers) as map_over:
-        for verdict in map_over(judge, utterances):
-            verdicts.append(verdict)
+        for result in map_over(probe, utterances):
+            results.append(result)
             if progress is not None:
-                progress(len(verdicts), len(utterances))
-    return verdicts
+                progress(len(results), len(utterances))
+    return results
 
 
 def _expected(
     utterances: Sequence[Utterance], emotions: Sequence[str], evaluation: SetRule, identification: SetRule
 ) -> int:
-    """Clips that will be judged if none is set aside."""
+    """Clips that will be validated if none is excluded."""
     listed = Counter(utterance.emotion for utterance in utterances)
     if evaluation.per_emotion is None or identification.per_emotion is None:
         return sum(listed[emotion] for emotion in emotions)
@@ -94,14 +95,19 @@ def _expected(
 
 
 @contextmanager
-def _mapping(workers: int) -> Iterator[Callable[[Probe, Sequence[Utterance]], Iterable[Clip | SetAside]]]:
-    """An ordered map over `workers` processes; leaving it, by Ctrl-C too, drops what has not begun."""
+def _mapping(workers: int) -> Iterator[Callable[[Probe, Sequence[Utterance]], Iterable[Clip | Exclusion]]]:
+    """An ordered map over `workers` processes; leaving the context, by Ctrl-C too, cancels what has not begun."""
     if workers == 1:
         yield map
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=follow_parent)
+    pool = child_processes(workers)
+
+    def map_over(function: Probe, utterances: Sequence[Utterance]) -> Iterable[Clip | Exclusion]:
+        with interrupts_blocked():  # all is submitted here, so all processes start here
+            # Small chunks: clips differ in length, and progress advances by one chunk.
+            return pool.map(function, utterances, chunksize=8)
+
     try:
-        # Small chunks: clips differ in length, and progress comes in steps of one chunk.
-        yield partial(pool.map, chunksize=8)
+        yield map_over
     finally:
         pool.shutdown(cancel_futures=True)

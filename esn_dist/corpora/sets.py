@@ -1,6 +1,6 @@
-"""The drawing of sets: a class-balanced evaluation set, held out first, and the identification pool from the rest.
+"""Draws the sets of a corpus: a class-balanced evaluation set, held out first, then the identification pool.
 
-Pure: who judges the clips, how many at once and in what order they are listed leaves no trace in the result.
+Pure: the result depends neither on how clips are validated and batched nor on the order in which they are listed.
 Knows nothing of audio, files or processes.
 """
 
@@ -10,12 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from esn_dist.corpora.utterance import Clip, SetAside, Utterance, tally
+from esn_dist.corpora.utterance import Clip, Exclusion, Utterance, tally
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.seeds import shuffled
 
-Judge = Callable[[Sequence[Utterance]], Sequence[Clip | SetAside]]
-"""Verdicts on utterances, in their order. It is asked in rounds, and never for more than the sets still lack."""
+Validator = Callable[[Sequence[Utterance]], Sequence[Clip | Exclusion]]
+"""Validates utterances, results in their order. It is called in rounds, never for more than the sets still need."""
 
 Queues = Mapping[str, Sequence[Utterance]]
 """Candidates of each emotion in the seeded order."""
@@ -23,7 +23,7 @@ Queues = Mapping[str, Sequence[Utterance]]
 
 @dataclass(frozen=True, slots=True)
 class SetRule:
-    """Where a set is drawn from and how large it is.
+    """Which splits a set is drawn from, and its size.
 
     Attributes:
         splits: the corpus's splits it may use; None for all of them.
@@ -36,14 +36,14 @@ class SetRule:
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """The sets of one corpus, each emotion-major and in the seeded order inside an emotion.
+    """The sets of one corpus, each ordered by emotion and inside an emotion by the seeded order.
 
-    `set_aside` are the candidates that were visited and passed over, in the order of the visit.
+    `exclusions` are the invalid candidates, in the order of the visit.
     """
 
     evaluation: tuple[Clip, ...]
     identification: tuple[Clip, ...]
-    set_aside: tuple[SetAside, ...]
+    exclusions: tuple[Exclusion, ...]
 
     @property
     def unknown_speakers(self) -> int:
@@ -59,34 +59,33 @@ def draw(
     corpus: str,
     evaluation: SetRule,
     identification: SetRule,
-    judge: Judge,
+    validate: Validator,
     speaker_disjoint: bool = False,
 ) -> Sets:
-    """Draw the evaluation set, then the identification set from what is left.
+    """Draw the evaluation set, then the identification set from the remaining utterances.
 
-    Candidates of an emotion are visited in the order of hash(seed, corpus, set, id); one that the judge sets aside is
-    recorded and the next takes its place. With `speaker_disjoint`, speakers of the evaluation set are left out of
-    identification.
+    Candidates of an emotion are visited in the order of hash(seed, corpus, set, id). An invalid candidate is recorded
+    and the next one replaces it. With `speaker_disjoint`, identification leaves out the evaluation set's speakers.
 
     Raises:
         UserError: a split that no utterance has; too few utterances of an emotion for the evaluation set; an emotion
-            without any utterance for identification, where some were asked for.
+            without any utterance for identification, unless its size is 0.
     """
     _check_splits(utterances, corpus, (evaluation, identification))
     queues = _queues(utterances, emotions, evaluation.splits, seed, corpus, "evaluation")
     _check_enough(queues, evaluation, corpus, listed=True)
-    held_out, passed_over = _fill(queues, evaluation.per_emotion, judge)
-    _check_enough(held_out, evaluation, corpus, listed=False, passed_over=passed_over)
+    held_out, excluded = _fill(queues, evaluation.per_emotion, validate)
+    _check_enough(held_out, evaluation, corpus, listed=False, excluded=excluded)
 
-    evaluated = _flat(held_out)
-    visited = {clip.utterance.id for clip in evaluated} | {item.id for item in passed_over}
+    evaluated = _concatenated(held_out)
+    visited = {clip.utterance.id for clip in evaluated} | {item.id for item in excluded}
     speakers = {clip.utterance.speaker for clip in evaluated} - {""} if speaker_disjoint else set()
     rest = [item for item in utterances if item.id not in visited and item.speaker not in speakers]
     queues = _queues(rest, emotions, identification.splits, seed, corpus, "identification")
-    pool, also_passed_over = _fill(queues, identification.per_emotion, judge)
+    pool, also_excluded = _fill(queues, identification.per_emotion, validate)
     if identification.per_emotion != 0:
         _check_some(pool, corpus, speaker_disjoint)
-    return Sets(evaluated, _flat(pool), (*passed_over, *also_passed_over))
+    return Sets(evaluated, _concatenated(pool), (*excluded, *also_excluded))
 
 
 def _queues(
@@ -107,65 +106,67 @@ def _queues(
     }
 
 
-def _fill(queues: Queues, per_emotion: int | None, judge: Judge) -> tuple[dict[str, list[Clip]], tuple[SetAside, ...]]:
-    """The first `per_emotion` fit clips of each queue, and whoever was passed over on the way.
+def _fill(
+    queues: Queues, per_emotion: int | None, validate: Validator
+) -> tuple[dict[str, list[Clip]], tuple[Exclusion, ...]]:
+    """The first `per_emotion` valid clips of each queue, and the invalid candidates before them.
 
-    Each round asks for exactly what is still lacking, so that no clip beyond the last one taken is ever judged:
-    what was visited is a prefix of each queue whatever the judge's batches are.
+    Each round validates exactly the number of clips that are missing, so no clip after the last one taken is validated:
+    the visited candidates are a prefix of each queue, whatever the validator's batches are.
     """
-    fit: dict[str, list[Clip]] = {emotion: [] for emotion in queues}
-    unfit: dict[str, list[SetAside]] = {emotion: [] for emotion in queues}
-    at = dict.fromkeys(queues, 0)
+    valid: dict[str, list[Clip]] = {emotion: [] for emotion in queues}
+    excluded: dict[str, list[Exclusion]] = {emotion: [] for emotion in queues}
+    positions = dict.fromkeys(queues, 0)
     while True:
-        asked: list[Utterance] = []
+        batch: list[Utterance] = []
         for emotion, queue in queues.items():
-            lacking = len(queue) if per_emotion is None else per_emotion - len(fit[emotion])
-            asked += queue[at[emotion] : at[emotion] + lacking]
-            at[emotion] += lacking
-        if not asked:
-            return fit, tuple(item for items in unfit.values() for item in items)
-        for utterance, verdict in zip(asked, judge(asked), strict=True):
-            if isinstance(verdict, Clip):
-                fit[utterance.emotion].append(verdict)
+            missing = len(queue) if per_emotion is None else per_emotion - len(valid[emotion])
+            batch += queue[positions[emotion] : positions[emotion] + missing]
+            positions[emotion] += missing
+        if not batch:
+            return valid, tuple(item for items in excluded.values() for item in items)
+        for utterance, result in zip(batch, validate(batch), strict=True):
+            if isinstance(result, Clip):
+                valid[utterance.emotion].append(result)
             else:
-                unfit[utterance.emotion].append(verdict)
+                excluded[utterance.emotion].append(result)
 
 
-def _flat(clips: Mapping[str, Sequence[Clip]]) -> tuple[Clip, ...]:
+def _concatenated(clips: Mapping[str, Sequence[Clip]]) -> tuple[Clip, ...]:
     return tuple(clip for emotion in clips.values() for clip in emotion)
 
 
 def _check_splits(utterances: Sequence[Utterance], corpus: str, rules: Sequence[SetRule]) -> None:
-    found = {utterance.split for utterance in utterances}
+    present = {utterance.split for utterance in utterances}
     for rule in rules:
         for split in rule.splits or ():
-            if split not in found:
+            if split not in present:
                 raise UserError(
-                    f"no utterance of the corpus {corpus!r} is in the split {split!r}.{did_you_mean(split, found)}",
-                    expected=f"one of {', '.join(sorted(map(repr, found)))}",
+                    f"no utterance of the corpus {corpus!r} is in the split {split!r}.{did_you_mean(split, present)}",
+                    expected=f"one of {', '.join(sorted(map(repr, present)))}",
                 )
 
 
 def _check_enough(
-    found: Mapping[str, Sequence[object]],
+    candidates: Mapping[str, Sequence[object]],
     rule: SetRule,
     corpus: str,
     *,
     listed: bool,
-    passed_over: Sequence[SetAside] = (),
+    excluded: Sequence[Exclusion] = (),
 ) -> None:
     if rule.per_emotion is None:
-        raise ValueError("an evaluation set has a size: all that there is would leave nothing for identification")
-    short = Counter({emotion: len(items) for emotion, items in found.items() if len(items) < rule.per_emotion})
+        raise ValueError("an evaluation set needs a size: without one, nothing is left for identification")
+    short = Counter({emotion: len(items) for emotion, items in candidates.items() if len(items) < rule.per_emotion})
     if not short:
         return
     reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for item in passed_over:
+    for item in excluded:
         reasons[item.emotion][item.reason] += 1
     losses = "; ".join(f"{emotion}: {tally(reasons[emotion])}" for emotion in short if reasons[emotion])
     raise UserError(
         f"the evaluation set of {corpus!r} wants {rule.per_emotion} utterances of each emotion and "
-        f"{'finds' if listed else 'finds fit'} only: {tally(short)}." + (f" Set aside: {losses}." if losses else ""),
+        f"{'finds' if listed else 'finds valid'} only: {tally(short)}." + (f" Excluded: {losses}." if losses else ""),
         expected=f"at least {rule.per_emotion} of each"
         + (f" in the splits {', '.join(map(repr, rule.splits))}" if rule.splits is not None else ""),
         fix=f"ask for at most {min(short.values())} of each emotion, or allow more splits",
@@ -178,6 +179,6 @@ def _check_some(pool: Mapping[str, Sequence[Clip]], corpus: str, speaker_disjoin
             because = " or is spoken by a speaker of the evaluation set" if speaker_disjoint else ""
             raise UserError(
                 f"no utterance of {emotion!r} is left in {corpus!r} for identification: each is in the evaluation set, "
-                f"outside the splits, set aside{because}",
+                f"outside the splits, excluded{because}",
                 fix="make the evaluation set smaller, or allow more splits",
             )

@@ -1,6 +1,6 @@
-"""What a corpus holds and what a sweep would take of it: every clip of the studied emotions judged, the sets drawn.
+"""Surveys a corpus for `esn-dist corpora`: validates every clip of the studied emotions and draws the sets.
 
-Draws exactly the sets that a run draws, from the same verdicts. Loads no model and writes nothing but the cache.
+The sets are exactly those of a run. Loads no model and writes only to the cache.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from functools import partial
 from pathlib import Path
 
 from esn_dist.corpora.audio import SAMPLE_RATE
-from esn_dist.corpora.index_counts import by_split
-from esn_dist.corpora.open import open_corpus
+from esn_dist.corpora.loader import ProgressCallback, count_by_split, load_corpus
 from esn_dist.corpora.probe import probe, probe_header
-from esn_dist.corpora.scan import Progress, judged
+from esn_dist.corpora.scan import probe_all
 from esn_dist.corpora.sets import SetRule, draw
-from esn_dist.corpora.utterance import Clip, Listing, SetAside, Utterance
+from esn_dist.corpora.utterance import Clip, Exclusion, LoadedCorpus, Utterance
 from esn_dist.errors import UserError
 from esn_dist.sweep.corpus_spec import CorpusSpec
 
 
 @dataclass(frozen=True, slots=True)
 class SetSize:
-    """One set: clips of each emotion, and how many of all have no speaker that the corpus names."""
+    """Size of a set: clips of each emotion, and how many of all are by an unknown speaker."""
 
     by_emotion: Mapping[str, int]
     unknown_speakers: int
@@ -32,14 +31,14 @@ class SetSize:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """One corpus.
+    """The survey of one corpus.
 
     Attributes:
         listed: utterances of the studied emotions by (split, emotion).
-        fit: those of them that keep the limits; hours: of the fit ones.
-        set_aside: all others, studied emotions or not.
+        valid: those of them that meet the limits; hours: of the valid ones.
+        exclusions: all others, of studied emotions or not.
         evaluation, identification: the sets; None where they cannot be drawn, for the reason in `problem`.
-        decoded: whether every clip was decoded, or only its header read.
+        decoded: whether every clip was decoded; else only headers were read.
     """
 
     name: str
@@ -48,9 +47,9 @@ class Survey:
     decoded: bool
     root: Path | None = None
     listed: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    fit: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    valid: Mapping[tuple[str, str], int] = field(default_factory=dict)
     hours: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    set_aside: tuple[SetAside, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
     notes: tuple[str, ...] = ()
     speaker_disjoint: bool = False
     evaluation: SetSize | None = None
@@ -65,46 +64,45 @@ def survey(
     *,
     workers: int = 1,
     headers_only: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Survey:
-    """Open, judge and draw `spec`; a mistake of the user's on the way is the survey's `problem`.
+    """Load and validate the corpus of `spec` and draw its sets; a UserError becomes the survey's `problem`.
 
     Args:
         seed: the sweep's, from which the sets are drawn.
-        headers_only: believe what the files declare; silence and broken samples go unseen.
+        headers_only: trust the headers; silence and broken samples are not detected.
     """
     blank = Survey(spec.name, spec.type, spec.emotions, decoded=not headers_only)
     try:
-        listing = open_corpus(spec, cache, workers=workers, progress=progress)
+        corpus = load_corpus(spec, cache, workers=workers, progress=progress)
     except UserError as error:
         return replace(blank, problem=str(error))
-    judge = partial(probe_header if headers_only else probe, limits=spec.limits)
-    verdicts = judged(listing.utterances, judge, workers=workers, progress=progress)
-    holdings = _holdings(blank, listing, verdicts)
-    return _with_sets(holdings, spec, seed, listing.utterances, verdicts)
+    validator = partial(probe_header if headers_only else probe, limits=spec.limits)
+    results = probe_all(corpus.utterances, validator, workers=workers, progress=progress)
+    return _with_sets(_with_counts(blank, corpus, results), spec, seed, corpus.utterances, results)
 
 
-def _holdings(blank: Survey, listing: Listing, verdicts: Sequence[Clip | SetAside]) -> Survey:
-    clips = [verdict for verdict in verdicts if isinstance(verdict, Clip)]
+def _with_counts(blank: Survey, corpus: LoadedCorpus, results: Sequence[Clip | Exclusion]) -> Survey:
+    clips = [result for result in results if isinstance(result, Clip)]
     samples: Counter[tuple[str, str]] = Counter()
     for clip in clips:
         samples[clip.utterance.split, clip.utterance.emotion] += clip.samples
     return replace(
         blank,
-        root=listing.root,
-        listed=by_split(listing),
-        fit=Counter((clip.utterance.split, clip.utterance.emotion) for clip in clips),
+        root=corpus.root,
+        listed=count_by_split(corpus),
+        valid=Counter((clip.utterance.split, clip.utterance.emotion) for clip in clips),
         hours={key: count / SAMPLE_RATE / 3600 for key, count in samples.items()},
-        set_aside=(*listing.set_aside, *(verdict for verdict in verdicts if isinstance(verdict, SetAside))),
-        notes=listing.notes,
+        exclusions=(*corpus.exclusions, *(result for result in results if isinstance(result, Exclusion))),
+        notes=corpus.notes,
     )
 
 
 def _with_sets(
-    found: Survey, spec: CorpusSpec, seed: int, utterances: Sequence[Utterance], verdicts: Sequence[Clip | SetAside]
+    counted: Survey, spec: CorpusSpec, seed: int, utterances: Sequence[Utterance], results: Sequence[Clip | Exclusion]
 ) -> Survey:
     pool = spec.identification
-    known = {utterance.id: verdict for utterance, verdict in zip(utterances, verdicts, strict=True)}
+    by_id = {utterance.id: result for utterance, result in zip(utterances, results, strict=True)}
     try:
         sets = draw(
             utterances,
@@ -113,13 +111,13 @@ def _with_sets(
             corpus=spec.name,
             evaluation=SetRule(spec.evaluation.splits, spec.evaluation.per_emotion),
             identification=SetRule(pool.splits, pool.candidates),
-            judge=lambda asked: [known[utterance.id] for utterance in asked],
+            validate=lambda batch: [by_id[utterance.id] for utterance in batch],
             speaker_disjoint=pool.speaker_disjoint,
         )
     except UserError as error:
-        return replace(found, problem=str(error))
+        return replace(counted, problem=str(error))
     return replace(
-        found,
+        counted,
         speaker_disjoint=pool.speaker_disjoint,
         evaluation=_size(spec.emotions, sets.evaluation),
         identification=_size(spec.emotions, sets.identification),

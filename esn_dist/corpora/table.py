@@ -1,6 +1,6 @@
-"""Tables as people's tools write them (CSV, JSONL, Parquet), read strictly and fast; a mistake is named with its line.
+"""Reads tables (CSV, JSONL, Parquet) strictly and fast; an error names the line of the mistake.
 
-Every cell is a text, blanks trimmed: no word is ever taken for a missing value. Knows nothing of what the cells mean.
+Every cell is text with blanks trimmed: no word is taken for a missing value. Does not know what the cells mean.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from esn_dist.errors import UserError, did_you_mean
 
 Row = tuple[int, tuple[str, ...]]
-"""Line number (from 1; of Parquet the row's) and the cells of `Columns.wanted`, in its order."""
+"""Line number (from 1; in Parquet the row number) and the cells of `Columns.wanted`, in that order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Columns:
     """Which columns of a table are read; all others are ignored.
 
     Attributes:
-        required: must be there, and their cells filled, save those of `blank`.
-        optional: "" where the table has none.
-        named: what the table calls a column, where that is not our name; a column named so must be there.
+        required: columns that the table must have, with no empty cell, except those in `blank`.
+        optional: columns whose cells are "" where the table has no such column.
+        named: our name → the table's name, where they differ; the table must have a column named here.
         blank: required columns whose cells may be empty.
     """
 
@@ -38,27 +38,27 @@ class Columns:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The columns of a row, by the table's own names."""
+        """The columns of a row, by the table's names."""
         return tuple(self.named.get(column, column) for column in (*self.required, *self.optional))
 
     @property
-    def demanded(self) -> tuple[str, ...]:
-        """The table's names of the columns that must be there."""
+    def mandatory(self) -> tuple[str, ...]:
+        """The table's names of the columns that it must have."""
         optional = tuple(self.named[column] for column in self.optional if column in self.named)
         return (*self.wanted[: len(self.required)], *optional)
 
     @property
     def filled(self) -> tuple[tuple[int, str], ...]:
-        """Position and the table's name of the columns whose cells must be filled."""
+        """Position and table's name of the columns whose cells must not be empty."""
         wanted = self.wanted
-        return tuple((at, wanted[at]) for at, column in enumerate(self.required) if column not in self.blank)
+        return tuple((i, wanted[i]) for i, column in enumerate(self.required) if column not in self.blank)
 
-    def lacking(self, where: str, column: str, found: Mapping[str, object] | Sequence[str]) -> UserError:
-        """The error for a column that is not there."""
+    def missing_column(self, where: str, column: str, present: Mapping[str, object] | Sequence[str]) -> UserError:
+        """The error for a `column` that is not among those `present`."""
         optional = self.wanted[len(self.required) :]
         return UserError(
-            f"the column {column!r} is missing; found {', '.join(map(repr, found)) or 'nothing'}."
-            + did_you_mean(column, found),
+            f"the column {column!r} is missing; found {', '.join(map(repr, present)) or 'nothing'}."
+            + did_you_mean(column, present),
             where=where,
             expected=", ".join(self.wanted[: len(self.required)])
             + (f", and optionally {', '.join(optional)}" if optional else "")
@@ -67,10 +67,10 @@ class Columns:
 
 
 def read_table(path: Path, columns: Columns) -> tuple[Iterator[Row], tuple[str, ...]]:
-    """The rows of a `.csv`, `.jsonl` or `.parquet` file, and notes on how it was read.
+    """The rows of a `.csv`, `.jsonl` or `.parquet` file, and notes on how it was decoded.
 
     Raises:
-        UserError: no such file, not text, a column or cell missing; of a single row, while the rows are consumed.
+        UserError: no such file, not text, a column or cell missing. Errors of a row come while the rows are consumed.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
@@ -84,15 +84,15 @@ def read_table(path: Path, columns: Columns) -> tuple[Iterator[Row], tuple[str, 
     return _checked(path, columns, reader(path, text, columns)), notes
 
 
-def once(lines: dict[str, int], name: str, line: int, path: Path, column: str) -> None:
-    """Note that `name` stands on `line`, unless it stood on another one.
+def require_unique(lines: dict[str, int], name: str, line: int, path: Path, column: str) -> None:
+    """Record in `lines` that `name` is on `line`.
 
     Raises:
-        UserError: it did.
+        UserError: `name` is on an earlier line too.
     """
     if name in lines:
         raise UserError(
-            f"the {column} {name!r} stands on line {lines[name]} too",
+            f"the {column} {name!r} is on line {lines[name]} too",
             where=f"{path}:{line}, column {column!r}",
             expected=f"each {column} once",
         )
@@ -100,7 +100,7 @@ def once(lines: dict[str, int], name: str, line: int, path: Path, column: str) -
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """A file's text and the encoding it took: UTF-8 with or without a byte-order mark, else cp1252.
+    """A file's text and its encoding: UTF-8 with or without a byte-order mark, else cp1252.
 
     Raises:
         UserError: the file cannot be read, or is not text.
@@ -122,8 +122,8 @@ def read_text(path: Path) -> tuple[str, str]:
 def _checked(path: Path, columns: Columns, rows: Iterator[Row]) -> Iterator[Row]:
     filled = columns.filled
     for line, cells in rows:
-        for at, column in filled:
-            if not cells[at]:
+        for i, column in filled:
+            if not cells[i]:
                 raise UserError("the cell is empty", where=f"{path}:{line}, column {column!r}")
         yield line, cells
 
@@ -145,19 +145,19 @@ def _csv_rows(path: Path, text: str, columns: Columns) -> Iterator[Row]:
                     expected=f"one cell for each of {', '.join(header)}",
                     fix='put cells that hold a comma or a quote between double quotes: "a, b"',
                 )
-            row.append("")  # the cell of every column that the table lacks
+            row.append("")  # the cell of every column that the table does not have
             yield reader.line_num, tuple(map(str.strip, pick(row)))
     except csv.Error as error:
         raise UserError(f"not valid CSV: {error}", where=f"{path}:{reader.line_num}") from None
 
 
 def _check_header(path: Path, header: Sequence[str], columns: Columns) -> None:
-    for column in columns.demanded:
+    for column in columns.mandatory:
         if column not in header:
-            raise columns.lacking(f"{path}:1", column, header)
+            raise columns.missing_column(f"{path}:1", column, header)
     for column in columns.wanted:
         if header.count(column) > 1:
-            raise UserError(f"the column {column!r} stands twice", where=f"{path}:1", expected="each column once")
+            raise UserError(f"the column {column!r} is there twice", where=f"{path}:1", expected="each column once")
 
 
 def _jsonl_rows(path: Path, text: str, columns: Columns) -> Iterator[Row]:
@@ -171,9 +171,9 @@ def _jsonl_rows(path: Path, text: str, columns: Columns) -> Iterator[Row]:
             raise UserError(f"not valid JSON: {error.msg}", where=f"{path}:{line}, column {error.colno}") from None
         if not isinstance(row, dict):
             raise UserError("the line is not an object", where=f"{path}:{line}", expected='{"id": ..., "path": ...}')
-        for column in columns.demanded:
+        for column in columns.mandatory:
             if column not in row:
-                raise columns.lacking(f"{path}:{line}", column, row)
+                raise columns.missing_column(f"{path}:{line}", column, row)
         yield line, tuple(as_text(row.get(column), path, line, column) for column in columns.wanted)
 
 
@@ -181,11 +181,11 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
     from esn_dist.corpora.parquet import open_parquet
 
     file = open_parquet(path)
-    found = file.schema_arrow.names
-    for column in columns.demanded:
-        if column not in found:
-            raise columns.lacking(str(path), column, found)
-    read = [column for column in columns.wanted if column in found]
+    present = file.schema_arrow.names
+    for column in columns.mandatory:
+        if column not in present:
+            raise columns.missing_column(str(path), column, present)
+    read = [column for column in columns.wanted if column in present]
     line = 0
     for batch in file.iter_batches(columns=read):
         for row in batch.to_pylist():
@@ -194,7 +194,7 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
 
 
 def as_text(value: Any, path: Path, line: int, column: str) -> str:
-    """A typed cell as text: strings trimmed, whole numbers in digits, null as "".
+    """A typed cell as text: strings trimmed, integers in digits, null as "".
 
     Raises:
         UserError: any other value.
@@ -208,5 +208,5 @@ def as_text(value: Any, path: Path, line: int, column: str) -> str:
     raise UserError(
         f"{json.dumps(value, default=repr)[:40]} is not a text",
         where=f"{path}:{line}, column {column!r}",
-        expected="a string or a whole number",
+        expected="a string or an integer",
     )

@@ -1,6 +1,6 @@
-"""What a corpus is made of: utterances as listed, clips as decoded, and what was set aside with its reason.
+"""The records of a corpus: utterances as listed, clips as decoded, and exclusions with their reasons.
 
-Knows no file format, no audio and no set: every loader ends in a `Listing`, every scan in clips and set-asides.
+Knows no file format, no audio and no set. Every loader returns a `LoadedCorpus`, every scan clips and exclusions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from esn_dist.errors import UserError, did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One line of a corpus, not yet looked at: `speaker` and `split` are "" where the corpus does not say."""
+    """One labelled recording as the corpus lists it; its file has not been read.
+
+    Attributes:
+        id: unique in the corpus.
+        speaker: "" where the corpus does not name one.
+        split: "" where the corpus has none.
+        path: the audio file, which may be missing.
+    """
 
     id: str
     speaker: str
@@ -27,7 +34,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """An utterance that was decoded and found fit: `samples` at 16 kHz, `sha256` of the file's bytes (hex)."""
+    """An utterance whose audio was decoded and is valid: `samples` at 16 kHz, `sha256` of the file's bytes (hex)."""
 
     utterance: Utterance
     samples: int
@@ -35,7 +42,7 @@ class Clip:
 
 
 class Reason(StrEnum):
-    """Why an utterance does not take part; the words that `status`, `corpora` and the report print."""
+    """Why an utterance is excluded; the words that `status`, `corpora` and the report print."""
 
     MISSING = "missing"
     UNREADABLE = "unreadable"
@@ -49,8 +56,8 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
-    """An utterance that was passed over; `detail` says what was seen ("lasts 0.05 s, the least is 0.1 s")."""
+class Exclusion:
+    """An utterance that takes part in no set; `detail` is the observation ("lasts 0.05 s, the least is 0.1 s")."""
 
     id: str
     emotion: str
@@ -59,46 +66,51 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """What a loader found: utterances of the wanted emotions, the others set aside, and notes for the user.
+class LoadedCorpus:
+    """What a loader returns.
 
     Attributes:
-        root: the folder that the utterances' paths are told from.
+        utterances: those of the studied emotions, in the corpus's own order.
+        exclusions: utterances of other labels.
+        root: the folder that the utterances' paths are relative to.
         notes: sentences on how the corpus was read ("labels.csv is not UTF-8: read as cp1252").
     """
 
     utterances: tuple[Utterance, ...]
-    set_aside: tuple[SetAside, ...]
+    exclusions: tuple[Exclusion, ...]
     root: Path
     notes: tuple[str, ...] = ()
 
 
 def keep_emotions(
-    found: Iterable[Utterance], emotions: Sequence[str], *, where: str, root: Path, notes: tuple[str, ...] = ()
-) -> Listing:
-    """Split `found` into utterances of `emotions` and utterances set aside as "label excluded".
+    utterances: Iterable[Utterance], emotions: Sequence[str], *, where: str, root: Path, notes: tuple[str, ...] = ()
+) -> LoadedCorpus:
+    """Split `utterances` into those of `emotions` and those excluded as "label excluded".
+
+    Args:
+        where: the file or folder that was read, for the error.
+        root: the folder that the paths are relative to.
 
     Raises:
-        UserError: an emotion that no utterance has; `where` names the file or folder that was read, `root` the folder
-            that the paths are told from.
+        UserError: an emotion that no utterance has.
     """
-    everything = tuple(found)
-    counts = Counter(utterance.emotion for utterance in everything)
+    listed = tuple(utterances)
+    counts = Counter(utterance.emotion for utterance in listed)
     for emotion in emotions:
         if emotion not in counts:
             raise UserError(
                 f"no utterance has the emotion {emotion!r}.{did_you_mean(emotion, counts)}",
                 where=where,
-                expected=f"one of the labels found: {tally(counts)}",
+                expected=f"one of the corpus's labels: {tally(counts)}",
                 fix="correct the corpus's `emotions`, or its labels (a manifest's `labels: {happy: joy}` maps them)",
             )
-    wanted = set(emotions)
-    return Listing(
-        utterances=tuple(utterance for utterance in everything if utterance.emotion in wanted),
-        set_aside=tuple(
-            SetAside(utterance.id, utterance.emotion, Reason.LABEL_EXCLUDED, f"labelled {utterance.emotion!r}")
-            for utterance in everything
-            if utterance.emotion not in wanted
+    studied = set(emotions)
+    return LoadedCorpus(
+        utterances=tuple(utterance for utterance in listed if utterance.emotion in studied),
+        exclusions=tuple(
+            Exclusion(utterance.id, utterance.emotion, Reason.LABEL_EXCLUDED, f"labelled {utterance.emotion!r}")
+            for utterance in listed
+            if utterance.emotion not in studied
         ),
         root=root,
         notes=notes,

@@ -1,7 +1,7 @@
-"""Audio out of the containers that libsndfile cannot read (mp4, m4a, mov, Matroska, WebM, raw AAC), by PyAV.
+"""Decodes the audio of containers that libsndfile cannot read (mp4, m4a, mov, Matroska, WebM, raw AAC) with PyAV.
 
-Knows nothing of limits or emotions. PyAV is imported when the first such file is met: a light install does without. It
-works in a process of its own: some damaged files crash FFmpeg (seen with PyAV 18 and bytes changed at random).
+Knows nothing of limits or emotions. PyAV is imported for the first such file, so a light install works without it.
+Decoding runs in a child process: some damaged files crash FFmpeg (seen with PyAV 18 and bytes changed at random).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from esn_dist.corpora.subprocess_decode import Crashed, apart
+from esn_dist.corpora.subprocess_decode import SubprocessCrashed, run_in_subprocess
 from esn_dist.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ Value = TypeVar("Value")
 
 
 MOST_CHANNELS = 8
-"""7.1. PyAV reads the planes beyond these from memory that is not theirs, and the process dies of it."""
+"""7.1. PyAV reads further planes out of bounds, which kills the process."""
 
 
 class VideoError(Exception):
-    """A container that gives no audio; the text says why."""
+    """A container without readable audio; the text says why."""
 
 
 def container_of(data: bytes) -> str | None:
-    """FFmpeg's name of the container by its first bytes, or None for what libsndfile may know. Names of files lie."""
+    """FFmpeg's name of the container by its first bytes; None: left to libsndfile. File names are not trusted."""
     if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return "mp4"
     if data[:4] == b"\x1a\x45\xdf\xa3":
@@ -47,7 +47,7 @@ def container_of(data: bytes) -> str | None:
 
 
 def declared_seconds(source: str | io.BytesIO, container: str) -> float:
-    """Length of the first audio stream by the container's word; of a container without one, by its packets.
+    """Length of the first audio stream as the container declares it, else as the sum of its packets.
 
     Args:
         source: path, or the file's bytes.
@@ -55,7 +55,7 @@ def declared_seconds(source: str | io.BytesIO, container: str) -> float:
     Raises:
         VideoError: not readable, or no audio in it.
     """
-    return _apart(_declared_seconds, source, container)
+    return _in_subprocess(_declared_seconds, source, container)
 
 
 def _declared_seconds(source: str | io.BytesIO, container: str) -> float:
@@ -72,25 +72,25 @@ def read_frames(source: io.BytesIO, container: str) -> tuple[npt.NDArray[np.floa
     Raises:
         VideoError: not readable, or no audio in it.
     """
-    return _apart(_read_frames, source, container)
+    return _in_subprocess(_read_frames, source, container)
 
 
 def _read_frames(source: io.BytesIO, container: str) -> tuple[npt.NDArray[np.float32], int]:
     planes: list[npt.NDArray[Any]] = []
     with _audio(source, container) as (opened, stream):
-        kinds = set()
+        formats = set()
         for frame in opened.decode(stream):
-            kinds.add((frame.format.name, frame.layout.name, frame.sample_rate))
-            if len(kinds) > 1 or frame.layout.nb_channels > MOST_CHANNELS:
+            formats.add((frame.format.name, frame.layout.name, frame.sample_rate))
+            if len(formats) > 1 or frame.layout.nb_channels > MOST_CHANNELS:
                 raise VideoError("the audio changes its channels or its rate half way, or has too many channels")
-            planes += [plain.to_ndarray() for plain in _planar_float(frame)]
+            planes += [planar.to_ndarray() for planar in _planar_float(frame)]
     if not planes:
         raise VideoError("the container holds no audio that can be decoded")
-    return np.concatenate(planes, axis=1, dtype=np.float32).T, kinds.pop()[2]
+    return np.concatenate(planes, axis=1, dtype=np.float32).T, formats.pop()[2]
 
 
 def _planar_float(frame: AudioFrame) -> list[AudioFrame]:
-    """`frame` as 32-bit float, a plane per channel: what AAC decodes to, and what any other codec's frames become."""
+    """`frame` as 32-bit float with one plane per channel: AAC decodes to it, other codecs are converted."""
     import av
 
     if frame.format.name == "fltp":
@@ -98,14 +98,14 @@ def _planar_float(frame: AudioFrame) -> list[AudioFrame]:
     return av.AudioResampler(format="fltp", layout=frame.layout, rate=frame.sample_rate).resample(frame)
 
 
-def _apart(function: Callable[[Source, str], Value], source: Source, container: str) -> Value:
+def _in_subprocess(function: Callable[[Source, str], Value], source: Source, container: str) -> Value:
     try:
-        import av  # noqa: F401 - the process that decodes must find it
+        import av  # noqa: F401 - the child process needs it
     except ModuleNotFoundError:
         raise UserError("clips in mp4, m4a or the like need PyAV", fix="pip install 'esn-dist[video]'") from None
     try:
-        return apart(function, source, container)
-    except Crashed:
+        return run_in_subprocess(function, source, container)
+    except SubprocessCrashed:
         raise VideoError("its decoder crashed on it") from None
 
 
@@ -114,8 +114,8 @@ def _audio(source: str | io.BytesIO, container: str) -> Iterator[tuple[InputCont
     import av
 
     try:
-        # The format is given, not guessed: a playlist in disguise must not make FFmpeg open what it names.
-        # Tags in whatever encoding are nobody's business here.
+        # The format is fixed, not guessed: a disguised playlist must not make FFmpeg open the files it names.
+        # Tags are not read, so their encoding does not matter.
         with av.open(source, "r", format=container, metadata_errors="replace") as opened:
             if not opened.streams.audio:
                 raise VideoError("the container holds no audio")

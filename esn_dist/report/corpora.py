@@ -1,4 +1,7 @@
-"""What the corpora of a sweep hold, as text and as JSON: counts, hours, what was set aside and why, the sets drawn."""
+"""Surveys of a sweep's corpora as text and as JSON: counts, hours, exclusions with reasons, the sets drawn.
+
+Knows nothing of how a corpus is read.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,31 @@ from dataclasses import asdict
 from typing import Any
 
 from esn_dist.corpora.survey import SetSize, Survey
-from esn_dist.corpora.utterance import Reason, SetAside, tally
+from esn_dist.corpora.utterance import Exclusion, Reason, tally
 
 EXAMPLES = 3  # of each reason, in the text; JSON has them all
 
 
 def corpora_facts(surveys: Sequence[Survey]) -> list[dict[str, Any]]:
-    """The surveys with plain values; labels outside the study are counted, what else was set aside is listed."""
+    """The surveys as plain values. Labels outside the study are counted, other exclusions are listed.
+
+    The keys `fit`, `set_aside` and `set_aside_by_reason` are the old names of `valid`, `excluded`, `excluded_by_reason`.
+    """
     return [_facts(survey) for survey in surveys]
 
 
 def corpora_text(surveys: Sequence[Survey]) -> str:
-    """The surveys for a person, one table a corpus."""
+    """The surveys for a terminal, one table per corpus."""
     return "\n\n".join("\n".join(_lines(survey)) for survey in surveys)
 
 
 def _facts(survey: Survey) -> dict[str, Any]:
-    aside = [item for item in survey.set_aside if item.reason is not Reason.LABEL_EXCLUDED]
+    by_reason = dict(Counter(str(item.reason) for item in survey.exclusions))
+    listed = [
+        {"id": item.id, "emotion": item.emotion, "reason": str(item.reason), "detail": item.detail}
+        for item in survey.exclusions
+        if item.reason is not Reason.LABEL_EXCLUDED
+    ]
     return {
         "name": survey.name,
         "type": survey.type,
@@ -34,18 +45,19 @@ def _facts(survey: Survey) -> dict[str, Any]:
             split: {
                 emotion: {
                     "listed": survey.listed.get((split, emotion), 0),
-                    "fit": survey.fit.get((split, emotion), 0),
+                    "valid": survey.valid.get((split, emotion), 0),
+                    "fit": survey.valid.get((split, emotion), 0),
                     "hours": round(survey.hours.get((split, emotion), 0.0), 6),
                 }
                 for emotion in survey.emotions
             }
             for split in _splits(survey)
         },
-        "set_aside_by_reason": dict(Counter(str(item.reason) for item in survey.set_aside)),
-        "labels_excluded": dict(_excluded(survey)),
-        "set_aside": [
-            {"id": i.id, "emotion": i.emotion, "reason": str(i.reason), "detail": i.detail} for i in aside
-        ],
+        "excluded_by_reason": by_reason,
+        "set_aside_by_reason": by_reason,
+        "labels_excluded": dict(_other_labels(survey)),
+        "excluded": listed,
+        "set_aside": listed,
         "evaluation": _set_facts(survey.evaluation),
         "identification": _set_facts(survey.identification),
         "speaker_disjoint": survey.speaker_disjoint,
@@ -62,9 +74,9 @@ def _lines(survey: Survey) -> list[str]:
     lines = [f"{survey.name} ({survey.type}{f', {survey.root}' if survey.root else ''})"]
     if survey.listed:
         lines += _aligned(_table(survey))
-        lines += _aside(survey)
-        how = "every clip was decoded" if survey.decoded else "only headers were read: silence and damage go unseen"
-        lines.append(f"  judged: {how}")
+        lines += _exclusions(survey)
+        how = "every clip was decoded" if survey.decoded else "only headers were read: silence and damage are not detected"
+        lines.append(f"  validated: {how}")
     if survey.evaluation and survey.identification:
         lines.append(f"  evaluation set: {_sizes(survey.evaluation)}")
         lines.append(f"  identification pool: {_sizes(survey.identification)}")
@@ -76,9 +88,9 @@ def _lines(survey: Survey) -> list[str]:
 
 
 def _table(survey: Survey) -> list[list[str]]:
-    """Rows by emotion: listed utterances by split, all of them, the fit ones and their hours."""
+    """Rows by emotion: listed utterances of each split, their sum, valid utterances and their hours."""
     splits = _splits(survey)
-    head = ["", *(split or "(no split)" for split in splits), *(["all"] if len(splits) > 1 else []), "fit", "hours"]
+    head = ["", *(split or "(no split)" for split in splits), *(["all"] if len(splits) > 1 else []), "valid", "hours"]
     return [head, *(_row(survey, splits, [emotion], emotion) for emotion in survey.emotions),
             _row(survey, splits, survey.emotions, "all")]  # fmt: skip
 
@@ -86,10 +98,10 @@ def _table(survey: Survey) -> list[list[str]]:
 def _row(survey: Survey, splits: Sequence[str], emotions: Sequence[str], title: str) -> list[str]:
     by_split = [sum(survey.listed.get((split, emotion), 0) for emotion in emotions) for split in splits]
     keys = [(split, emotion) for split in splits for emotion in emotions]
-    fit = sum(survey.fit.get(key, 0) for key in keys)
+    valid = sum(survey.valid.get(key, 0) for key in keys)
     hours = sum(survey.hours.get(key, 0.0) for key in keys)
     listed = [*by_split, sum(by_split)] if len(splits) > 1 else by_split
-    return [title, *(f"{count:,}" for count in [*listed, fit]), f"{hours:.2f}" if hours >= 0.1 else f"{hours:.4f}"]
+    return [title, *(f"{count:,}" for count in [*listed, valid]), f"{hours:.2f}" if hours >= 0.1 else f"{hours:.4f}"]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -98,26 +110,26 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  " + "  ".join(row) for row in padded]
 
 
-def _aside(survey: Survey) -> list[str]:
-    if not survey.set_aside:
-        return ["  set aside: none"]
-    lines = [f"  set aside: {len(survey.set_aside):,}"]
-    if excluded := _excluded(survey):
-        lines.append(f"    {Reason.LABEL_EXCLUDED}: {excluded.total():,} ({tally(excluded)})")
+def _exclusions(survey: Survey) -> list[str]:
+    if not survey.exclusions:
+        return ["  excluded: none"]
+    lines = [f"  excluded: {len(survey.exclusions):,}"]
+    if labels := _other_labels(survey):
+        lines.append(f"    {Reason.LABEL_EXCLUDED}: {labels.total():,} ({tally(labels)})")
     for reason in Reason:
-        items = [item for item in survey.set_aside if item.reason is reason]
+        items = [item for item in survey.exclusions if item.reason is reason]
         if items and reason is not Reason.LABEL_EXCLUDED:
             lines.append(f"    {reason}: {len(items):,} ({_examples(items)})")
     return lines
 
 
-def _examples(items: Sequence[SetAside]) -> str:
+def _examples(items: Sequence[Exclusion]) -> str:
     more = f"; {len(items) - EXAMPLES:,} more with --json" if len(items) > EXAMPLES else ""
     return "; ".join(f"{item.id}: {item.detail}" for item in items[:EXAMPLES]) + more
 
 
-def _excluded(survey: Survey) -> Counter[str]:
-    return Counter(item.emotion for item in survey.set_aside if item.reason is Reason.LABEL_EXCLUDED)
+def _other_labels(survey: Survey) -> Counter[str]:
+    return Counter(item.emotion for item in survey.exclusions if item.reason is Reason.LABEL_EXCLUDED)
 
 
 def _sizes(size: SetSize) -> str:
@@ -127,14 +139,14 @@ def _sizes(size: SetSize) -> str:
 
 
 def _speakers(survey: Survey, evaluation: SetSize, identification: SetSize) -> list[str]:
-    """For whom `speaker_disjoint` cannot be promised."""
+    """Whether sets are speaker-disjoint, and for how many clips this cannot be promised."""
     if not survey.speaker_disjoint:
         return ["  speakers: not kept apart (identification.speaker_disjoint)"]
     unknown = [(evaluation, "evaluation set"), (identification, "identification pool")]
     unnamed = [f"{size.unknown_speakers:,} of the {title}" for size, title in unknown if size.unknown_speakers]
     promised = "no named speaker of the evaluation set is in the identification pool"
-    but = f"; of unknown speaker, so not promised: {' and '.join(unnamed)}" if unnamed else ""
-    return [f"  speakers: {promised}{but}"]
+    exception = f"; of unknown speaker, so not promised: {' and '.join(unnamed)}" if unnamed else ""
+    return [f"  speakers: {promised}{exception}"]
 
 
 def _splits(survey: Survey) -> list[str]:

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from esn_dist.corpora.open import open_corpus
-from esn_dist.corpora.scan import Progress, scan
+from esn_dist.corpora.loader import ProgressCallback, load_corpus
+from esn_dist.corpora.scan import scan
 from esn_dist.corpora.sets import SetRule
-from esn_dist.corpora.utterance import Clip, SetAside, Utterance
+from esn_dist.corpora.utterance import Clip, Exclusion, Utterance
 from esn_dist.errors import UserError
 from esn_dist.models.download import locate_checkpoint, weights_fingerprint
 from esn_dist.models.resolve import dtype_name, gate_shape, model_settings
@@ -26,6 +26,7 @@ from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import read_exclusions, read_model, read_utterances
 from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
 from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.corpus_types import corpus_identity
 from esn_dist.sweep.plan import Plan
 from esn_dist.sweep.records import cell_table, mask_table
 from esn_dist.sweep.spec import ModelSpec, Sweep
@@ -41,12 +42,12 @@ def prepare_root(sweep: Sweep, folder: StoreFolder) -> None:
 
 
 def prepare_corpus(
-    sweep: Sweep, spec: CorpusSpec, folder: StoreFolder, *, workers: int, progress: Progress | None = None
+    sweep: Sweep, spec: CorpusSpec, folder: StoreFolder, *, workers: int, progress: ProgressCallback | None = None
 ) -> CorpusItems:
     """The sets of one corpus: drawn by decoding, or as stored."""
     assert sweep.cache
-    listing = open_corpus(spec, sweep.cache, workers=workers, progress=progress)
-    root = listing.root
+    corpus = load_corpus(spec, sweep.cache, workers=workers, progress=progress)
+    root = corpus.root
     if (folder.data / corpus_group(spec.name)).is_dir():
         tables = (
             read_utterances(folder, spec.name, "evaluation"),
@@ -56,7 +57,7 @@ def prepare_corpus(
     else:
         pool = spec.identification
         sets = scan(
-            listing.utterances, spec.emotions, seed=sweep.seed, corpus=spec.name,
+            corpus.utterances, spec.emotions, seed=sweep.seed, corpus=spec.name,
             evaluation=SetRule(spec.evaluation.splits, spec.evaluation.per_emotion),
             identification=SetRule(pool.splits, pool.candidates),
             speaker_disjoint=pool.speaker_disjoint, limits=spec.limits, workers=workers, progress=progress,
@@ -65,10 +66,10 @@ def prepare_corpus(
         tables = (
             orders.table(sets.evaluation, root),
             in_whole_shards(orders.table(sets.identification, root), spec.emotions),
-            _set_aside_table([*listing.set_aside, *sets.set_aside]),
+            _exclusion_table([*corpus.exclusions, *sets.exclusions]),
         )
-    add_corpus(folder, spec.name, spec.emotions, *tables, identity_of(spec))
-    return _items(spec, tables[0], tables[1], listing.utterances, root)
+    add_corpus(folder, spec.name, spec.emotions, *tables, corpus_identity(spec))
+    return _items(spec, tables[0], tables[1], corpus.utterances, root)
 
 
 def prepare_model(
@@ -103,15 +104,6 @@ def check_mask_files(sweep: Sweep, model: ModelSpec, weights: str) -> None:
                     where=str(file.path), expected=f"weights {weights}, not {theirs}",
                     fix="use the weights that the masks are of, or select masks anew",
                 )  # fmt: skip
-
-
-def identity_of(spec: CorpusSpec) -> dict[str, Any]:
-    """The identity fields of a corpus's spec, as the store keeps them; parts and size belong to masks, not to sets."""
-    runtime = {
-        name for name, field in type(spec).model_fields.items() if field.json_schema_extra == {"class": "runtime"}
-    }
-    kept = spec.model_dump(mode="json", exclude={*runtime, "name", "emotions"})
-    return {**kept, "identification": {k: v for k, v in kept["identification"].items() if k not in ("parts", "size")}}
 
 
 def _profile(spec: ModelSpec, folder: StoreFolder, device: str) -> EngineProfile | None:
@@ -170,5 +162,5 @@ def _items(
     )
 
 
-def _set_aside_table(items: Sequence[SetAside]) -> ExclusionTable:
+def _exclusion_table(items: Sequence[Exclusion]) -> ExclusionTable:
     return ExclusionTable.from_rows([(i.id, i.emotion, str(i.reason), i.detail) for i in items])

@@ -1,30 +1,28 @@
-"""The corpora of a sweep as pydantic models: where each lies, which labels are studied, and how its sets are drawn.
+"""The settings that every corpus has, as pydantic models: labels studied, sets drawn, limits of a clip.
 
-Every default is the paper's or the protocol's. Knows no file format: `esn_dist.corpora` reads what these describe.
+Every default is the paper's or the protocol's. Knows no type of corpus: each is declared beside its loader.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from esn_dist.sweep.base_spec import InvalidName, Name, Spec, identity, runtime
+from esn_dist.sweep.base_spec import InvalidName, Name, Spec, identity
 
-SHARED = ("anger", "joy", "neutral", "sadness")
+SHARED_EMOTIONS = ("anger", "joy", "neutral", "sadness")
 """Emotions of all three of the paper's corpora; IEMOCAP adds frustration, the other two surprise."""
-
-PATH = "its folder, relative to this file"
 
 
 class Limits(Spec):
-    """What a clip must keep to take part; a clip that breaks one is set aside, with the reason."""
+    """Limits of a valid clip; a clip that violates one is excluded, with the reason."""
 
     shortest: float = identity(0.1, ge=0, description="seconds; a clip that lasts less is too short")
     longest: float = identity(60.0, gt=0, description="seconds; a clip that lasts more is too long")
-    quietest: float = identity(-80.0, description="dBFS; a clip whose highest peak lies below is silent")
+    quietest: float = identity(-80.0, description="dBFS; a clip whose highest peak is lower is silent")
     length_slack: float = identity(0.1, ge=0, description="seconds between the declared and the decoded length")
 
 
@@ -36,7 +34,7 @@ class EvaluationSpec(Spec):
 
 
 class IdentificationSpec(Spec):
-    """The pool in which correctly answered utterances are looked for."""
+    """The pool in which correctly answered utterances are searched."""
 
     candidates: int | None = identity(None, ge=1, description="utterances per emotion at most; default: all the rest")
     cap: int = identity(500, ge=1, description="stop at so many correct ones per emotion (Table 4)")
@@ -48,17 +46,23 @@ class IdentificationSpec(Spec):
     )
 
 
-class CorpusBase(Spec):
-    """What every corpus has."""
+class CorpusSpec(Spec):
+    """Base of the settings of every type of corpus. A subclass adds `type: Literal[NAME]` and its own fields.
+
+    Attributes:
+        defaults: the type's own defaults inside `evaluation` and `identification`.
+    """
 
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    if TYPE_CHECKING:
+        type: str
 
     name: Name = identity(description="its name in store and tables")
-    emotions: tuple[Name, ...] = identity(min_length=2, max_length=9, description="labels studied; others set aside")
+    emotions: tuple[Name, ...] = identity(min_length=2, max_length=9, description="labels studied; others are excluded")
     words: dict[Name, str] = identity(
         {}, description="emotion → option word shown to the model, e.g. {joy: happiness}; default: the emotion itself"
     )
-    limits: Limits = identity(Limits(), description="what a clip must keep")
+    limits: Limits = identity(Limits(), description="limits of a valid clip")
     evaluation: EvaluationSpec = identity(EvaluationSpec())
     identification: IdentificationSpec = identity(IdentificationSpec())
 
@@ -67,18 +71,36 @@ class CorpusBase(Spec):
         """The option words shown to the model, in the order of `emotions`."""
         return tuple(self.words.get(emotion, emotion) for emotion in self.emotions)
 
+    @property
+    def merged_labels(self) -> Mapping[str, str]:
+        """The corpus's label → the emotion it counts as, where these differ."""
+        return {}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where the corpus is: the values of all fields that are paths."""
+        return tuple(getattr(self, name) for name in self._path_fields())
+
+    def relative_to_folder(self, folder: Path) -> CorpusSpec:
+        """This spec with its paths made absolute; relative ones start at `folder`."""
+        placed = {name: _absolute(folder / getattr(self, name).expanduser()) for name in self._path_fields()}
+        return self.model_copy(update=placed)
+
+    def _path_fields(self) -> list[str]:
+        return [name for name in type(self).model_fields if isinstance(getattr(self, name), Path)]
+
     @model_validator(mode="before")
     @classmethod
-    def _own_defaults(cls, data: Any) -> Any:
-        # Key by key: `evaluation: {per_emotion: 100}` must not lose the corpus's own default splits.
+    def _fill_defaults(cls, data: Any) -> Any:
+        # Key by key: `evaluation: {per_emotion: 100}` must not lose the type's own default splits.
         if not isinstance(data, dict):
             return data
         given = {part: data.get(part, {}) for part in cls.defaults}
-        filled = {part: {**cls.defaults[part], **said} for part, said in given.items() if isinstance(said, dict)}
+        filled = {part: {**cls.defaults[part], **keys} for part, keys in given.items() if isinstance(keys, dict)}
         return {**data, **filled}
 
     @model_validator(mode="after")
-    def _distinct_options(self) -> CorpusBase:
+    def _distinct_options(self) -> CorpusSpec:
         for index, emotion in enumerate(self.emotions):
             if emotion in self.emotions[:index]:
                 raise InvalidName(f"the emotion {emotion!r} is listed twice", emotion, path=("emotions", index))
@@ -91,104 +113,6 @@ class CorpusBase(Spec):
         return self
 
 
-class SyntheticCorpus(CorpusBase):
-    """Synthetic emotional speech, made on the spot (needs the extra `quickstart`)."""
-
-    type: Literal["synthetic"] = identity()
-    condition: Literal["studio", "room", "phone"] = identity(description="acoustic condition")
-    speech_seed: int = identity(0, description="draws sentences, voices and prosodic jitter")
-
-
-class IemocapCorpus(CorpusBase):
-    """IEMOCAP, full release. Splits: Session1 … Session5. Speakers: Ses01F … Ses05M."""
-
-    type: Literal["iemocap"] = identity()
-    path: Path = runtime(description=f"{PATH}: the folder that holds Session1 … Session5, or its parent")
-    emotions: tuple[Name, ...] = identity(
-        (*SHARED[:1], "frustration", *SHARED[1:]), min_length=2, max_length=9, description="labels studied"
-    )
-    excited_is_joy: bool = identity(
-        False, description="merge `exc` into joy, as most work does; the paper's Table 4 fits `hap` alone only"
-    )
-
-
-class MeldCorpus(CorpusBase):
-    """MELD. Splits: train, dev, test. The mp4 clips need the extra `video`."""
-
-    type: Literal["meld"] = identity()
-    path: Path = runtime(description=f"{PATH}: MELD.Raw, or its parent, unpacked in whatever way")
-    emotions: tuple[Name, ...] = identity(
-        (*SHARED, "surprise"), min_length=2, max_length=9, description="labels studied"
-    )
-    prefer_recuts: bool = identity(
-        True, description="where a test clip has a re-cut final_videos_test*, take that: it fits the csv's times"
-    )
-
-
-class MspPodcastCorpus(CorpusBase):
-    """MSP-Podcast 1.8 – 2.0. Splits: Train, Development, Test1, Test2. Paper: 500 for evaluation, caps of 1,000."""
-
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "evaluation": {"per_emotion": 500, "splits": ("Test1",)},
-        "identification": {"cap": 1000, "splits": ("Train",)},
-    }
-
-    type: Literal["msp-podcast"] = identity()
-    path: Path = runtime(description=f"{PATH}: the folder that holds Labels and Audios (or Audio), or its parent")
-    emotions: tuple[Name, ...] = identity(
-        (*SHARED, "surprise"), min_length=2, max_length=9, description="labels studied"
-    )
-
-
-class OwnCorpus(CorpusBase):
-    """Anyone's own table of utterances, with anyone's own words in it."""
-
-    columns: dict[str, str] = identity(
-        {}, description="what the table calls our columns, where it has other names, e.g. {emotion: label}"
-    )
-    labels: dict[str, Name] = identity(
-        {}, description="the table's labels → emotions, e.g. {hap: joy, exc: joy}; others stay as they are"
-    )
-
-    @model_validator(mode="after")
-    def _known_columns(self) -> OwnCorpus:
-        ours = ("id", "path", "emotion", "speaker", "split")
-        for column in self.columns:
-            if column not in ours:
-                raise InvalidName(f"{column!r} is no column of ours", column, ours, ("columns", column))
-        return self
-
-
-class ManifestCorpus(OwnCorpus):
-    """Any corpus given as a table of utterances (Parquet needs the extra `parquet`)."""
-
-    type: Literal["manifest"] = identity()
-    path: Path = runtime(
-        description="CSV, JSONL or Parquet with id, path, emotion, speaker, split; relative to this file"
-    )
-
-
-class AudioFolderCorpus(OwnCorpus):
-    """A folder in Hugging Face's `audiofolder` layout: metadata.csv, .jsonl or .parquet, or one folder per label."""
-
-    type: Literal["audiofolder"] = identity()
-    path: Path = runtime(description=PATH)
-
-
-class HuggingFaceCorpus(OwnCorpus):
-    """A Hugging Face dataset on disk whose Parquet files hold the audio itself (needs the extra `parquet`)."""
-
-    type: Literal["huggingface"] = identity()
-    path: Path = runtime(description=f"{PATH}: a snapshot of the dataset, e.g. from `hf download`")
-
-
-CorpusSpec = Annotated[
-    SyntheticCorpus
-    | IemocapCorpus
-    | MeldCorpus
-    | MspPodcastCorpus
-    | ManifestCorpus
-    | AudioFolderCorpus
-    | HuggingFaceCorpus,
-    Field(discriminator="type"),
-]
+def _absolute(path: Path) -> Path:
+    """Absolute, but a link as last part stays a link: a manifest's clips are beside the link, not beside its target."""
+    return path.parent.resolve() / path.name

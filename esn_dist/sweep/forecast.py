@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
-from esn_dist.sweep.candidate_counts import Found, pools
+from esn_dist.sweep.candidate_counts import LabelCounts, candidates_by_emotion
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.cost import Hours, Total, Work, hours_by_device, totals
 from esn_dist.sweep.fraction_search import rounds
@@ -110,16 +110,18 @@ class Forecast:
 
 
 def forecast(
-    sweep: Sweep, found: Mapping[str, Found] | None = None, shapes: Mapping[str, tuple[int, int]] | None = None
+    sweep: Sweep,
+    label_counts: Mapping[str, LabelCounts] | None = None,
+    shapes: Mapping[str, tuple[int, int]] | None = None,
 ) -> Forecast:
     """The cost of everything that `sweep` asks for.
 
     Args:
-        found: what a look at the corpora gave, by name.
+        label_counts: labels counted in the corpora, by corpus name.
         shapes: layers and width of models that are not registered, by name, where their checkpoint is at hand.
     """
     planned = plan(sweep)
-    corpora = {spec.name: _corpus(spec, (found or {}).get(spec.name)) for spec in sweep.corpora}
+    corpora = {spec.name: _corpus(spec, (label_counts or {}).get(spec.name)) for spec in sweep.corpora}
     sources = {(mask.model, corpus) for mask in planned.masks for corpus in mask.sources}
     costs = _Costs(sweep, corpora, dict(shapes or {}))
     pool = costs.candidates(sources)
@@ -233,8 +235,8 @@ def _studies(planned: Plan, costs: _Costs) -> tuple[StudyForecast, ...]:
     return tuple(found)
 
 
-def _corpus(spec: CorpusSpec, found: Found | None) -> CorpusForecast:
-    sizes, source = pools(spec, found)
+def _corpus(spec: CorpusSpec, counted: LabelCounts | None) -> CorpusForecast:
+    sizes, source = candidates_by_emotion(spec, counted)
     size, shards = (None, None) if sizes is None else (sum(sizes), sum(ceil(n / SHARD_ROWS) for n in sizes))
     return CorpusForecast(spec.name, spec.evaluation.per_emotion * len(spec.emotions), size, source, shards)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.sweep.base_spec import InvalidName
+from esn_dist.sweep.corpus_types import CORPUS_TYPES
 from esn_dist.sweep.mask_files import read_masks_of
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
@@ -38,7 +39,7 @@ def load_sweep(path: Path) -> Sweep:
     try:
         return _anchored(Sweep.model_validate(data), path.parent)
     except ValidationError as error:
-        raise _combined([_explain(e, root, path) for e in _causes(error)]) from None
+        raise _combined([_explain(e, data, root, path) for e in _causes(error)]) from None
 
 
 def _read(path: Path) -> str:
@@ -56,10 +57,7 @@ def _anchored(sweep: Sweep, folder: Path) -> Sweep:
     """Paths made absolute, so that nothing later depends on the working directory."""
     store = (folder / (sweep.store or Path("..", "store", sweep.name))).resolve()
     cache = (folder / sweep.cache).resolve() if sweep.cache else store / "cache"
-    corpora = [
-        c if c.type == "synthetic" else c.model_copy(update={"path": _placed(folder / c.path.expanduser())})
-        for c in sweep.corpora
-    ]
+    corpora = [corpus.relative_to_folder(folder) for corpus in sweep.corpora]
     models = [
         m.model_copy(update={"source": str((folder / m.source).resolve())})
         if m.source and (folder / m.source).exists()
@@ -78,11 +76,6 @@ def _with_masks(study: StudySpec, sweep: Sweep, folder: Path) -> StudySpec:
     return study.model_copy(update={"mask_files": read}) if read else study
 
 
-def _placed(path: Path) -> Path:
-    """Absolute, but if its last part is a link it stays one: a manifest's clips lie beside the link, not its target."""
-    return path.parent.resolve() / path.name
-
-
 def _causes(error: ValidationError) -> list[Any]:
     """The errors, without those that only follow from another: a list that lost its bad item is "too short"."""
     errors = error.errors(include_url=False)
@@ -91,7 +84,7 @@ def _causes(error: ValidationError) -> list[Any]:
     ]
 
 
-def _explain(error: Any, root: yaml.Node, path: Path) -> UserError:
+def _explain(error: Any, data: dict[str, Any], root: yaml.Node, path: Path) -> UserError:
     """One pydantic error as ours."""
     loc: Loc = tuple(error["loc"])
     cause = error.get("ctx", {}).get("error")
@@ -102,19 +95,12 @@ def _explain(error: Any, root: yaml.Node, path: Path) -> UserError:
     where = _where(loc, root, path)
     name = _dotted(loc)
     if error["type"] == "extra_forbidden":
-        fields = _fields_at(loc[:-1])
+        fields = _fields_at(loc[:-1], data)
         return UserError(
             f"unknown key {name}.{did_you_mean(str(loc[-1]), fields)}", where=where, expected=", ".join(fields)
         )
     if error["type"] == "missing":
         return UserError(f"{name} is missing", where=where)
-    if error["type"] == "union_tag_invalid":
-        tags = [tag.strip("' ") for tag in error["ctx"]["expected_tags"].split(",")]
-        given = error["ctx"]["tag"]
-        hint = did_you_mean(given, tags)
-        return UserError(
-            f"{name}.type is {given!r}.{hint}", where=_where((*loc, "type"), root, path), expected=", ".join(tags)
-        )
     if error["type"] in ("enum", "literal_error"):
         allowed = [word.strip(" '") for word in error["ctx"]["expected"].replace(" or ", ",").split(",")]
         given = str(error["input"])
@@ -131,8 +117,7 @@ def _combined(errors: Sequence[UserError]) -> UserError:
 
 
 def _dotted(loc: Loc) -> str:
-    parts = loc[:2] + loc[3:] if loc[:1] == ("corpora",) else loc  # pydantic puts the union's tag into the path
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in parts).lstrip(".") or "the sweep"
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc).lstrip(".") or "the sweep"
 
 
 def _where(loc: Loc, root: yaml.Node, path: Path) -> str:
@@ -141,7 +126,7 @@ def _where(loc: Loc, root: yaml.Node, path: Path) -> str:
     for part in loc:
         found = dict(_children(node)).get(part)
         if found is None:
-            continue  # a union's tag, or a key that is missing: the line of what surrounds it
+            continue  # the key is missing: the line of the surrounding node
         key, node = found
         line = key.start_mark.line
     return f"{path}:{line + 1}"
@@ -165,21 +150,16 @@ def _refuse_duplicate_keys(node: yaml.Node, path: Path) -> None:
         _refuse_duplicate_keys(value, path)
 
 
-def _fields_at(loc: Loc) -> list[str]:
-    """The keys allowed at `loc`, found by walking the models' annotations."""
+def _fields_at(loc: Loc, data: dict[str, Any]) -> list[str]:
+    """The keys allowed at `loc`, by the annotations of the models on the way there."""
     models: list[type[BaseModel]] = [Sweep]
+    if loc[:1] == ("corpora",):  # the annotation knows only the base of all corpus types
+        models, loc = [CORPUS_TYPES[data["corpora"][loc[1]]["type"]].spec], loc[2:]
     for part in loc:
         if isinstance(part, int) or not any(part in m.model_fields for m in models):
-            models = [m for m in models if _tag(m) == part] or models
             continue
         models = [n for m in models if part in m.model_fields for n in _models_in(m.model_fields[part].annotation)]
     return sorted({name for m in models for name in m.model_fields})
-
-
-def _tag(model: type[BaseModel]) -> object:
-    """The value of a union member's `type`, which pydantic puts into the path of its errors."""
-    field = model.model_fields.get("type")
-    return getattr(field.annotation, "__args__", (None,))[0] if field else None
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from esn_dist.sweep.base_spec import InvalidName, Name, Spec, identity, runtime
-from esn_dist.sweep.corpus_spec import CorpusBase, CorpusSpec
+from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.corpus_types import AnyCorpus
 from esn_dist.sweep.model_catalog import ANY, known_models
 from esn_dist.sweep.study_spec import StudySpec
 
@@ -78,7 +79,7 @@ class Sweep(Spec):
     seed: int = identity(description="option orders, splits and RND masks are hashed from it")
     max_new_tokens: int = identity(20, ge=1, description="of an answer (paper §4)")
     models: tuple[ModelSpec, ...] = identity(min_length=1)
-    corpora: tuple[CorpusSpec, ...] = identity(min_length=1)
+    corpora: tuple[AnyCorpus, ...] = identity(min_length=1)
     studies: dict[Name, StudySpec] = identity(min_length=1)
 
     @property
@@ -113,7 +114,7 @@ def _listed(study: str, axis: str, names: Sequence[str] | None, allowed: Sequenc
             raise InvalidName(f"unknown name {name!r} in {axis}", name, allowed, ("studies", study, axis, index))
 
 
-def _pooled(study: str, index: int, source: str, corpora: dict[str, CorpusBase]) -> None:
+def _pooled(study: str, index: int, source: str, corpora: dict[str, CorpusSpec]) -> None:
     """Refuse identification over corpora that do not exist, or that have fewer than two emotions in common."""
     at = ("studies", study, "sources", index)
     names = source.split("+")

@@ -18,9 +18,9 @@ from esn_dist.corpora import (
     SAMPLE_RATE,
     AudioError,
     Clip,
+    Exclusion,
     Limits,
     Reason,
-    SetAside,
     Utterance,
     decode,
     decode_clip,
@@ -36,9 +36,9 @@ def utterance(path: Path) -> Utterance:
     return Utterance(id="u1", speaker="s1", emotion="joy", split="dev", path=path)
 
 
-def refused(path: Path) -> SetAside:
+def refused(path: Path) -> Exclusion:
     verdict = probe(utterance(path), Limits())
-    assert isinstance(verdict, SetAside), verdict
+    assert isinstance(verdict, Exclusion), verdict
     assert (verdict.id, verdict.emotion) == ("u1", "joy")
     return verdict
 
@@ -178,7 +178,7 @@ def test_limits_are_settings(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(2), SAMPLE_RATE)
     verdict = probe(utterance(path), Limits(longest=1.5))
-    assert isinstance(verdict, SetAside) and verdict.detail == "lasts 2.0 s, the most is 1.5 s"
+    assert isinstance(verdict, Exclusion) and verdict.detail == "lasts 2.0 s, the most is 1.5 s"
 
 
 def test_a_file_that_changed_after_the_scan_is_not_read_as_if_it_had_not(tmp_path: Path) -> None:
@@ -212,4 +212,4 @@ def test_no_damage_to_a_header_raises(
         data[at] = value
     path.write_bytes(data)
     verdict = probe(utterance(path), Limits())
-    assert isinstance(verdict, SetAside) or 0.1 <= verdict.samples / SAMPLE_RATE <= 60
+    assert isinstance(verdict, Exclusion) or 0.1 <= verdict.samples / SAMPLE_RATE <= 60

@@ -78,7 +78,7 @@ def test_without_metadata_the_folder_is_the_label(tmp_path: Path) -> None:
         ("dev/anger/1.wav", "anger", "validation"),
         ("training/anger/1.wav", "anger", "train"),
     }
-    assert [(item.id, item.emotion) for item in listing.set_aside] == [("loose.wav", "no label")]
+    assert [(item.id, item.emotion) for item in listing.exclusions] == [("loose.wav", "no label")]
 
 
 def test_a_file_twice_and_an_empty_folder_are_refused(folder: Path, tmp_path: Path) -> None:

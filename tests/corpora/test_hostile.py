@@ -71,7 +71,7 @@ def surveyed(folder: Path, headers_only: bool = False) -> Survey:
 def test_every_file_of_the_zoo_is_fit_or_has_its_reason(zoo: Path) -> None:
     found = surveyed(zoo)
     names = sorted(FIT | UNFIT.keys())
-    aside = {names[int(item.id.removesuffix("joy"))]: str(item.reason) for item in found.set_aside if "joy" in item.id}
+    aside = {names[int(item.id.removesuffix("joy"))]: str(item.reason) for item in found.exclusions if "joy" in item.id}
     assert aside == UNFIT
     assert found.fit == {("", emotion): len(FIT) for emotion in ("anger", "joy")}
     assert found.hours["", "joy"] * 3600 == pytest.approx(0.5 * len(FIT), abs=0.3)
@@ -82,7 +82,7 @@ def test_every_file_of_the_zoo_is_fit_or_has_its_reason(zoo: Path) -> None:
 
 def test_headers_alone_miss_only_what_decoding_shows(zoo: Path) -> None:
     decoded, headers = surveyed(zoo), surveyed(zoo, headers_only=True)
-    unseen = {item.id for item in decoded.set_aside} - {item.id for item in headers.set_aside}
-    assert {str(item.reason) for item in decoded.set_aside if item.id in unseen} == {"non-finite", "silent"}
-    assert {(i.id, i.reason) for i in headers.set_aside} < {(i.id, i.reason) for i in decoded.set_aside}
+    unseen = {item.id for item in decoded.exclusions} - {item.id for item in headers.exclusions}
+    assert {str(item.reason) for item in decoded.exclusions if item.id in unseen} == {"non-finite", "silent"}
+    assert {(i.id, i.reason) for i in headers.exclusions} < {(i.id, i.reason) for i in decoded.exclusions}
     assert (decoded.decoded, headers.decoded) == (True, False)

@@ -43,7 +43,7 @@ def test_rows_have_splits_labels_and_decodable_audio(dataset: Path, tmp_path: Pa
     listing = read_huggingface(dataset, tmp_path / "cache", EMOTIONS)
     assert [u.id for u in listing.utterances][:3] == ["test-0000000", "test-0000001", "test-0000003"]
     assert {(u.split, u.emotion) for u in listing.utterances} == {(s, e) for s in ("train", "test") for e in EMOTIONS}
-    assert len(listing.utterances) == 12 and len(listing.set_aside) == 6
+    assert len(listing.utterances) == 12 and len(listing.exclusions) == 6
     verdicts = [probe(utterance, Limits()) for utterance in listing.utterances]
     assert all(isinstance(verdict, Clip) and verdict.samples == 8_000 for verdict in verdicts)
     assert all(utterance.path.is_relative_to(tmp_path / "cache") for utterance in listing.utterances)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from esn_dist.corpora import Listing, Reason
+from esn_dist.corpora import LoadedCorpus, Reason
 from esn_dist.corpora.iemocap import LABELS, read_iemocap
 from esn_dist.errors import UserError
 from tests.corpora.miniature.iemocap import DIALOGUES, turns
@@ -22,8 +22,8 @@ def written() -> list[tuple[str, str, int]]:
     return [turn for number, dialogue in enumerate(DIALOGUES) for turn in turns(dialogue, number)]
 
 
-def found(listing: Listing) -> dict[str, str]:
-    aside = {item.id: item.emotion for item in listing.set_aside}
+def found(listing: LoadedCorpus) -> dict[str, str]:
+    aside = {item.id: item.emotion for item in listing.exclusions}
     return aside | {item.id: item.emotion for item in listing.utterances}
 
 
@@ -50,7 +50,7 @@ def test_joy_is_hap_alone_unless_exc_is_merged_by_the_setting(iemocap: Path) -> 
     )
     assert alone["joy"] == codes["hap"]
     assert merged["joy"] == codes["hap"] + codes["exc"]
-    aside = read_iemocap(iemocap, EMOTIONS).set_aside
+    aside = read_iemocap(iemocap, EMOTIONS).exclusions
     assert {item.reason for item in aside} == {Reason.LABEL_EXCLUDED}
     assert Counter(item.emotion for item in aside)["excitement"] == codes["exc"]
     assert Counter(item.emotion for item in aside)["no agreement"] == codes["xxx"]

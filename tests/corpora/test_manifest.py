@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esn_dist.corpora import Reason, SetAside, Utterance, read_manifest
+from esn_dist.corpora import Exclusion, Reason, Utterance, read_manifest
 from esn_dist.errors import UserError
 
 GOOD = "id,path,emotion,speaker,split\nu1,a.wav,joy,s1,dev\nu2,b.wav,anger,s2,test\n"
@@ -39,7 +39,7 @@ def test_rows_keep_their_order_and_paths_are_relative_to_the_manifest(tmp_path: 
         Utterance("u1", "s1", "joy", "dev", tmp_path / "a.wav"),
         Utterance("u2", "s2", "anger", "test", tmp_path / "b.wav"),
     )
-    assert (listing.set_aside, listing.notes) == ((), ())
+    assert (listing.exclusions, listing.notes) == ((), ())
 
 
 def test_csv_and_jsonl_of_the_same_rows_are_the_same_listing(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_spreadsheets_cp1252_is_read_and_said(tmp_path: Path) -> None:
 def test_other_labels_are_set_aside_and_counted(tmp_path: Path) -> None:
     listing = read_manifest(written(tmp_path, GOOD + "u3,c.wav,disgust,s3,dev\n"), EMOTIONS)
     assert [item.id for item in listing.utterances] == ["u1", "u2"]
-    assert listing.set_aside == (SetAside("u3", "disgust", Reason.LABEL_EXCLUDED, "labelled 'disgust'"),)
+    assert listing.exclusions == (Exclusion("u3", "disgust", Reason.LABEL_EXCLUDED, "labelled 'disgust'"),)
 
 
 def test_na_is_a_label_and_not_a_missing_value(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_anyone_s_own_columns_and_labels_are_settings(tmp_path: Path) -> None:
         ("b.wav", "joy", "s2"),
         ("c.wav", "anger", "s3"),
     ]
-    assert [item.emotion for item in listing.set_aside] == ["boredom"]
+    assert [item.emotion for item in listing.exclusions] == ["boredom"]
     with pytest.raises(UserError, match=r"labels: \{happy: joy\}"):
         read_manifest(written(tmp_path, GOOD.replace("joy", "happy")), EMOTIONS)
 

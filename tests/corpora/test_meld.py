@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from esn_dist.corpora import Clip, Limits, Listing, SetAside, probe
+from esn_dist.corpora import Clip, Exclusion, Limits, LoadedCorpus, probe
 from esn_dist.corpora.meld import read_meld
 from esn_dist.errors import UserError
 from tests.corpora.miniature.meld import FIRST_ROW, FOLDERS, HEADER, KEYS, lines, table
@@ -19,12 +19,12 @@ from tests.corpora.miniature.speech import hum
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
 
 
-def labels(listing: Listing) -> dict[str, str]:
-    aside = {item.id: item.emotion for item in listing.set_aside}
+def labels(listing: LoadedCorpus) -> dict[str, str]:
+    aside = {item.id: item.emotion for item in listing.exclusions}
     return aside | {item.id: item.emotion for item in listing.utterances}
 
 
-def files(listing: Listing) -> dict[str, str]:
+def files(listing: LoadedCorpus) -> dict[str, str]:
     return {item.id: item.path.name for item in listing.utterances}
 
 
@@ -57,7 +57,7 @@ def test_serial_numbers_are_no_keys(meld: Path) -> None:
 
 def test_damaged_missing_long_and_short_clips_have_their_reasons(meld: Path) -> None:
     verdicts = [probe(utterance, Limits()) for utterance in read_meld(meld, EMOTIONS).utterances]
-    assert {v.id: str(v.reason) for v in verdicts if isinstance(v, SetAside)} == {
+    assert {v.id: str(v.reason) for v in verdicts if isinstance(v, Exclusion)} == {
         "train_dia71_utt0": "too short",
         "train_dia125_utt3": "unreadable",
         "dev_dia110_utt7": "missing",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from esn_dist.corpora import Listing, SetRule, draw
+from esn_dist.corpora import LoadedCorpus, SetRule, draw
 from esn_dist.corpora.msp_podcast import LABELS, count_msp_podcast, read_msp_podcast
 from esn_dist.errors import UserError
 from esn_dist.sweep.corpus_spec import MspPodcastCorpus
@@ -18,7 +18,7 @@ EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
 TABLE = "Labels/labels_consensus.csv"
 
 
-def found(listing: Listing) -> dict[str, tuple[str, str, str, bool]]:
+def found(listing: LoadedCorpus) -> dict[str, tuple[str, str, str, bool]]:
     return {u.id: (u.emotion, u.split, u.speaker, u.path.is_file()) for u in listing.utterances}
 
 
@@ -30,7 +30,7 @@ def test_every_row_of_the_five_classes_is_an_utterance_with_its_wav(msp_podcast:
         for row in rows()
         if row[1] in five
     }
-    aside = Counter(item.emotion for item in listing.set_aside)
+    aside = Counter(item.emotion for item in listing.exclusions)
     assert aside == Counter(LABELS[row[1]] for row in rows() if row[1] not in five)
 
 
@@ -57,7 +57,7 @@ def test_a_release_that_lists_test3_without_labels_sets_it_aside(msp_podcast: Pa
     with (msp_podcast / TABLE).open("a") as file:
         file.write("MSP-PODCAST_test3_0001.wav,,,,,,,Test3\n")
     listing = read_msp_podcast(msp_podcast, EMOTIONS)
-    assert [i.emotion for i in listing.set_aside if i.id == "MSP-PODCAST_test3_0001"] == ["no label"]
+    assert [i.emotion for i in listing.exclusions if i.id == "MSP-PODCAST_test3_0001"] == ["no label"]
 
 
 def test_old_spellings_give_the_same_utterances_and_are_told(msp_podcast: Path) -> None:

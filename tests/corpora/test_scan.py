@@ -72,7 +72,7 @@ def test_limits_reach_the_judge(corpus: list[Utterance]) -> None:
         identification=SetRule(None, 0),
         limits=Limits(shortest=0.001),
     )
-    assert Reason.TOO_SHORT not in {item.reason for item in sets.set_aside}
+    assert Reason.TOO_SHORT not in {item.reason for item in sets.exclusions}
 
 
 ENDLESS = """

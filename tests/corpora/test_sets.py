@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esn_dist.corpora import Clip, Reason, SetAside, SetRule, Sets, Utterance, draw
+from esn_dist.corpora import Clip, Exclusion, Reason, SetRule, Sets, Utterance, draw
 from esn_dist.errors import UserError
 
 EMOTIONS = ("anger", "joy", "sadness")
@@ -21,9 +21,9 @@ def utterance(number: int, emotion: str, split: str = "dev", speaker: str = "s")
     return Utterance(f"u{number}", speaker, emotion, split, Path(f"{number}.wav"))
 
 
-def judge_by(unfit: Callable[[Utterance], bool]) -> Callable[[Sequence[Utterance]], list[Clip | SetAside]]:
-    def verdict(item: Utterance) -> Clip | SetAside:
-        return SetAside(item.id, item.emotion, Reason.SILENT, "") if unfit(item) else Clip(item, 16_000, item.id)
+def judge_by(unfit: Callable[[Utterance], bool]) -> Callable[[Sequence[Utterance]], list[Clip | Exclusion]]:
+    def verdict(item: Utterance) -> Clip | Exclusion:
+        return Exclusion(item.id, item.emotion, Reason.SILENT, "") if unfit(item) else Clip(item, 16_000, item.id)
 
     return lambda asked: [verdict(item) for item in asked]
 
@@ -87,7 +87,7 @@ def test_sets_are_balanced_apart_and_blind_to_the_order_of_the_listing(
     sets = drawn(corpus, *rules, unfit=lambda item: item.id in unfit, seed=seed)
 
     evaluated, pooled = set(ids(sets.evaluation)), set(ids(sets.identification))
-    passed_over = [item.id for item in sets.set_aside]
+    passed_over = [item.id for item in sets.exclusions]
     assert [clip.utterance.emotion for clip in sets.evaluation] == [e for e in EMOTIONS for _ in range(sizes[0])]
     assert all(clip.utterance.split == "dev" for clip in sets.evaluation)
     assert len(sets.identification) == len(pooled) and not pooled & evaluated
@@ -133,7 +133,7 @@ def test_the_judge_is_never_asked_twice_or_for_more_than_is_lacking() -> None:
     asked: list[str] = []
     verdicts = judge_by(lambda item: int(item.id[1:]) % 5 == 0)
 
-    def judge(items: Sequence[Utterance]) -> list[Clip | SetAside]:
+    def judge(items: Sequence[Utterance]) -> list[Clip | Exclusion]:
         asked.extend(item.id for item in items)
         return verdicts(items)
 
@@ -146,7 +146,7 @@ def test_the_judge_is_never_asked_twice_or_for_more_than_is_lacking() -> None:
         identification=SetRule(None, 20),
         judge=judge,
     )
-    assert sorted(asked) == sorted([*ids(sets.evaluation), *ids(sets.identification), *(i.id for i in sets.set_aside)])
+    assert sorted(asked) == sorted([*ids(sets.evaluation), *ids(sets.identification), *(i.id for i in sets.exclusions)])
     assert len(asked) == len(set(asked))
 
 

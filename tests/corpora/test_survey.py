@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
 from esn_dist.corpora import SetRule, scan
-from esn_dist.corpora.open import open_corpus
+from esn_dist.corpora.loader import load_corpus
 from esn_dist.corpora.survey import Survey, survey
 from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.corpus_types import parse_corpus
 
 RELEASES = ("iemocap", "meld", "msp-podcast")
 
 
 def spec_of(releases: Path, name: str, **options: Any) -> CorpusSpec:
     given = {"name": name, "type": name, "path": releases / name, "evaluation": {"per_emotion": 2}}
-    checked: CorpusSpec = TypeAdapter(CorpusSpec).validate_python(given | options)
-    return checked
+    return parse_corpus(given | options)
 
 
 def tree(root: Path) -> dict[str, tuple[int, int]]:
@@ -36,13 +35,13 @@ def test_the_sets_are_those_of_the_scan_and_the_corpus_is_left_as_it_was(
     spec = spec_of(releases, name, limits={"longest": 70})
     found = survey(spec, 7, tmp_path)
     sets = scan(
-        open_corpus(spec, tmp_path).utterances, spec.emotions, seed=7, corpus=name, limits=spec.limits,
+        load_corpus(spec, tmp_path).utterances, spec.emotions, seed=7, corpus=name, limits=spec.limits,
         evaluation=SetRule(spec.evaluation.splits, 2), identification=SetRule(spec.identification.splits, None),
     )  # fmt: skip
     assert found.evaluation and found.identification
     assert sum(found.evaluation.by_emotion.values()) == len(sets.evaluation)
     assert sum(found.identification.by_emotion.values()) == len(sets.identification)
-    assert {item.id for item in sets.set_aside} <= {item.id for item in found.set_aside}
+    assert {item.id for item in sets.exclusions} <= {item.id for item in found.exclusions}
     assert tree(releases) == before
     assert os.listdir(tmp_path) == []
 

@@ -14,7 +14,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esn_dist.corpora import Clip, Limits, Reason, SetAside, Utterance, decode, probe
+from esn_dist.corpora import Clip, Exclusion, Limits, Reason, Utterance, decode, probe
 from esn_dist.corpora.audio import DOWNMIX_6
 from esn_dist.corpora.probe import probe_header
 from esn_dist.corpora.video import container_of
@@ -99,7 +99,7 @@ def test_an_mp4_cut_by_a_broken_download_is_set_aside(tmp_path: Path) -> None:
         for kept in (0.1, 0.5, 0.9):
             verdict = probe(written(tmp_path / "a.mp4", data[: round(len(data) * kept)]), Limits())
             # With the index in front and cut between two packets, what is left decodes without a fault.
-            assert isinstance(verdict, SetAside) and verdict.reason in (Reason.UNREADABLE, Reason.LENGTH_MISMATCH)
+            assert isinstance(verdict, Exclusion) and verdict.reason in (Reason.UNREADABLE, Reason.LENGTH_MISMATCH)
 
 
 def test_a_clip_without_sound_says_so(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_clip_without_sound_says_so(tmp_path: Path) -> None:
         file.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         file.mux(picture.encode(None))
     verdict = probe(written(tmp_path / "a.mp4", buffer.getvalue()), Limits())
-    assert isinstance(verdict, SetAside) and verdict.detail == "the container holds no audio"
+    assert isinstance(verdict, Exclusion) and verdict.detail == "the container holds no audio"
 
 
 def adts(layout: str) -> bytes:
@@ -136,7 +136,7 @@ def test_raw_aac_has_the_length_of_its_packets(tmp_path: Path) -> None:
 
 def test_audio_that_changes_its_channels_half_way_is_unreadable_and_kills_nobody(tmp_path: Path) -> None:
     verdict = probe(written(tmp_path / "a.aac", adts("mono") + adts("stereo")), Limits())
-    assert isinstance(verdict, SetAside) and verdict.reason is Reason.UNREADABLE
+    assert isinstance(verdict, Exclusion) and verdict.reason is Reason.UNREADABLE
     assert "half way" in verdict.detail
 
 
@@ -154,7 +154,7 @@ def test_a_playlist_in_disguise_is_never_followed(tmp_path: Path) -> None:
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{target}\n#EXT-X-ENDLIST\n"
     for start in (b"", b"\0\0\0\x1cftyp"):
         verdict = probe(written(tmp_path / "a.mp4", start + playlist.encode()), Limits())
-        assert isinstance(verdict, SetAside) and verdict.reason is Reason.UNREADABLE
+        assert isinstance(verdict, Exclusion) and verdict.reason is Reason.UNREADABLE
 
 
 def test_no_audio_file_is_taken_for_a_container(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_no_damage_to_an_mp4_raises(
         data[8 + round(at * (len(data) - 9))] = value
     utterance = written(tmp_path_factory.mktemp("damaged") / "a.mp4", bytes(data))
     for verdict in (probe(utterance, Limits()), probe_header(utterance, Limits())):
-        assert isinstance(verdict, SetAside) or 0.1 <= verdict.samples / 16_000 <= 60.2
+        assert isinstance(verdict, Exclusion) or 0.1 <= verdict.samples / 16_000 <= 60.2
 
 
 CLEAN = {fast: mp4(six_tones(0.3), fast_start=fast) for fast in (False, True)}

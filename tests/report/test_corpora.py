@@ -1,4 +1,4 @@
-"""`esn-dist corpora` says what is there, what is set aside and why, and for whom speakers cannot be kept apart."""
+"""`esn-dist corpora` says what is there, what is excluded and why, and for which clips speakers may overlap."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_the_text_has_counts_hours_reasons_sets_and_notes(sweep: Path) -> None:
     assert result.exit_code == 0, result.output
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     for line in (
-        "Session1 Session2 Session3 Session4 Session5 all fit hours",
+        "Session1 Session2 Session3 Session4 Session5 all valid hours",
         "anger 2 1 3 1 2 9 9 0.0009",
         "label excluded: 54 (disgust 9, excitement 9, fear 9, no agreement 9, other 9, surprise 9)",
-        "judged: every clip was decoded",
+        "validated: every clip was decoded",
         "evaluation set: 10 (anger 2, frustration 2, joy 2, neutral 2, sadness 2)",
         "identification pool: 44 (anger 7, frustration 7, joy 7, neutral 16, sadness 7)",
         "speakers: not kept apart (identification.speaker_disjoint)",
-        "Development Test1 Test2 Train all fit hours",
+        "Development Test1 Test2 Train all valid hours",
     ):
         assert line in lines
     missing = next(line for line in lines if line.startswith("missing: 1 (MSP-PODCAST_0003_0001: no file "))
@@ -65,15 +65,16 @@ def test_the_text_has_counts_hours_reasons_sets_and_notes(sweep: Path) -> None:
     assert any("of unknown speaker, so not promised: " in line for line in lines)
 
 
-def test_json_names_every_utterance_set_aside_and_headers_are_told_from_decoding(sweep: Path) -> None:
+def test_json_lists_every_exclusion_and_tells_headers_from_decoding_under_old_keys_too(sweep: Path) -> None:
     result = called("corpora", sweep, "--workers", "1", "--headers", "--json")
     assert result.exit_code == 0, result.output
     iemocap, msp = json.loads(result.stdout)
     assert (iemocap["decoded"], iemocap["type"], iemocap["problem"]) == (False, "iemocap", None)
-    assert iemocap["splits"]["Session3"]["anger"] == {"listed": 3, "fit": 3, "hours": pytest.approx(0.0003, abs=1e-4)}
+    assert iemocap["splits"]["Session3"]["anger"] == {"listed": 3, "valid": 3, "fit": 3, "hours": pytest.approx(0.0003, abs=1e-4)}
     assert iemocap["labels_excluded"]["no agreement"] == 9
-    assert msp["set_aside_by_reason"] == {"label excluded": 60, "missing": 1}
-    assert [item["id"] for item in msp["set_aside"]] == ["MSP-PODCAST_0003_0001"]
+    assert msp["excluded_by_reason"] == msp["set_aside_by_reason"] == {"label excluded": 60, "missing": 1}
+    assert [item["id"] for item in msp["excluded"]] == ["MSP-PODCAST_0003_0001"]
+    assert msp["set_aside"] == msp["excluded"]
     assert msp["identification"]["unknown_speakers"] > 0
 
 

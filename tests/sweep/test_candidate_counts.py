@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
-from esn_dist.sweep.candidate_counts import Found, candidates, published
+from esn_dist.sweep.candidate_counts import LabelCounts, total_candidates
 from esn_dist.sweep.corpus_spec import CorpusSpec
+from esn_dist.sweep.corpus_types import CORPUS_TYPES, parse_corpus
 
-NOWHERE = Found(None, "nothing at x")
+NOWHERE = LabelCounts(None, "nothing at x")
 
 
 def spec(type: str, **options: Any) -> CorpusSpec:
-    checked: CorpusSpec = TypeAdapter(CorpusSpec).validate_python({"name": "c", "type": type, "path": "x", **options})
-    return checked
+    return parse_corpus({"name": "c", "type": type, "path": "x", **options})
 
 
 @pytest.mark.parametrize(
@@ -34,7 +33,9 @@ def spec(type: str, **options: Any) -> CorpusSpec:
 )  # fmt: skip
 def test_published_counts_add_up_to_the_published_totals(type: str, totals: dict[str, int]) -> None:
     counts: Counter[str] = Counter()
-    for of_split in published()[type]["splits"].values():
+    published = CORPUS_TYPES[type].published
+    assert published
+    for of_split in published.splits.values():
         counts.update(of_split)
     assert counts == Counter(totals)
 
@@ -54,25 +55,25 @@ def test_published_counts_add_up_to_the_published_totals(type: str, totals: dict
     ],
 )  # fmt: skip
 def test_the_pool_is_what_splits_limits_and_the_held_out_set_leave(given: CorpusSpec, pool: int) -> None:
-    assert candidates(given, NOWHERE)[0] == pool
-    assert candidates(given, NOWHERE)[1].startswith("published counts of ")
+    assert total_candidates(given, NOWHERE)[0] == pool
+    assert total_candidates(given, NOWHERE)[1].startswith("published counts of ")
 
 
 def test_a_split_known_only_within_a_sum_is_unknown(tmp_path: Path) -> None:
     development = spec("msp-podcast", identification={"splits": ["Development"]})
-    pool, source = candidates(development, NOWHERE)
+    pool, source = total_candidates(development, NOWHERE)
     assert pool is None and source.startswith("unknown: ")
     both = spec("msp-podcast", identification={"splits": ["Development", "Test1"]}, evaluation={"splits": ["Test2"]})
-    assert candidates(both, NOWHERE)[0] == 12713 + 18435 + 20775 + 5392 + 2231
+    assert total_candidates(both, NOWHERE)[0] == 12713 + 18435 + 20775 + 5392 + 2231
 
 
 def test_what_was_counted_comes_before_what_was_published() -> None:
-    found = Found({("Session1", e): 300 for e in ("anger", "frustration", "joy", "neutral", "sadness")}, "counted in x")
-    assert candidates(spec("iemocap"), found) == (500, "counted in x")
+    counted = LabelCounts({("Session1", e): 300 for e in ("anger", "frustration", "joy", "neutral", "sadness")}, "counted in x")
+    assert total_candidates(spec("iemocap"), counted) == (500, "counted in x")
 
 
-def test_a_corpus_that_nobody_counted_takes_the_sweep_s_word() -> None:
+def test_without_any_counts_the_sweep_s_own_limit_is_the_estimate() -> None:
     own = spec("manifest", emotions=["anger", "joy"])
-    assert candidates(own, NOWHERE) == (None, "unknown: nothing at x, and the sweep sets no `candidates`")
+    assert total_candidates(own, NOWHERE) == (None, "unknown: nothing at x, and the sweep sets no `candidates`")
     limited = spec("manifest", emotions=["anger", "joy"], identification={"candidates": 9})
-    assert candidates(limited, NOWHERE) == (18, "as the sweep asks")
+    assert total_candidates(limited, NOWHERE) == (18, "as the sweep asks")

@@ -1,4 +1,4 @@
-"""A synthetic emotional-speech corpus: deterministic, made on the spot, read back like any other corpus."""
+"""A synthetic corpus of emotional speech: deterministic, made on demand, read back like any other corpus."""
 
 from esn_dist.corpora.synthetic.acoustics import CONDITIONS
 from esn_dist.corpora.synthetic.materialise import SPLITS, materialise

@@ -1,4 +1,4 @@
-"""The process that speaks one block: `python -m esn_dist.corpora.synthetic FOLDER SEED CONDITION SPLIT FIRST END`.
+"""The process that synthesises one block: `python -m esn_dist.corpora.synthetic FOLDER SEED CONDITION SPLIT FIRST END`.
 
 Started by `materialise`, once per block; knows nothing of other blocks.
 """
@@ -17,7 +17,7 @@ from esn_dist.corpora.synthetic.speech import speak
 
 
 def main(corpus: Path, seed: int, block: Block) -> None:
-    """Speak `block` into its corpus folder, one utterance after the other."""
+    """Write the utterances of `block` into the corpus folder, one after the other."""
     for utterance in block.utterances():
         buffer = io.BytesIO()
         soundfile.write(buffer, speak(utterance, seed), RATE, subtype="PCM_16", format="WAV")

@@ -33,8 +33,8 @@ def phone(speech: Samples, random: np.random.Generator) -> Samples:
     line = shape(line, lambda hertz: np.asarray(hertz < 3700, np.float64))
     companded = np.sign(line) * np.log1p(255.0 * np.minimum(np.abs(line), 1.0)) / np.log(256.0)
     companded = np.round(companded * 127.0) / 127.0
-    heard: Samples = np.sign(companded) * (256.0 ** np.abs(companded) - 1.0) / 255.0
-    return heard
+    received: Samples = np.sign(companded) * (256.0 ** np.abs(companded) - 1.0) / 255.0
+    return received
 
 
 CONDITIONS: dict[str, Callable[[Samples, np.random.Generator], Samples]] = {
@@ -68,7 +68,7 @@ def decibels(value: float) -> float:
 
 
 def _with_noise(samples: Samples, random: np.random.Generator, below: float, slope: float) -> Samples:
-    """Add noise `below` dB under the level of neutral speech, so that soft speech stands less clear of it."""
+    """Add noise `below` dB under the level of neutral speech, so that the noise is closer to soft speech."""
     noise = tilt(random.standard_normal(len(samples)), slope)
     return samples + noise * (decibels(SPEECH_LEVEL - below) / level(noise))
 

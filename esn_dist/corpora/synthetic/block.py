@@ -1,7 +1,7 @@
-"""The unit of synthesis: a short run of utterances, spoken in a fixed order by a process of its own.
+"""The unit of synthesis: a short series of utterances, synthesised in a fixed order by a separate process.
 
-espeak carries a state (the phase of its pitch flutter) from one sentence to the next for as long as its process lives,
-so a sentence is reproducible only together with all that was said before it since the process began.
+espeak keeps a state (the phase of its pitch flutter) from one sentence to the next while its process lives, so a
+sentence is reproducible only after the same earlier sentences of that process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from esn_dist.corpora.synthetic.speech import EMOTIONS, Utterance
 
-BLOCK = 16  # numbers a block; with five emotions 80 utterances, about a second of work
+BLOCK = 16  # numbers per block; with five emotions 80 utterances, about a second of work
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Block:
     end: int
 
     def utterances(self) -> list[Utterance]:
-        """In speaking order: a block cut short at its end says the rest in the same bytes."""
+        """In the order of synthesis; a block that is cut short at its end gives the same bytes for the rest."""
         return [
             Utterance(self.condition, self.split, emotion, number)
             for number in range(self.first, self.end)
@@ -38,12 +38,12 @@ class Block:
 
 
 def wav(corpus: Path, utterance: Utterance) -> Path:
-    """Where the utterance's samples lie."""
+    """The utterance's file."""
     return corpus / "wav" / f"{utterance.id}.wav"
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write so that `path` either does not exist or is whole, whatever kills us."""
+    """Write atomically: after a kill, `path` either does not exist or is complete."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(content)
     os.replace(partial, path)

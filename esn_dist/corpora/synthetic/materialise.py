@@ -1,6 +1,6 @@
-"""A synthetic corpus on disk: wav files and, written last, the manifest that makes the folder complete.
+"""Writes a synthetic corpus to disk: wav files and, last, the manifest that marks the folder as complete.
 
-Knows nothing of how speech is made. Bytes depend on neither the number of workers nor on how often the call was killed.
+Knows nothing of how speech is made. The bytes depend neither on the number of workers nor on kills and restarts.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import csv
 import io
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from esn_dist.corpora.loader import ProgressCallback
 from esn_dist.corpora.synthetic import rules
 from esn_dist.corpora.synthetic.acoustics import CONDITIONS
 from esn_dist.corpora.synthetic.block import BLOCK, Block, replace, wav
@@ -22,7 +23,6 @@ from esn_dist.seeds import digest
 
 SPLITS = tuple(rules.VOICES)
 MANIFEST = "manifest.csv"
-Progress = Callable[[int, int], None]
 
 
 def materialise(
@@ -31,19 +31,19 @@ def materialise(
     per_emotion: Mapping[str, int],
     seed: int,
     workers: int,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Path:
-    """Make the corpus of one acoustic condition under `folder`, or find it there; returns the corpus's own folder.
+    """Make the corpus of one acoustic condition under `folder`, unless it exists; returns its folder.
 
     Args:
-        folder: where corpora of this sort lie side by side; the corpus gets a folder named by its fingerprint.
+        folder: parent of all synthetic corpora; the corpus gets a subfolder named by its fingerprint.
         condition: "studio", "room" or "phone".
         per_emotion: split -> utterances of each emotion; splits are "train", "identification" (the voices of train,
-            other utterances), "development" and "evaluation" (voices of their own).
-        seed: draws everything; an utterance's bytes depend on it and on the utterance's id alone.
+            other utterances), "development" and "evaluation" (other voices).
+        seed: seeds every draw; an utterance's bytes depend only on it and on the utterance's id.
         workers: processes to synthesise with.
-        progress: called with (utterances done, utterances in all); an exception of its own ends the making, and the
-            next call goes on from there.
+        progress: called with (utterances done, utterances in all); if it raises, the synthesis stops, and the next
+            call resumes it.
 
     Raises:
         UserError: unknown condition or split, or no synthesiser installed.
@@ -58,18 +58,18 @@ def materialise(
     total, done = sum(len(block.utterances()) for block in blocks), 0
     threads = ThreadPoolExecutor(workers)
     try:
-        for spoken in threads.map(lambda block: _speak(corpus, block, seed), blocks):
-            done += spoken
+        for synthesised in threads.map(lambda block: _synthesise(corpus, block, seed), blocks):
+            done += synthesised
             if progress:
                 progress(done, total)
     finally:
-        threads.shutdown(cancel_futures=True)  # what stops us, `progress` perhaps, waits for no block not yet begun
+        threads.shutdown(cancel_futures=True)  # an exception does not wait for blocks that have not begun
     replace(corpus / MANIFEST, _manifest(blocks, seed).encode())
     return corpus
 
 
 def fingerprint(condition: str, per_emotion: Mapping[str, int], seed: int) -> str:
-    """The hash of everything that determines the corpus's bytes."""
+    """Hash of everything that determines the corpus's bytes."""
     sizes = {split: count for split, count in per_emotion.items() if count}
     return digest("synthetic corpus", rules.RECIPE, synthesiser_version(), condition, sizes, seed)
 
@@ -81,15 +81,15 @@ def _blocks(condition: str, per_emotion: Mapping[str, int]) -> Iterable[Block]:
             yield Block(condition, split, first, min(first + BLOCK, count))
 
 
-def _speak(corpus: Path, block: Block, seed: int) -> int:
-    """Have a fresh process speak `block`, unless all of it is there; returns its number of utterances."""
+def _synthesise(corpus: Path, block: Block, seed: int) -> int:
+    """Synthesise `block` in a new process, unless all its files exist; returns its number of utterances."""
     utterances = block.utterances()
     if not all(wav(corpus, utterance).is_file() for utterance in utterances):
         command = [sys.executable, "-m", "esn_dist.corpora.synthetic", *block.arguments(corpus, seed)]
-        # A session of its own: Ctrl-C reaches whoever called us, who decides; a block takes a second or two.
-        outcome = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
-        if outcome.returncode:
-            raise RuntimeError(f"speaking {block} ended with {outcome.returncode}:\n{outcome.stderr}")
+        # A new session, so that Ctrl-C reaches only the caller; a block takes a second or two.
+        process = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
+        if process.returncode:
+            raise RuntimeError(f"synthesis of {block} exited with {process.returncode}:\n{process.stderr}")
     return len(utterances)
 
 

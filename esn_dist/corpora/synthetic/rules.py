@@ -1,6 +1,6 @@
-"""What is said, by whom, and how each emotion changes it: the tables that fix the synthetic corpus.
+"""The tables that define the synthetic corpus: sentences, voices, and the prosody of each emotion.
 
-Knows neither the synthesiser nor files. Any edit here must raise `RECIPE`, which enters every folder name.
+Knows neither the synthesiser nor files. Any edit of a table must raise `RECIPE`, which enters every folder name.
 
 Directions of change follow table 1 of M. Schröder, "Emotional Speech Synthesis: A Review", Eurospeech 2001,
 pp. 561-564, which lists one tested rule set per emotion (F0 = fundamental frequency, st = semitones):
@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RECIPE = 2
-DRAWS = 1  # enters every seed; raised only where all that is drawn shall change
+DRAWS = 1  # enters every seed; raised only to change everything that is drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ class Jitter:
 
 
 JITTER = Jitter()
-# How fully an utterance shows its emotion, drawn uniformly. Training hears faint shows too, as augmentation; at that
-# spread the model answers 57 % of new voices right, of full shows 66 % (development voices, docs/log.md).
+# Strength of an utterance's emotion, drawn uniformly. Training includes weak emotions as augmentation; at that spread
+# the model answers 57 % of new voices correctly, at full strength 66 % (development voices, docs/log.md).
 FULL = (0.95, 1.25)
 STRENGTH = {"train": (0.55, 1.15), "identification": FULL, "development": FULL, "evaluation": FULL}
 ACCENTS = {"gb": "English (Great Britain)", "us": "English (America)"}
-# No voice variant stands in two splits; `identification` hears the voices of `train` in other utterances.
+# No voice variant is in two splits, except that `identification` has the voices of `train` in other utterances.
 _TRAIN = (
     *("Female1", "Female2", "Female3", "Annie", "Auntie"),
     *("Male1", "Male2", "Male3", "Male4", "Boris", "Andy", "Mario", "Quincy", "Lee"),

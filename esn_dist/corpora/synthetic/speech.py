@@ -1,7 +1,7 @@
-"""One utterance as samples: espeak (inside Praat) speaks a sentence with the prosody of an emotion.
+"""Synthesises one utterance: espeak (inside Praat) reads a sentence with the prosody of an emotion.
 
-Knows nothing of files. What is drawn is a pure function of (DRAWS, seed, id); the sound, of espeak's state too
-(block.py).
+Knows nothing of files. The draws are a pure function of (DRAWS, seed, id); the sound also depends on espeak's state
+(see block.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MARGIN = int(0.05 * RATE)  # kept before the first and after the last sound
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What an utterance is before anything is drawn."""
+    """Key of an utterance: from it and the seed everything is drawn."""
 
     condition: str
     split: str
@@ -40,7 +40,7 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What chance decided for one utterance: who says what, how strongly and with which deviations."""
+    """The draws of one utterance: voice, sentence, and prosody with its strength and deviations."""
 
     voice: str
     accent: str
@@ -53,7 +53,7 @@ class Draw:
 
 
 def synthesiser_version() -> str:
-    """The version of praat-parselmouth, which brings Praat and espeak; part of what fixes the bytes."""
+    """Version of praat-parselmouth, which contains Praat and espeak; the bytes depend on it."""
     try:
         return importlib.metadata.version("praat-parselmouth")
     except importlib.metadata.PackageNotFoundError:
@@ -65,7 +65,7 @@ def synthesiser_version() -> str:
 
 
 def draw(utterance: Utterance, seed: int) -> Draw:
-    """Voice, accent, sentence and jittered prosody of `utterance`; a hash of (DRAWS, seed, id) decides."""
+    """Voice, accent, sentence and jittered prosody of `utterance`; drawn from a hash of (DRAWS, seed, id)."""
     random = _random("prosody", utterance, seed)
     voices = VOICES[utterance.split]
     voice = voices[random.integers(len(voices))]
@@ -83,8 +83,8 @@ def speak(utterance: Utterance, seed: int) -> npt.NDArray[np.int16]:
     voice = voice * (decibels(SPEECH_LEVEL + drawn.prosody.gain) / level(voice))
     if drawn.prosody.breath is not None:
         voice = voice + _breath(voice, random, drawn.prosody.breath)
-    heard = CONDITIONS[utterance.condition](voice, random)
-    return np.round(np.clip(heard, -1.0, 1.0) * 32767.0).astype(np.int16)
+    recorded = CONDITIONS[utterance.condition](voice, random)
+    return np.round(np.clip(recorded, -1.0, 1.0) * 32767.0).astype(np.int16)
 
 
 def _random(purpose: str, utterance: Utterance, seed: int) -> np.random.Generator:
@@ -92,7 +92,7 @@ def _random(purpose: str, utterance: Utterance, seed: int) -> np.random.Generato
 
 
 def _jittered(full: Prosody, strengths: tuple[float, float], random: np.random.Generator) -> Prosody:
-    """`full` shown at a drawn strength (factors scale as powers, dB linearly) with a drawn deviation of each number."""
+    """`full` at a drawn strength (factors scale as powers, dB linearly), each number with a drawn deviation."""
     strength = random.uniform(*strengths)
 
     def factor(value: float, spread: float) -> float:
@@ -134,7 +134,7 @@ def _praat() -> Any:
 
 
 def _trimmed(samples: Samples) -> Samples:
-    """Without espeak's silence at both ends, but for a short margin."""
+    """Without espeak's silence at both ends, except a short margin."""
     loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max())
     return samples[max(loud[0] - MARGIN, 0) : loud[-1] + MARGIN]
 
