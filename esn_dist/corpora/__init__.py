@@ -1,6 +1,6 @@
 """Corpora: from tables of utterances to balanced sets of decoded clips, with a reason for every exclusion.
 
-Knows nothing of models, prompts or stores. `load_corpus` lists utterances, `scan` draws sets, `decode_clip` reads a clip.
+Knows nothing of models, prompts or stores. `load_corpus` lists utterances, `scan` draws sets of clips.
 """
 
 from esn_dist.corpora.audio import SAMPLE_RATE, AudioError, decode, decode_clip

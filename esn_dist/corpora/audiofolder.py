@@ -57,9 +57,9 @@ def read_audiofolder(
     notes: list[str] = []
     if tables:
         listed = list(_from_tables(path, tables, columns or {}, notes))
-        if spare := set(audio) - {utterance.path for utterance in listed}:
-            names = abbreviated(_inside(path, file) for file in spare)
-            notes.append(f"audio files in no metadata table, passed over: {len(spare):,} ({names})")
+        if unlisted := set(audio) - {utterance.path for utterance in listed}:
+            names = abbreviated(_inside(path, file) for file in unlisted)
+            notes.append(f"audio files in no metadata table, ignored: {len(unlisted):,} ({names})")
     else:
         listed = [_from_folder(path, file) for file in audio]
     if not listed:

@@ -164,7 +164,7 @@ class _Clips:
             yield f"{self.split}: clips taken from a re-cut {RECUT}*: {recuts}"
         stems = {match["stem"] for folder in self.folders for name in folder.files if (match := _CLIP.match(name))}
         if unlisted := stems - {utterance.id.removeprefix(f"{self.split}_") for utterance in listed}:
-            yield f"{self.split}: clips without a row in the csv, passed over: {len(unlisted)} ({abbreviated(unlisted)})"
+            yield f"{self.split}: clips without a row in the csv, ignored: {len(unlisted)} ({abbreviated(unlisted)})"
 
 
 def _without_group(utterance: Utterance) -> Utterance:

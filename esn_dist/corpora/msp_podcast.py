@@ -154,7 +154,7 @@ def _notes(
         notes.append(f"utterances of unknown speaker: {unknown.total():,} ({where}); it may be anyone, of any split")
     if audio := {name for name in unlisted if name.lower().endswith(".wav")}:
         notes.append(
-            f"wavs without a row: {len(audio):,} ({abbreviated(audio, 3)}); normal for Test3, whose labels are not public"
+            f"wavs without a row: {len(audio):,} ({abbreviated(audio, 3)}); expected for Test3, whose labels are secret"
         )
     return notes
 

@@ -19,7 +19,7 @@ EXAMPLES = 3  # of each reason, in the text; JSON has them all
 def corpora_facts(surveys: Sequence[Survey]) -> list[dict[str, Any]]:
     """The surveys as plain values. Labels outside the study are counted, other exclusions are listed.
 
-    The keys `fit`, `set_aside` and `set_aside_by_reason` are the old names of `valid`, `excluded`, `excluded_by_reason`.
+    `fit`, `set_aside` and `set_aside_by_reason` are old names of `valid`, `excluded` and `excluded_by_reason`.
     """
     return [_facts(survey) for survey in surveys]
 
@@ -75,7 +75,11 @@ def _lines(survey: Survey) -> list[str]:
     if survey.listed:
         lines += _aligned(_table(survey))
         lines += _exclusions(survey)
-        how = "every clip was decoded" if survey.decoded else "only headers were read: silence and damage are not detected"
+        how = (
+            "every clip was decoded"
+            if survey.decoded
+            else "only headers were read: silence and damage are not detected"
+        )
         lines.append(f"  validated: {how}")
     if survey.evaluation and survey.identification:
         lines.append(f"  evaluation set: {_sizes(survey.evaluation)}")

@@ -64,7 +64,7 @@ def test_other_column_names_and_labels_are_settings(folder: Path) -> None:
         ("train/a.wav", "joy", "s1", "train"),
         ("test/a.wav", "anger", "s2", "test"),
     ]
-    assert listing.notes[0].startswith("audio files in no metadata table, passed over: 2 (test/sub/ä b.wav, ")
+    assert listing.notes[0].startswith("audio files in no metadata table, ignored: 2 (test/sub/ä b.wav, ")
     with pytest.raises(UserError, match="the column 'who2' is missing"):
         read_audiofolder(folder, EMOTIONS, columns={"emotion": "label", "speaker": "who2"})
 
@@ -83,7 +83,7 @@ def test_without_metadata_the_folder_is_the_label(tmp_path: Path) -> None:
 
 def test_a_file_twice_and_an_empty_folder_are_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "metadata.csv").write_text("file_name,emotion\ntrain/a.wav,joy\ntrain/a.wav,anger\n")
-    with pytest.raises(UserError, match=r":3.*'train/a\.wav' stands on line 2"):
+    with pytest.raises(UserError, match=r":3.*'train/a\.wav' is on line 2"):
         read_audiofolder(folder, EMOTIONS)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no audio here"):

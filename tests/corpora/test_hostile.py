@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from esn_dist.corpora.manifest import ManifestCorpus
 from esn_dist.corpora.survey import Survey, survey
-from esn_dist.sweep.corpus_spec import ManifestCorpus
 from tests.corpora.miniature.speech import VIDEO_RATE, hum, mp4
 
 FIT = {"8 kHz stereo.wav", "24 bit.wav", "float.wav", "tone.mp3", "tone.flac", "tone.m4a", "flac named.wav",
@@ -73,7 +73,7 @@ def test_every_file_of_the_zoo_is_fit_or_has_its_reason(zoo: Path) -> None:
     names = sorted(FIT | UNFIT.keys())
     aside = {names[int(item.id.removesuffix("joy"))]: str(item.reason) for item in found.exclusions if "joy" in item.id}
     assert aside == UNFIT
-    assert found.fit == {("", emotion): len(FIT) for emotion in ("anger", "joy")}
+    assert found.valid == {("", emotion): len(FIT) for emotion in ("anger", "joy")}
     assert found.hours["", "joy"] * 3600 == pytest.approx(0.5 * len(FIT), abs=0.3)
     assert found.evaluation and found.identification
     assert found.evaluation.by_emotion == {"anger": 3, "joy": 3}

@@ -97,7 +97,7 @@ def test_an_emotion_without_a_row_is_named_with_the_nearest_label(tmp_path: Path
         (GOOD + 'u3,"c.wav,joy,s,dev\n', "m.csv", [":4", "not valid CSV"]),
         ("id,path,emotoin\n", "m.csv", [":1", "'emotion' is missing", "Did you mean 'emotoin'?"]),
         ("id;path;emotion\n", "m.csv", [":1", "'id' is missing", "separated by commas"]),
-        ("id,path,emotion,id\n", "m.csv", [":1", "'id' stands twice"]),
+        ("id,path,emotion,id\n", "m.csv", [":1", "'id' is there twice"]),
         ("", "m.csv", [":1", "found nothing"]),
         ('{"id": "u1", "path": "a", "emotion": "joy"}\n{"id"', "m.jsonl", [":2, column 6", "not valid JSON"]),
         ("[1]", "m.jsonl", [":1", "not an object"]),

@@ -81,7 +81,7 @@ def test_a_recut_replaces_the_plain_clip_unless_the_setting_says_no(meld: Path) 
 def test_clips_without_a_row_are_told_and_appledouble_stubs_are_not_clips(meld: Path) -> None:
     notes = read_meld(meld, EMOTIONS).notes
     assert [note for note in notes if "without a row" in note] == [
-        "dev: clips without a row in the csv, passed over: 1 (dia49_utt4)"
+        "dev: clips without a row in the csv, ignored: 1 (dia49_utt4)"
     ]
     (meld / FOLDERS["dev"] / "dia0_utt1.mp4").unlink()
     (meld / FOLDERS["dev"] / "._dia0_utt1.mp4").write_bytes(bytes(212))
@@ -145,7 +145,7 @@ def test_a_name_for_several_people_is_no_speaker(meld: Path) -> None:
 def test_a_row_twice_is_refused_with_both_lines(meld: Path) -> None:
     path = meld / "dev_sent_emo.csv"
     path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[2])
-    with pytest.raises(UserError, match=r"dev_sent_emo\.csv:17.*'0/1' stands on line 3"):
+    with pytest.raises(UserError, match=r"dev_sent_emo\.csv:17.*'0/1' is on line 3"):
         read_meld(meld, EMOTIONS)
 
 

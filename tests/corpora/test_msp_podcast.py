@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from esn_dist.corpora import LoadedCorpus, SetRule, draw
-from esn_dist.corpora.msp_podcast import LABELS, count_msp_podcast, read_msp_podcast
+from esn_dist.corpora.msp_podcast import LABELS, MspPodcastCorpus, count_msp_podcast, read_msp_podcast
 from esn_dist.errors import UserError
-from esn_dist.sweep.corpus_spec import MspPodcastCorpus
 from tests.corpora.miniature.msp_podcast import rows, write_old
 
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
@@ -110,7 +109,7 @@ def test_a_challenge_edition_without_test1_is_told_which_splits_there_are(msp_po
     listing = read_msp_podcast(msp_podcast, spec.emotions)
     with pytest.raises(UserError, match="no utterance of the corpus 'msp' is in the split 'Test1'") as caught:
         draw(
-            listing.utterances, spec.emotions, seed=0, corpus=spec.name, judge=lambda asked: [],
+            listing.utterances, spec.emotions, seed=0, corpus=spec.name, validate=lambda batch: [],
             evaluation=SetRule(spec.evaluation.splits, 1), identification=SetRule(spec.identification.splits, None),
         )  # fmt: skip
     assert "'Development', 'Train'" in str(caught.value)
@@ -119,5 +118,5 @@ def test_a_challenge_edition_without_test1_is_told_which_splits_there_are(msp_po
 def test_a_file_twice_is_refused(msp_podcast: Path) -> None:
     with (msp_podcast / TABLE).open("a") as file:
         file.write("MSP-PODCAST_0001_0008.wav,A,1,1,1,1,Male,Train\n")
-    with pytest.raises(UserError, match=r":122.*'MSP-PODCAST_0001_0008\.wav' stands on line 2"):
+    with pytest.raises(UserError, match=r":122.*'MSP-PODCAST_0001_0008\.wav' is on line 2"):
         read_msp_podcast(msp_podcast, EMOTIONS)

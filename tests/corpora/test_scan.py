@@ -1,4 +1,4 @@
-"""The scan gives the same sets on any number of processes, and leaves none behind."""
+"""The scan gives the same sets on any number of processes, and no process outlives it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ EMOTIONS = ("anger", "joy")
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
-    """40 utterances, every fourth of them unfit in one of four ways."""
+    """40 utterances, every fourth of them invalid in one of four ways."""
     folder = tmp_path_factory.mktemp("ein Ordner mit Umlaut ä")
     noise = np.random.default_rng(0).normal(0, 0.1, 4_000)
     utterances = []
@@ -53,7 +53,7 @@ def test_one_and_two_processes_scan_the_same_sets(corpus: list[Utterance]) -> No
     )
     assert one == two
     assert (len(one.evaluation), len(one.identification)) == (10, 20)
-    assert {item.reason for item in one.set_aside} == {
+    assert {item.reason for item in one.exclusions} == {
         Reason.MISSING,
         Reason.TOO_SHORT,
         Reason.SILENT,
@@ -62,7 +62,7 @@ def test_one_and_two_processes_scan_the_same_sets(corpus: list[Utterance]) -> No
     assert reports == [(done, 40) for done in range(1, 41)] * 2
 
 
-def test_limits_reach_the_judge(corpus: list[Utterance]) -> None:
+def test_the_sweep_s_limits_are_those_of_the_scan(corpus: list[Utterance]) -> None:
     sets = scan(
         corpus,
         EMOTIONS,
@@ -76,16 +76,29 @@ def test_limits_reach_the_judge(corpus: list[Utterance]) -> None:
 
 
 ENDLESS = """
-import itertools, sys
+import os, sys, time
 from pathlib import Path
 from esn_dist.corpora import SetRule, Utterance, scan
 
+folder = Path(sys.argv[2])
+if __name__ == "__mp_main__":  # a worker, before its initializer has run
+    try:
+        os.close(os.open(folder / "first worker", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        (folder / "second worker is starting").touch()
+        while not (folder / "go on").exists():
+            time.sleep(0.01)
+
+def progress(done, total):
+    if done == 2:  # the first clip is the evaluation set, which needs one worker only
+        while not (folder / "second worker is starting").exists():
+            time.sleep(0.01)
+        print("scanning", flush=True)
+
 if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    many = [Utterance(str(n), "", "joy", "", path) for n in range(50_000)]
-    say = lambda done, total: print(done, flush=True) if done == 1 else None
+    many = [Utterance(str(n), "", "joy", "", Path(sys.argv[1])) for n in range(50_000)]
     scan(many, ["joy"], seed=0, corpus="c", evaluation=SetRule(None, 1), identification=SetRule(None, None),
-         workers=2, progress=say)
+         workers=2, progress=progress)
 """
 
 
@@ -93,34 +106,28 @@ if __name__ == "__main__":
 def test_no_process_outlives_an_interrupted_or_killed_scan(
     tmp_path: Path, corpus: list[Utterance], how: signal.Signals
 ) -> None:
+    """The signal comes while the first worker decodes and the second one is still starting."""
     script = tmp_path / "endless.py"
     script.write_text(ENDLESS)
     scanning = subprocess.Popen(
-        [sys.executable, str(script), str(corpus[1].path)],
+        [sys.executable, str(script), str(corpus[1].path), str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # its own group, so that the interrupt reaches the workers too, as a terminal's does
+        start_new_session=True,  # its own process group: the interrupt reaches the workers too, as a terminal's does
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert scanning.stdout is not None and scanning.stderr is not None
-    assert scanning.stdout.readline() == b"1\n"
-    (os.killpg if how is signal.SIGINT else os.kill)(scanning.pid, how)
-    trouble = scanning.stderr.read().decode()  # ends when the last process that holds it is gone
-    scanning.stdout.close()
-    scanning.stderr.close()
-    assert scanning.wait(timeout=20) == -how
-    if how is signal.SIGINT:
-        assert trouble.count("Traceback") == 1, trouble
-        assert trouble.rstrip().endswith("KeyboardInterrupt")
-    deadline = time.monotonic() + 10
-    while group_lives(scanning.pid):
-        assert time.monotonic() < deadline, "a worker outlives its parent"
-        time.sleep(0.05)
-
-
-def group_lives(group: int) -> bool:
     try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        assert scanning.stdout is not None
+        assert scanning.stdout.readline() == b"scanning\n"
+        (os.killpg if how is signal.SIGINT else os.kill)(scanning.pid, how)
+        (tmp_path / "go on").touch()
+        # Every process of the scan holds its end of the pipes: they close when the last one has ended.
+        _, errors = scanning.communicate(timeout=300)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(scanning.pid, signal.SIGKILL)
+        scanning.communicate()
+    assert scanning.returncode == -how
+    if how is signal.SIGINT:
+        assert errors.count(b"Traceback") == 1, errors.decode()
+        assert errors.rstrip().endswith(b"KeyboardInterrupt")

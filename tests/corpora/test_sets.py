@@ -1,4 +1,4 @@
-"""Sets are balanced, apart, and a function of meaning alone: not of listing order, judge or neighbours."""
+"""Sets are balanced and disjoint, and depend neither on listing order nor on how clips are validated in batches."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def utterance(number: int, emotion: str, split: str = "dev", speaker: str = "s")
     return Utterance(f"u{number}", speaker, emotion, split, Path(f"{number}.wav"))
 
 
-def judge_by(unfit: Callable[[Utterance], bool]) -> Callable[[Sequence[Utterance]], list[Clip | Exclusion]]:
-    def verdict(item: Utterance) -> Clip | Exclusion:
-        return Exclusion(item.id, item.emotion, Reason.SILENT, "") if unfit(item) else Clip(item, 16_000, item.id)
+def validator(invalid: Callable[[Utterance], bool]) -> Callable[[Sequence[Utterance]], list[Clip | Exclusion]]:
+    def result(item: Utterance) -> Clip | Exclusion:
+        return Exclusion(item.id, item.emotion, Reason.SILENT, "") if invalid(item) else Clip(item, 16_000, item.id)
 
-    return lambda asked: [verdict(item) for item in asked]
+    return lambda batch: [result(item) for item in batch]
 
 
 def drawn(
@@ -33,7 +33,7 @@ def drawn(
     evaluation: SetRule,
     identification: SetRule,
     *,
-    unfit: Callable[[Utterance], bool] = lambda item: False,
+    invalid: Callable[[Utterance], bool] = lambda item: False,
     speaker_disjoint: bool = False,
     seed: int = 0,
 ) -> Sets:
@@ -44,7 +44,7 @@ def drawn(
         corpus="c",
         evaluation=evaluation,
         identification=identification,
-        judge=judge_by(unfit),
+        validate=validator(invalid),
         speaker_disjoint=speaker_disjoint,
     )
 
@@ -69,45 +69,45 @@ corpora = st.builds(
     extra=corpora,
     sizes=st.tuples(st.integers(1, 3), st.none() | st.integers(0, 5)),
     split=st.none() | st.just(("dev",)),
-    unfit=st.sets(st.integers(0, 59).map("u{}".format)),
+    invalid=st.sets(st.integers(0, 59).map("u{}".format)),
     seed=st.integers(0, 9),
     order=st.randoms(use_true_random=False),
 )
-def test_sets_are_balanced_apart_and_blind_to_the_order_of_the_listing(
+def test_sets_are_balanced_disjoint_and_independent_of_the_listing_order(
     extra: list[Utterance],
     sizes: tuple[int, int | None],
     split: tuple[str, ...] | None,
-    unfit: set[str],
+    invalid: set[str],
     seed: int,
     order: random.Random,
 ) -> None:
     sure = [utterance(1_000 + number, EMOTIONS[number % 3], "dev") for number in range(12)]
     corpus = [*extra, *sure]
     rules = SetRule(("dev",), sizes[0]), SetRule(split, sizes[1])
-    sets = drawn(corpus, *rules, unfit=lambda item: item.id in unfit, seed=seed)
+    sets = drawn(corpus, *rules, invalid=lambda item: item.id in invalid, seed=seed)
 
     evaluated, pooled = set(ids(sets.evaluation)), set(ids(sets.identification))
-    passed_over = [item.id for item in sets.exclusions]
+    excluded = [item.id for item in sets.exclusions]
     assert [clip.utterance.emotion for clip in sets.evaluation] == [e for e in EMOTIONS for _ in range(sizes[0])]
     assert all(clip.utterance.split == "dev" for clip in sets.evaluation)
     assert len(sets.identification) == len(pooled) and not pooled & evaluated
-    assert len(passed_over) == len(set(passed_over)) and set(passed_over) <= unfit
-    assert not unfit & (evaluated | pooled)
+    assert len(excluded) == len(set(excluded)) and set(excluded) <= invalid
+    assert not invalid & (evaluated | pooled)
     allowed = Counter(
         item.emotion
         for item in corpus
-        if (split is None or item.split in split) and item.id not in evaluated and item.id not in unfit
+        if (split is None or item.split in split) and item.id not in evaluated and item.id not in invalid
     )
     pool = Counter(clip.utterance.emotion for clip in sets.identification)
     wanted = len(corpus) if sizes[1] is None else sizes[1]
     assert {emotion: pool[emotion] for emotion in EMOTIONS} == {e: min(wanted, allowed[e]) for e in EMOTIONS}
 
     order.shuffle(corpus)
-    assert drawn(corpus, *rules, unfit=lambda item: item.id in unfit, seed=seed) == sets
+    assert drawn(corpus, *rules, invalid=lambda item: item.id in invalid, seed=seed) == sets
 
 
 @given(gone=st.integers(0, 119), size=st.integers(1, 12))
-def test_losing_one_utterance_moves_no_other_but_the_one_that_takes_its_place(gone: int, size: int) -> None:
+def test_a_lost_utterance_changes_the_sets_only_by_its_replacement(gone: int, size: int) -> None:
     rules = SetRule(None, size), SetRule(None, size)
     before = drawn(forty(), *rules)
     after = drawn([item for item in forty() if item.id != f"u{gone}"], *rules)
@@ -115,27 +115,27 @@ def test_losing_one_utterance_moves_no_other_but_the_one_that_takes_its_place(go
         (ids(before.evaluation), ids(after.evaluation)),
         (ids(before.identification), ids(after.identification)),
     ):
-        left, came = [i for i in old if i in new], [i for i in new if i not in old]
-        assert left == [i for i in new if i in old], "those in both keep their order"
-        assert len(came) <= 1
+        kept, added = [i for i in old if i in new], [i for i in new if i not in old]
+        assert kept == [i for i in new if i in old], "those in both keep their order"
+        assert len(added) <= 1
 
 
-@given(unfit=st.sets(st.integers(0, 119).map("u{}".format), max_size=60))
-def test_an_unfit_candidate_is_replaced_as_if_it_had_not_been_listed(unfit: set[str]) -> None:
+@given(invalid=st.sets(st.integers(0, 119).map("u{}".format), max_size=60))
+def test_an_invalid_candidate_is_replaced_as_if_it_were_not_listed(invalid: set[str]) -> None:
     rules = SetRule(None, 5), SetRule(None, 7)
     sure = [utterance(1_000 + number, EMOTIONS[number % 3]) for number in range(36)]
-    judged = drawn([*forty(), *sure], *rules, unfit=lambda item: item.id in unfit)
-    absent = drawn([item for item in [*forty(), *sure] if item.id not in unfit], *rules)
-    assert (judged.evaluation, judged.identification) == (absent.evaluation, absent.identification)
+    replaced = drawn([*forty(), *sure], *rules, invalid=lambda item: item.id in invalid)
+    absent = drawn([item for item in [*forty(), *sure] if item.id not in invalid], *rules)
+    assert (replaced.evaluation, replaced.identification) == (absent.evaluation, absent.identification)
 
 
-def test_the_judge_is_never_asked_twice_or_for_more_than_is_lacking() -> None:
-    asked: list[str] = []
-    verdicts = judge_by(lambda item: int(item.id[1:]) % 5 == 0)
+def test_no_clip_is_validated_twice_or_beyond_the_size_of_the_sets() -> None:
+    validated: list[str] = []
+    results = validator(lambda item: int(item.id[1:]) % 5 == 0)
 
-    def judge(items: Sequence[Utterance]) -> list[Clip | Exclusion]:
-        asked.extend(item.id for item in items)
-        return verdicts(items)
+    def validate(batch: Sequence[Utterance]) -> list[Clip | Exclusion]:
+        validated.extend(item.id for item in batch)
+        return results(batch)
 
     sets = draw(
         forty(),
@@ -144,10 +144,12 @@ def test_the_judge_is_never_asked_twice_or_for_more_than_is_lacking() -> None:
         corpus="c",
         evaluation=SetRule(None, 10),
         identification=SetRule(None, 20),
-        judge=judge,
+        validate=validate,
     )
-    assert sorted(asked) == sorted([*ids(sets.evaluation), *ids(sets.identification), *(i.id for i in sets.exclusions)])
-    assert len(asked) == len(set(asked))
+    assert sorted(validated) == sorted(
+        [*ids(sets.evaluation), *ids(sets.identification), *(i.id for i in sets.exclusions)]
+    )
+    assert len(validated) == len(set(validated))
 
 
 def test_another_seed_or_corpus_draws_other_sets() -> None:
@@ -155,15 +157,15 @@ def test_another_seed_or_corpus_draws_other_sets() -> None:
     assert ids(drawn(forty(), *rules, seed=0).evaluation) != ids(drawn(forty(), *rules, seed=1).evaluation)
 
 
-def test_speakers_of_the_evaluation_set_stay_out_of_identification_when_asked() -> None:
+def test_speaker_disjoint_keeps_speakers_of_the_evaluation_set_out_of_identification() -> None:
     corpus = [*forty(), *(utterance(500 + number, EMOTIONS[number % 3], speaker="") for number in range(30))]
     corpus += [utterance(600 + number, EMOTIONS[number % 3], speaker="alone") for number in range(3)]
     rules = SetRule(None, 1), SetRule(None, None)
     sets = drawn(corpus, *rules, speaker_disjoint=True)
-    heard = {clip.utterance.speaker for clip in sets.evaluation} - {""}
-    assert heard
-    assert not heard & {clip.utterance.speaker for clip in sets.identification}
-    assert heard & {clip.utterance.speaker for clip in drawn(corpus, *rules).identification}
+    evaluated = {clip.utterance.speaker for clip in sets.evaluation} - {""}
+    assert evaluated
+    assert not evaluated & {clip.utterance.speaker for clip in sets.identification}
+    assert evaluated & {clip.utterance.speaker for clip in drawn(corpus, *rules).identification}
     unnamed = sum(clip.utterance.speaker == "" for clip in sets.identification)
     assert sets.unknown_speakers == unnamed > 0
 
@@ -173,13 +175,13 @@ def test_too_few_for_the_evaluation_set_says_how_many_there_are() -> None:
     with pytest.raises(UserError) as listed:
         drawn(corpus, SetRule(("test",), 9), SetRule(None, None))
     assert "finds only: anger 0, sadness 0" in str(listed.value)
-    with pytest.raises(UserError) as fit:
-        drawn(corpus, SetRule(("dev",), 38), SetRule(None, None), unfit=lambda item: item.id in {"u0", "u3", "u6"})
-    assert "finds fit only: anger 37. Set aside: anger: silent 3" in str(fit.value)
-    assert "at most 37" in str(fit.value)
+    with pytest.raises(UserError) as valid:
+        drawn(corpus, SetRule(("dev",), 38), SetRule(None, None), invalid=lambda item: item.id in {"u0", "u3", "u6"})
+    assert "finds valid only: anger 37. Excluded: anger: silent 3" in str(valid.value)
+    assert "at most 37" in str(valid.value)
 
 
-def test_an_emotion_without_anything_left_to_identify_is_refused_unless_nothing_was_wanted() -> None:
+def test_an_emotion_without_identification_candidates_is_refused_unless_the_size_is_0() -> None:
     with pytest.raises(UserError, match="'anger' is left in 'c' for identification"):
         drawn(forty(), SetRule(None, 40), SetRule(None, None))
     assert drawn(forty(), SetRule(None, 40), SetRule(None, 0)).identification == ()

@@ -8,6 +8,8 @@ import signal
 import numpy as np
 import pytest
 
+from esn_dist.corpora.subprocess_decode import SubprocessCrashed, run_in_subprocess
+
 
 def test_a_value_comes_back_from_another_process() -> None:
     assert np.array_equal(run_in_subprocess(np.arange, 5), np.arange(5))

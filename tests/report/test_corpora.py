@@ -70,7 +70,8 @@ def test_json_lists_every_exclusion_and_tells_headers_from_decoding_under_old_ke
     assert result.exit_code == 0, result.output
     iemocap, msp = json.loads(result.stdout)
     assert (iemocap["decoded"], iemocap["type"], iemocap["problem"]) == (False, "iemocap", None)
-    assert iemocap["splits"]["Session3"]["anger"] == {"listed": 3, "valid": 3, "fit": 3, "hours": pytest.approx(0.0003, abs=1e-4)}
+    anger = iemocap["splits"]["Session3"]["anger"]
+    assert anger == {"listed": 3, "valid": 3, "fit": 3, "hours": pytest.approx(0.0003, abs=1e-4)}
     assert iemocap["labels_excluded"]["no agreement"] == 9
     assert msp["excluded_by_reason"] == msp["set_aside_by_reason"] == {"label excluded": 60, "missing": 1}
     assert [item["id"] for item in msp["excluded"]] == ["MSP-PODCAST_0003_0001"]

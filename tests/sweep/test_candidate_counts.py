@@ -68,7 +68,8 @@ def test_a_split_known_only_within_a_sum_is_unknown(tmp_path: Path) -> None:
 
 
 def test_what_was_counted_comes_before_what_was_published() -> None:
-    counted = LabelCounts({("Session1", e): 300 for e in ("anger", "frustration", "joy", "neutral", "sadness")}, "counted in x")
+    emotions = ("anger", "frustration", "joy", "neutral", "sadness")
+    counted = LabelCounts({("Session1", emotion): 300 for emotion in emotions}, "counted in x")
     assert total_candidates(spec("iemocap"), counted) == (500, "counted in x")
 
 
