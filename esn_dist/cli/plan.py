@@ -21,5 +21,7 @@ def show_plan(sweep: SweepFile, as_json: AsJson = False) -> None:
     from esn_dist.sweep.load import load_sweep
 
     loaded = load_sweep(sweep)
-    facts = forecast(loaded, {spec.name: count_labels(spec) for spec in loaded.corpora}, local_gate_shapes(loaded.models))
+    facts = forecast(
+        loaded, {spec.name: count_labels(spec) for spec in loaded.corpora}, local_gate_shapes(loaded.models)
+    )
     typer.echo(json.dumps(plan_facts(facts), indent=1) if as_json else plan_text(facts))

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from esn_dist.errors import UserError
+from esn_dist.sweep.corpus_types import CORPUS_TYPES
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.spec import Sweep
 
@@ -88,13 +89,14 @@ def test_paths_are_relative_to_the_file_not_to_the_caller(tmp_path: Path, monkey
     sweep = load_sweep(write(tmp_path / "configs", GOOD))
     assert sweep.store == tmp_path / "store" / "test"
     assert sweep.corpora[1].type == "manifest"
-    assert sweep.corpora[1].path == tmp_path / "configs" / "data" / "mine.csv"
+    assert sweep.corpora[1].paths == (tmp_path / "configs" / "data" / "mine.csv",)
 
 
 def test_every_field_is_identity_or_runtime() -> None:
     unclassed = [
         f"{model.__name__}.{name}"
-        for model in specs(Sweep)
+        for root in (Sweep, *(entry.spec for entry in CORPUS_TYPES.values()))
+        for model in specs(root)
         for name, field in model.model_fields.items()
         if not isinstance(field.json_schema_extra, dict)
         or field.json_schema_extra.get("class") not in ("identity", "runtime")
