@@ -1,9 +1,12 @@
-"""The pages for analysts run as they stand: every python and sh block, in order, on a finished store."""
+"""Pages are true: every python and sh block for analysts runs, and every link, file and module that they name exists."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from esn_dist.cli import app
 from esn_dist.report import folder
 
 ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "launch/README.md", ROOT / "store/README.md"]
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -45,7 +49,7 @@ def run_command(line: str) -> None:
 
 
 def test_every_link_of_a_page_leads_to_a_file_and_a_heading() -> None:
-    for page in (*ROOT.glob("*.md"), *ROOT.rglob("docs/**/*.md"), ROOT / "launch/README.md", ROOT / "store/README.md"):
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
             if target.startswith(("http:", "https:")):
                 continue
@@ -53,6 +57,23 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_heading() -> None:
             file = (page.parent / name).resolve() if name else page
             assert file.exists(), f"{page.relative_to(ROOT)} links to {target}"
             assert not anchor or anchor in anchors_of(file), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_every_file_and_module_that_a_page_names_exists() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"(?<![\w/.-])(?:[\w.-]+/)+[\w-]+\.(?:py|yaml)\b", text):
+            folders = (ROOT, ROOT / "esn_dist", page.parent)
+            assert any((folder / name).is_file() for folder in folders), f"{page.relative_to(ROOT)} names {name}"
+        for name in re.findall(r"\besn_dist(?:\.\w+)+", text):
+            module, _, attribute = name.rpartition(".")
+            assert find(name) or hasattr(import_module(module), attribute), f"{page.relative_to(ROOT)} names {name}"
+
+
+def find(module: str) -> bool:
+    with suppress(ModuleNotFoundError):
+        return find_spec(module) is not None
+    return False
 
 
 def anchors_of(page: Path) -> set[str]:
