@@ -1,4 +1,4 @@
-"""Pages are true: every python and sh block for analysts runs, and every link, file and module that they name exists."""
+"""Pages are true: blocks for analysts run, and every link, file and module that a page names exists."""
 
 from __future__ import annotations
 
