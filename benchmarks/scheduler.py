@@ -38,7 +38,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.plan import plan
-from esn_dist.sweep.records import mask_keys
+from esn_dist.sweep.records import read_mask_keys
 from esn_dist.sweep.units import AnswerUnit, IdentifyUnit, SelectUnit, Unit
 from esn_dist.terms import SHARD_ROWS
 from esn_dist.worker.job import CorpusItems
@@ -147,7 +147,7 @@ class MadeRun:
     def __init__(self, root: Path, model: str) -> None:
         sweep, folder = load(root), StoreFolder(root)
         self.corpora, self.log = items(sweep, folder), RunLog(folder)
-        self.masks = mask_keys(folder, model)
+        self.masks = read_mask_keys(folder, model)
         self.schedule = Schedule(done_units(folder))
         planned = plan(sweep)
         wanted, masks = frozenset(c.id for c in planned.cells if c.model == model), planned.masks_of(model)

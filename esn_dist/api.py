@@ -19,10 +19,10 @@ from esn_dist.analysis.identification import Pool, pool
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import budget, top
-from esn_dist.selection.pools import Size
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import write_mask_file
 from esn_dist.store.read import Description, describe, open_answers, open_counts, open_masks, read_model, read_texts
+from esn_dist.sweep.keys import IdentificationSize
 from esn_dist.terms import JOIN, PARTS
 
 NEURONS = ("emotion", "layer", "neuron")
@@ -92,7 +92,7 @@ class OpenSweep:
         corpus: str | None = None,
         *,
         parts: Sequence[str] = PARTS,
-        size: Size = "auto",
+        size: IdentificationSize = "auto",
         cap: int | None = None,
         all_items: bool = False,
     ) -> xr.DataArray:
@@ -115,7 +115,7 @@ class OpenSweep:
         corpus: str | None = None,
         *,
         parts: Sequence[str] = PARTS,
-        size: Size = "auto",
+        size: IdentificationSize = "auto",
         cap: int | None = None,
         all_items: bool = False,
     ) -> xr.DataArray:

@@ -6,11 +6,11 @@ Follows `esn_dist.selection.passes` without reading a count. Knows no clock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
-from esn_dist.selection.pools import Candidates, Size, correctly_answered, identify_together, shared_emotions
+from esn_dist.selection.pools import Candidates, correctly_answered, identify_together, shared_emotions
 from esn_dist.store.folder import StoreFolder
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.terms import JOIN, SHARD_ROWS
@@ -44,7 +44,7 @@ class Passes:
         found = [self._candidates[name] for name in names]
         emotions = shared_emotions([self.corpora[name].emotions for name in names])
         caps = [self.caps[name] for name in names]
-        chosen = [identify_together(found, emotions, cast("Size", size), caps) for size in sizes]
+        chosen = [identify_together(found, emotions, size, caps) for size in sizes if size]
         each = [
             _shards(self.corpora[name], of, [one[index].code >= 0 for one in chosen])
             for index, (name, of) in enumerate(zip(names, found, strict=True))

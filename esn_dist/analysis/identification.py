@@ -15,9 +15,10 @@ import numpy.typing as npt
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.selection.firing import Firing, Identification, Sums
 from esn_dist.selection.passes import sum_counts
-from esn_dist.selection.pools import Size, correctly_answered, identify_together, shared_emotions
+from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, read_corpus
+from esn_dist.sweep.keys import IdentificationSize
 from esn_dist.terms import JOIN, PARTS
 
 
@@ -68,7 +69,7 @@ def pool(
     model: str,
     corpus: str,
     *,
-    size: Size = "auto",
+    size: IdentificationSize = "auto",
     cap: int | None = None,
     parts: Sequence[str] = PARTS,
     all_items: bool = False,

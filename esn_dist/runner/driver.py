@@ -34,7 +34,7 @@ from esn_dist.store.lock import Lease, Lock
 from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import Plan, plan
-from esn_dist.sweep.records import mask_keys
+from esn_dist.sweep.records import read_mask_keys
 from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import SelectUnit
 from esn_dist.worker.job import CorpusItems, EngineProfile, Job
@@ -115,7 +115,7 @@ class _Run:
         self.job = Job(
             folder.root, sweep.cache, model, weights, profile, corpora, sweep.seed, sweep.max_new_tokens, lease.token
         )
-        self.masks = mask_keys(folder, model.name)
+        self.masks = read_mask_keys(folder, model.name)
         files = {file.label: file.path for study in sweep.studies.values() for file in study.mask_files}
         self.selection = Selection(folder, model.name, emotions, caps, sweep.seed, files)
         self.schedule = Schedule(done_units(folder))

@@ -6,17 +6,17 @@ Knows nothing of Ray; NumPy and the store only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from esn_dist.errors import UserError
-from esn_dist.selection.firing import Firing, Sums, pooled
+from esn_dist.selection.firing import Sums, pooled
 from esn_dist.selection.inputs import Scores, SelectionInput, UtteranceCounts, scores_of
 from esn_dist.selection.masks import budget, random_like, random_mask, top
 from esn_dist.selection.passes import sum_counts, utterance_counts
@@ -25,11 +25,32 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import read_masks, read_model
 from esn_dist.store.write import write_masks
-from esn_dist.sweep.keys import MaskKey
+from esn_dist.sweep.keys import IdentificationSize, MaskKey
 from esn_dist.sweep.mask_files import content_hash, file_label
-from esn_dist.sweep.records import Size, mask_keys
+from esn_dist.sweep.records import read_mask_keys
 from esn_dist.sweep.selectors import FILE, RND, matched_selector
 from esn_dist.terms import JOIN, PARTS
+
+
+@dataclass(frozen=True, slots=True)
+class CountSource:
+    """The counts that a mask rests on: corpora joined by "+", requested size, and counted parts."""
+
+    corpora: str
+    size: IdentificationSize
+    parts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, mask: MaskKey) -> CountSource:
+        """Raises ValueError for a mask that rests on no counts."""
+        if mask.size == "":
+            raise ValueError(f"a mask of {mask.selector} rests on no counts")
+        return cls(mask.corpus, mask.size, mask.parts)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the corpora."""
+        return self.corpora.split(JOIN)
 
 
 class Selection:
@@ -55,9 +76,9 @@ class Selection:
         facts = read_model(folder, model) or {}
         self.shape: tuple[int, int] = (facts["layers"], facts["width"])
         self.rows = read_masks(folder, model).named()
-        self.masks = tuple(mask_keys(folder, model).values())
+        self.masks = tuple(read_mask_keys(folder, model).values())
         self._scores = lru_cache(maxsize=4)(self._score)
-        self._firing = lru_cache(maxsize=1)(self._fire)
+        self._inputs = lru_cache(maxsize=1)(self._input)
         self._sums = lru_cache(maxsize=1)(self._sum)
         self._file = lru_cache(maxsize=1)(self._read_file)
 
@@ -86,7 +107,7 @@ class Selection:
             stand_in = (mask.emotion,) if mask.emotion else ()
             return random_mask(layers, width, members, self.seed, self.model, mask.seed, *stand_in), 0
         matched = matched_selector(mask.selector)
-        scores_ELN, used = self._scores(matched or mask.selector, mask.corpus, mask.size, mask.parts)
+        scores_ELN, used = self._scores(matched or mask.selector, CountSource.of(mask))
         member_LN = top(scores_ELN[[self._emotions(mask.sources).index(mask.emotion)]], members)[0]
         if matched:
             member_LN = random_like(member_LN, self.seed, self.model, mask.seed, mask.selector, mask.emotion)
@@ -122,33 +143,35 @@ class Selection:
     def _emotions(self, corpora: Sequence[str]) -> tuple[str, ...]:
         return shared_emotions([self.emotions[corpus] for corpus in corpora])
 
-    def _score(self, selector: str, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Scores, int]:
-        firing, used = self._firing(corpora, size, parts)
+    def _score(self, selector: str, source: CountSource) -> tuple[Scores, int]:
+        """Scores[emotion, layer, neuron], and how many utterances of each emotion they rest on."""
+        inputs, used = self._inputs(source)
+        return scores_of(selector, inputs), used
+
+    def _input(self, source: CountSource) -> tuple[SelectionInput, int]:
+        """K and T of all corpora together, and how many utterances of each emotion they rest on."""
+        sums = self._sums(source.corpora, source.parts)[source.size]
+        firing = pooled([of_corpus.firing() for of_corpus in sums])
 
         def stream() -> Iterator[UtteranceCounts]:
-            for name, sums in zip(corpora.split(JOIN), self._sums(corpora, parts)[size], strict=True):
-                yield from utterance_counts(sums.chosen, sums.parts, self.folder, self.model, name)
+            for name, of_corpus in zip(source.names, sums, strict=True):
+                yield from utterance_counts(of_corpus.chosen, of_corpus.parts, self.folder, self.model, name)
 
-        return scores_of(selector, SelectionInput(firing.emotions, firing.K, firing.T, stream)), used
+        inputs = SelectionInput(firing.emotions, firing.K, firing.T, stream)
+        return inputs, sum(of_corpus.chosen.size for of_corpus in sums)
 
-    def _fire(self, corpora: str, size: Size, parts: tuple[str, ...]) -> tuple[Firing, int]:
-        """K and T of all corpora together, and how many utterances of each emotion they rest on."""
-        sums = self._sums(corpora, parts)[size]
-        return pooled([own.firing() for own in sums]), sum(own.chosen.size for own in sums)
+    def _sum(self, corpora: str, parts: tuple[str, ...]) -> dict[IdentificationSize, list[Sums]]:
+        """For each size that any mask requests, one sum per corpus.
 
-    def _sum(self, corpora: str, parts: tuple[str, ...]) -> dict[Size, list[Sums]]:
-        """One list of a sum per corpus for each size that any mask asks for.
-
-        All from one reading of the counts: a study of sizes has many of them.
+        All come from one reading of the counts, since a study of sizes has many of them.
         """
-        names, at = corpora.split(JOIN), [PARTS.index(part) for part in parts]
+        names, part_rows = corpora.split(JOIN), [PARTS.index(part) for part in parts]
         candidates = [correctly_answered(self.folder, self.model, name) for name in names]
         caps = [self.caps[name] for name in names]
-        sums: dict[Size, list[Sums]] = {}
-        for size in dict.fromkeys(m.size for m in self.masks if (m.corpus, m.parts) == (corpora, parts)):
-            wanted = cast("int | Literal['auto']", size)
-            chosen = identify_together(candidates, self._emotions(names), wanted, caps)
-            sums[size] = [Sums(own, at) for own in chosen]
+        sums: dict[IdentificationSize, list[Sums]] = {}
+        for size in dict.fromkeys(m.size for m in self.masks if (m.corpus, m.parts) == (corpora, parts) and m.size):
+            chosen = identify_together(candidates, self._emotions(names), size, caps)
+            sums[size] = [Sums(of_corpus, part_rows) for of_corpus in chosen]
         for index, name in enumerate(names):
             sum_counts([of_size[index] for of_size in sums.values()], self.folder, self.model, name)
         return sums

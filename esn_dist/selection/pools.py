@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,7 @@ from esn_dist.selection.firing import Identification, identify
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import open_counts
 from esn_dist.store.shards import answered_correctly
-
-Size = int | Literal["auto"]
+from esn_dist.sweep.keys import IdentificationSize
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def shared_emotions(of_corpora: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 
 def identify_together(
-    candidates: Sequence[Candidates], emotions: Sequence[str], size: Size, caps: Sequence[int | None]
+    candidates: Sequence[Candidates], emotions: Sequence[str], size: IdentificationSize, caps: Sequence[int | None]
 ) -> list[Identification]:
     """Who identifies, in each of several corpora: as many of each emotion as the poorest corpus can give.
 

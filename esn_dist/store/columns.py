@@ -32,11 +32,12 @@ def create_columns(group: zarr.Group, table: Table, fixed: Categories, options: 
 
 
 def create_growing_columns(group: zarr.Group, table: type[Table]) -> None:
-    """Make the columns of a table that grows, without rows."""
+    """Make the columns of a table that grows, without rows; optional ones wait for a value."""
     categories: Categories = {name: () for name, kind in table.columns.items() if kind == "code"}
     widths = {name: GROWING_ID_WIDTH for name, kind in table.columns.items() if kind == "text"}
     for spec in column_arrays(table, 0, widths, categories, 0):
-        spec.create(group)
+        if spec.name not in table.optional:
+            spec.create(group)
 
 
 def write_columns(path: Path, table: Table, rows: slice) -> list[Path]:
@@ -44,7 +45,8 @@ def write_columns(path: Path, table: Table, rows: slice) -> list[Path]:
 
     A row counts as there when its id is, and ids come last, so a kill leaves whole rows or none.
     """
-    names = [array_name(type(table), name) for name in table.columns]
+    absent = missing_columns(path, type(table))
+    names = [array_name(type(table), name) for name in table.columns if name not in absent]
     _fill({name: open_array(path / name, "r+") for name in names}, table, rows)
     return [path / name for name in names]
 
@@ -69,7 +71,8 @@ def missing_columns(path: Path, table: type[Table]) -> tuple[str, ...]:
 
 def create_missing_columns(group: zarr.Group, table: type[Table], names: Sequence[str], rows: int) -> None:
     """Make the columns `names` of a growing table inside `group`, with a pad in each of `rows` rows."""
-    for spec in column_arrays(table, rows, {"id": GROWING_ID_WIDTH}, dict.fromkeys(table.columns, ()), 0):
+    widths = dict.fromkeys(table.columns, GROWING_ID_WIDTH)
+    for spec in column_arrays(table, rows, widths, dict.fromkeys(table.columns, ()), 0):
         if spec.name in names:
             spec.create(group)[:] = spec.fill
 
@@ -82,8 +85,8 @@ def new_categories(stored: Sequence[str], values: Sequence[str]) -> tuple[str, .
 def _fill(arrays: Mapping[str, Array], table: Table, rows: slice) -> None:
     if rows.stop > rows.start:
         for name, kind in reversed(list(table.columns.items())):
-            array = arrays[array_name(type(table), name)]
-            array[rows] = _encoded(array, kind, getattr(table, name)[rows])
+            if (array := arrays.get(array_name(type(table), name))) is not None:
+                array[rows] = _encoded(array, kind, getattr(table, name)[rows])
 
 
 def _encoded(array: Array, kind: str, values: Sequence[Any]) -> npt.NDArray[Any]:

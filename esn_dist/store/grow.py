@@ -37,7 +37,7 @@ def grow(folder: StoreFolder, group: str, wanted: AnyTable, block: int) -> AnyTa
     Raises `UserError` where an id is stored with another content.
     """
     path = folder.data / group
-    _add_missing_columns(folder, path, type(wanted))
+    _add_missing_columns(folder, path, wanted)
     stored = read_columns(path, type(wanted))
     _refuse_changed_rows(folder, group, stored, wanted)
     known = stored.named()
@@ -65,9 +65,10 @@ def _refuse_changed_rows(folder: StoreFolder, group: str, stored: AnyTable, want
             )
 
 
-def _add_missing_columns(folder: StoreFolder, path: Path, table: type[Table]) -> None:
-    """Columns that the store's table lacks, made aside and renamed into place at the length of the others."""
-    for name in missing_columns(path, table):
+def _add_missing_columns(folder: StoreFolder, path: Path, wanted: Table) -> None:
+    """Columns that are not in the store yet, staged and renamed into place at the length of the others."""
+    table = type(wanted)
+    for name in sorted(set(missing_columns(path, table)) - wanted.unused()):
         staged = folder.staging / uuid.uuid4().hex
         rows = _longest(path, table.dim)
         create_missing_columns(zarr.create_group(staged, zarr_format=3), table, [name], rows)
@@ -96,7 +97,7 @@ def _arrays_on(path: Path, dim: str) -> dict[Path, Array]:
 
 def _extend_categories(path: Path, wanted: Table) -> None:
     for name, kind in wanted.columns.items():
-        if kind == "code":
+        if kind == "code" and name not in missing_columns(path, type(wanted)):
             array = open_array(path / array_name(type(wanted), name), "r+")
             words = new_categories(categories_of(array), getattr(wanted, name))
             if words != categories_of(array):

@@ -326,9 +326,10 @@ def _mask_coordinates(masks: MaskTable, cells: CellTable) -> dict[str, Any]:
 
 def _coordinates(table: Table) -> dict[str, Any]:
     """A table's columns on its dimension; the ids become the dimension's own coordinate."""
+    unused = table.unused()
     types: dict[str, Any] = {"text": np.str_, "code": np.str_, "int": np.int64, "float": np.float64}
     return {
         table.dim if name == "id" else name: (table.dim, np.array(getattr(table, name), dtype=types[kind]))
         for name, kind in table.columns.items()
-        if kind != "options"
+        if kind != "options" and name not in unused
     }

@@ -21,12 +21,13 @@ class Table:
     """Columns of equal length; `dim` is the dimension they lie on, `columns` says how each is stored.
 
     A store that was made before one of the columns `added` has none of it: every row reads as a pad there, and the
-    column is made when the store grows.
+    column is made when the store grows. A column that is `optional` too is made only when a row has a value in it.
     """
 
     dim: ClassVar[str]
     columns: ClassVar[Mapping[str, ColumnType]]
     added: ClassVar[frozenset[str]] = frozenset()
+    optional: ClassVar[frozenset[str]] = frozenset()
 
     id: tuple[str, ...]
 
@@ -50,6 +51,10 @@ class Table:
         """One row, in the order of `columns`."""
         return tuple(self.record(position).values())
 
+    def unused(self) -> frozenset[str]:
+        """The optional columns in which no row has a value."""
+        return frozenset(name for name in self.optional if not any(getattr(self, name)))
+
     def named(self) -> dict[str, int]:
         """Position of every id; pad rows have none."""
         return {name: position for position, name in enumerate(self.id) if name}
@@ -71,11 +76,12 @@ class Table:
 
     @classmethod
     def from_records(cls, records: Iterable[Mapping[str, Any]]) -> Self:
-        """A table of `records`, each a row by column name.
+        """A table of `records`, each a row by column name; an optional column may be left out.
 
         Raises `ValueError` where a record lacks a column or has one that this table does not know.
         """
-        records = tuple(records)
+        optional = {name: PAD[cls.columns[name]] for name in cls.optional}
+        records = tuple({**optional, **record} if optional else record for record in records)
         for record in records:
             if record.keys() != cls.columns.keys():
                 unfit = sorted(record.keys() ^ cls.columns.keys())
@@ -84,8 +90,11 @@ class Table:
 
     @classmethod
     def from_rows(cls, rows: Sequence[tuple[Any, ...]]) -> Self:
-        """A table of `rows`, each in the order of `columns`."""
-        return cls(**{name: tuple(row[index] for row in rows) for index, name in enumerate(cls.columns)})
+        """A table of `rows`, each in the order of `columns`, or of those that are not optional."""
+        required = [name for name in cls.columns if name not in cls.optional]
+        if rows and len(rows[0]) == len(cls.columns):
+            required = list(cls.columns)
+        return cls.from_records([dict(zip(required, row, strict=True)) for row in rows])
 
     @classmethod
     def empty(cls) -> Self:
@@ -160,7 +169,9 @@ class CellTable(Table):
     """Cells of one model on one evaluation corpus; `mask` is the id of a mask of that model.
 
     Baseline: selector "", fraction nan, mask_seed -1, mask "", alpha 0. `source_emotion` joins two by "+" in the co-
-    types, and is "" where a cell commits to none (RND, mix, union). `tau` is mix's; nan elsewhere.
+    types, and is "" where a cell commits to none (RND, mix, union). `tau` is mix's; nan elsewhere. `parameters` is
+    canonical JSON of the parameters without a column of their own. `provider` identifies the package of a type that
+    is not of this package.
     """
 
     dim: ClassVar[str] = "cell"
@@ -175,8 +186,11 @@ class CellTable(Table):
         "mask": "text",
         "alpha": "float",
         "tau": "float",
+        "parameters": "text",
+        "provider": "code",
     }
-    added: ClassVar[frozenset[str]] = frozenset({"tau"})
+    added: ClassVar[frozenset[str]] = frozenset({"tau", "parameters", "provider"})
+    optional: ClassVar[frozenset[str]] = frozenset({"parameters", "provider"})
 
     intervention: tuple[str, ...]
     selector: tuple[str, ...]
@@ -187,6 +201,8 @@ class CellTable(Table):
     mask: tuple[str, ...]
     alpha: tuple[float, ...]
     tau: tuple[float, ...]
+    parameters: tuple[str, ...]
+    provider: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +211,8 @@ class MaskTable(Table):
 
     `source_emotion` and `source_corpus` join several by "+": the union of these emotions' masks, from counts pooled
     over these corpora. `identification_size` is the number of utterances per emotion that was asked for (0: as many as
-    all emotions have); `parts` are the positions whose counts are summed, joined by "+".
+    all emotions have); `parts` are the positions whose counts are summed, joined by "+". `provider`
+    identifies the package of a selector that is not of this package.
     """
 
     dim: ClassVar[str] = "mask"
@@ -209,7 +226,10 @@ class MaskTable(Table):
         "identification_size": "int",
         "parts": "code",
         "budget": "int",
+        "provider": "code",
     }
+    added: ClassVar[frozenset[str]] = frozenset({"provider"})
+    optional: ClassVar[frozenset[str]] = frozenset({"provider"})
 
     selector: tuple[str, ...]
     source_corpus: tuple[str, ...]
@@ -219,6 +239,7 @@ class MaskTable(Table):
     identification_size: tuple[int, ...]
     parts: tuple[str, ...]
     budget: tuple[int, ...]
+    provider: tuple[str, ...]
 
 
 def in_whole_shards(table: UtteranceTable, emotions: Sequence[str]) -> UtteranceTable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
+from typing import Literal
 
 from esn_dist.seeds import digest
 from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, NO_PARAMETERS, InterventionParameters
@@ -15,6 +16,9 @@ from esn_dist.sweep.selectors import FILE, RND
 from esn_dist.terms import JOIN
 
 FILE_PREFIX = "file:"  # begins what stands for a corpus in masks from a file; no corpus's name can hold a colon
+
+IdentificationSize = int | Literal["auto"]
+"""Utterances of each emotion that identify; "auto": as many as the emotion with the fewest has."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class MaskKey:
     corpus: str = ""
     emotion: str = ""
     seed: int = -1
-    size: int | str = ""
+    size: IdentificationSize | Literal[""] = ""
     parts: tuple[str, ...] = ()
     provider: str = ""
 

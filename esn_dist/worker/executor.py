@@ -31,8 +31,8 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells, read_member
 from esn_dist.store.tables import CellTable
 from esn_dist.store.write import write_answers, write_counts
-from esn_dist.sweep.interventions import INTERVENTIONS, InterventionParameters
-from esn_dist.sweep.records import mask_keys
+from esn_dist.sweep.interventions import INTERVENTIONS
+from esn_dist.sweep.records import parameters_of, read_mask_keys
 from esn_dist.sweep.units import ENCODE_BLOCK, AnswerUnit, EncodeUnit, IdentifyUnit, Unit
 from esn_dist.task.prompt import option_order
 from esn_dist.terms import SHARD_ROWS
@@ -162,13 +162,12 @@ class Executor:
             return None
         ids = [mask]
         if entry.separate_masks:
-            ids = [key.id for key in mask_keys(self.folder, self.job.model.name)[mask].single]
+            ids = [key.id for key in read_mask_keys(self.folder, self.job.model.name)[mask].single]
         masks_ELN = np.stack([self._member(id) for id in ids])
-        stored = {"tau": cells.tau[row]} if entry.parameters else {}
         build: GateTransformBuilder = resolve_name(entry.transform)
         return build(
             TransformRequest(
-                self.gates, masks_ELN, cells.alpha[row], InterventionParameters.of(stored),
+                self.gates, masks_ELN, cells.alpha[row], parameters_of(cells.record(row)),
                 self.job.profile.scaling, self.engine.kernels,
             )
         )  # fmt: skip

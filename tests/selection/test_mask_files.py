@@ -23,7 +23,7 @@ from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.mask_files import content_hash
 from esn_dist.sweep.plan import plan
-from esn_dist.sweep.records import mask_keys
+from esn_dist.sweep.records import read_mask_keys
 from esn_dist.sweep.spec import Sweep
 from esn_dist.terms import JOIN
 
@@ -106,7 +106,7 @@ def test_the_file_s_masks_are_written_as_they_are_and_joined_for_mix(
     for key in keys.values():
         expected = np.logical_or.reduce([theirs[single.emotion] for single in key.single])
         np.testing.assert_array_equal(read_member(folder, "mine", key.id), expected)
-    assert mask_keys(folder, "mine") == keys, "the executor finds the parts of a mixture by what the table says"
+    assert read_mask_keys(folder, "mine") == keys, "the executor finds the parts of a mixture by what the table says"
 
 
 def test_the_content_decides_not_the_place_or_the_name(file: Path, tmp_path: Path) -> None:

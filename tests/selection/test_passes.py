@@ -21,6 +21,7 @@ from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks
 from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
+from esn_dist.sweep.keys import IdentificationSize
 from esn_dist.terms import SHARD_ROWS
 
 EMOTIONS = ("anger", "joy", "sadness")
@@ -48,7 +49,9 @@ class Made:
                     rows = slice(code * shards * SHARD_ROWS, (code + 1) * shards * SHARD_ROWS)
                     write.write_counts(self.folder, model, corpus, rows, **counts(model, corpus, code, pattern))
 
-    def chosen(self, model: str, corpora: Sequence[str], size: pools.Size, cap: int | None) -> list[Identification]:
+    def chosen(
+        self, model: str, corpora: Sequence[str], size: IdentificationSize, cap: int | None
+    ) -> list[Identification]:
         found = [pools.correctly_answered(self.folder, model, corpus) for corpus in corpora]
         return pools.identify_together(found, EMOTIONS, size, [cap] * len(corpora))
 
@@ -136,7 +139,7 @@ def test_every_size_sums_to_what_its_rows_sum_to(
 ) -> None:
     """Below, at and above what a shard holds, the pool, and the cap; all from one pass."""
     auto = made.chosen(model, corpora, "auto", cap)[0].size
-    sizes: list[pools.Size] = ["auto", 1, 21, 22, 23, auto - 1, auto, auto + 1, 1_000]
+    sizes: list[IdentificationSize] = ["auto", 1, 21, 22, 23, auto - 1, auto, auto + 1, 1_000]
     chosen = [made.chosen(model, corpora, size, cap) for size in sizes]
     sums = [[Sums(own, parts) for own in of_size] for of_size in chosen]
     made.passed(model, corpora, sums)
@@ -171,7 +174,7 @@ def test_wrongly_answered_utterances_count_too_where_they_are_chosen(made: Made)
 )
 @settings(max_examples=20)
 def test_whatever_was_answered_the_sums_are_those_of_the_rows(
-    patterned: Made, right: list[bool], shares: list[float], sizes: list[pools.Size], cap: int | None
+    patterned: Made, right: list[bool], shares: list[float], sizes: list[IdentificationSize], cap: int | None
 ) -> None:
     """Each shard of corpus `two` has none, some or all of its utterances answered correctly."""
 

@@ -17,7 +17,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_masks, read_member
 from esn_dist.store.tables import ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
 from esn_dist.sweep.keys import MaskKey
-from esn_dist.sweep.records import mask_keys
+from esn_dist.sweep.records import read_mask_keys
 
 LAYERS, WIDTH, BUDGET = 3, 40, 12
 EMOTIONS: dict[str, tuple[str, ...]] = {"one": ("anger", "frustration", "joy"), "two": ("surprise", "joy", "anger")}
@@ -151,6 +151,6 @@ def test_random_masks_keep_their_draw_and_stand_ins_are_draws_of_their_own(folde
 
 
 def test_the_store_s_table_says_what_every_mask_means(folder: StoreFolder) -> None:
-    assert list(mask_keys(folder, "tiny").values()) == KEYS
-    assert all(id == mask.id for id, mask in mask_keys(folder, "tiny").items())
+    assert list(read_mask_keys(folder, "tiny").values()) == KEYS
+    assert all(id == mask.id for id, mask in read_mask_keys(folder, "tiny").items())
     assert set(read_masks(folder, "tiny").id) == {mask.id for mask in KEYS}

@@ -177,6 +177,17 @@ class TestCells(GrowingTable):
             steps += 3
         assert steps > 20
 
+    def test_a_column_that_most_stores_do_not_need_is_made_when_a_row_first_has_a_value(
+        self, folder: StoreFolder
+    ) -> None:
+        self.grow(folder, self.rows("baseline"))
+        assert not (folder.data / self.group / "parameters").exists()
+        assert "parameters" not in read.open_answers(folder, "tiny", "synthetic").coords
+        with_parameters = CellTable.from_records([{**self.make_cells("a").record(0), "parameters": '{"width":2.0}'}])
+        self.grow(folder, with_parameters)
+        assert read.open_answers(folder, "tiny", "synthetic").parameters.values.tolist() == ["", '{"width":2.0}']
+        assert not (folder.data / self.group / "provider").exists()
+
 
 class TestMasks(GrowingTable):
     block = 1

@@ -11,6 +11,7 @@ from esn_dist.store.tables import CellTable, ExclusionTable
 CELL = {
     "id": "c1", "intervention": "steer", "selector": "MAD", "source_corpus": "c", "source_emotion": "joy",
     "fraction": 0.01, "mask_seed": -1, "mask": "m1", "alpha": 0.5, "tau": 2.0,
+    "parameters": "", "provider": "",
 }  # fmt: skip
 
 
@@ -20,6 +21,13 @@ def test_records_are_matched_to_columns_by_name_not_by_order() -> None:
     assert table.record(0) == CELL
     assert table.record(1) == {**CELL, "id": "c2"}
     assert list(table.record(1)) == list(CellTable.columns)
+
+
+def test_an_optional_column_may_be_left_out_and_counts_as_unused_until_a_row_has_a_value() -> None:
+    required = {name: value for name, value in CELL.items() if name not in CellTable.optional}
+    assert CellTable.from_records([required]) == CellTable.from_records([CELL])
+    assert CellTable.from_records([required]).unused() == {"parameters", "provider"}
+    assert CellTable.from_records([required, {**CELL, "id": "c2", "provider": "p==1"}]).unused() == {"parameters"}
 
 
 @pytest.mark.parametrize("unfit", [{"extra": 1}, {"alpha": None}])

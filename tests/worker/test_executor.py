@@ -21,7 +21,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import open_answers, open_counts, read_cells
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
-from esn_dist.sweep.records import mask_keys
+from esn_dist.sweep.records import read_mask_keys
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.sweep.units import AnswerUnit, EncodeUnit, IdentifyUnit
 from esn_dist.terms import Outcome
@@ -60,7 +60,7 @@ def job(tmp_path: Path) -> Job:
     profile, weights = prepare_model(sweep.models[0], plan(sweep), corpora, folder, "cpu")
     emotions = {spec.name: spec.emotions for spec in sweep.corpora}
     selection = Selection(folder, MODEL, emotions, {"tones": 3}, sweep.seed)
-    for mask in mask_keys(folder, MODEL).values():
+    for mask in read_mask_keys(folder, MODEL).values():
         selection.write(mask)
     return Job(folder.root, sweep.cache, sweep.models[0], weights, profile, corpora, 1, 20, "token")
 
