@@ -1,11 +1,11 @@
-"""The driver without models: units per second, memory, and how much of linear more workers give.
+"""The driver without models: units per second, memory, and the speed-up that more workers give.
 
     python benchmarks/scheduler.py --size full --json scheduler.json    # a million units; about two minutes
     python benchmarks/scheduler.py --size full --ray --workers          # also idle Ray actors, and a simulated clock
 
-All is the driver's own (plan, store, stages, schedule, loop, progress, log) but the workers: fake ones that take no
-time, Ray's that do nothing, or simulated ones that take the time of `SECONDS`. The driver runs in a process of its own,
-whose peak of resident memory is what Linux says (VmHWM): interpreter, Ray and all else included.
+Everything but the actors is the program's own: plan, store, stages, schedule, loop, progress and log. Actors are fake
+ones that take no time, Ray actors that do nothing, or simulated ones that take the time of `SECONDS`. The driver runs
+in a separate process. Its peak of resident memory is Linux's VmHWM, with interpreter, Ray and all else included.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from esn_dist.backends.ray_pool import IN_FLIGHT, Hands, Pool
+from esn_dist.backends.ray_actor import start_actor
+from esn_dist.backends.ray_pool import RayPool
 from esn_dist.errors import UserError
-from esn_dist.runner.loop import Loop, Result
-from esn_dist.runner.progress import Progress
+from esn_dist.runner.loop import DriverTasks, Loop, RunResult
+from esn_dist.runner.progress import ProgressDisplay
 from esn_dist.runner.schedule import Schedule
-from esn_dist.runner.selection_thread import Desk
-from esn_dist.runner.stages import Stages
+from esn_dist.runner.selection_thread import CAPACITY, SelectionThread
+from esn_dist.runner.stages import ModelPlan, Stages
 from esn_dist.seeds import generator
 from esn_dist.store.done import done_units
 from esn_dist.store.folder import StoreFolder
@@ -42,7 +43,8 @@ from esn_dist.sweep.records import read_mask_keys
 from esn_dist.sweep.units import AnswerUnit, IdentifyUnit, SelectUnit, Unit
 from esn_dist.terms import SHARD_ROWS
 from esn_dist.worker.job import CorpusItems
-from esn_dist.worker.protocol import Event, Finished, OwnWork, Receipt, Workers
+from esn_dist.worker.load_tracker import LoadTracker
+from esn_dist.worker.protocol import ActorEvent, ActorPool, Finished, Ready, Receipt
 from speed.apart import apart, peak_bytes
 from speed.made import Size, build, items, load, many, paper
 from speed.passes import Passes
@@ -52,12 +54,12 @@ GAINS = {"tiny": 12, "full": 1_333}  # of each of 750 masks: 10^4 and 10^6 cells
 RAY_ACTORS = {"tiny": (2,), "full": (2, 8, 32)}
 WORKERS = {"tiny": (1, 8), "full": (1, 2, 4, 8, 16, 64)}
 
-# Of the simulated workers. An answer, a clip's features: as measured on an H100 (`esn_dist/sweep/rates.yaml`). A shard
-# of a pass, read as its sum or by its rows: 28 x 18,944 gates in 3 parts, as `benchmarks/store.py` measured them on two
-# virtual cores, files dropped from memory first.
+# Times of simulated actors. An answer and a clip's features: measured on an H100 (`esn_dist/sweep/rates.yaml`). A shard
+# of a pass, read as its sum or by its rows: 28 x 18,944 gates in 3 parts, measured by `benchmarks/store.py` on two
+# virtual cores with files dropped from memory first.
 SECONDS = {"answer": 1 / 248.9, "clip": 1 / 240, "shard's sum": 0.020, "shard's rows": 0.25, "mask": 0.3}
 SPREAD = 0.1  # of a unit's time (deviation of its logarithm)
-LATENCY = 0.002  # seconds from a hand that gives to an idle worker that begins (a round trip of Ray's is 1.7 ms)
+LATENCY = 0.002  # seconds from a submission until an idle actor begins (a round trip of Ray takes 1.7 ms)
 
 app = typer.Typer(add_completion=False)
 
@@ -89,20 +91,18 @@ def main(
 
 
 def drive(root: Path, ray_actors: int) -> dict[str, Any]:
-    """Run every unit of a made store, with fake actors or so many of Ray's."""
+    """Run every unit of a made store, with fake actors or with a number of Ray actors."""
     if ray_actors:
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
-        pool = Pool(idler, ray_actors)
-    workers: Workers = pool if ray_actors else FakeWorkers(ACTORS)
+    pool: ActorPool = idle_pool(ray_actors) if ray_actors else FakePool(ACTORS)
     imports, started = peak_bytes(), time.monotonic()
     run = MadeRun(root, load(root).models[0].name)
     ready = time.monotonic()
-    result = run.go(workers, Desk(lambda unit: None))
+    result = run.go(pool, SelectionThread(lambda unit: None))
     seconds = time.monotonic() - ready
-    if ray_actors:
-        pool.stop()
-        ray.shutdown()
-    assert not result.left
+    pool.stop()
+    ray.shutdown()
+    assert not result.remaining
     return {
         "units": result.finished, "actors": ray_actors or ACTORS, "units_per_second": result.finished / seconds,
         "stages_seconds": ready - started, "driver_peak_bytes": peak_bytes(), "imports_bytes": imports,
@@ -110,32 +110,32 @@ def drive(root: Path, ray_actors: int) -> dict[str, Any]:
 
 
 def simulate(root: Path, sizes: tuple[int, ...]) -> dict[int, dict[str, float]]:
-    """The paper's sweep, model after model, on each number of workers: hours, and what became of the workers' time."""
-    sweep, found = load(root), dict[int, dict[str, float]]()
+    """The paper's sweep, model after model, on each number of workers: hours, and how the workers' time was spent."""
+    sweep, figures = load(root), dict[int, dict[str, float]]()
     passes = {model.name: passes_of(root, model.name) for model in sweep.models}
     for size in sizes:
         spent = dict.fromkeys(("seconds", "busy", "tail", "units", "selecting"), 0.0)
         for model in sweep.models:
             run, clock = MadeRun(root, model.name), Clock()
-            workers = SimulatedWorkers(size, clock, run.corpora)
-            desk = SimulatedDesk(clock, run.masks, passes[model.name])
-            assert not run.go(workers, desk).left
+            pool = SimulatedPool(size, clock, run.corpora)
+            selection = SimulatedSelection(clock, run.masks, passes[model.name])
+            assert not run.go(pool, selection).remaining
             spent["seconds"] += clock.now
-            spent["selecting"] += desk.spent
-            spent["busy"] += sum(workers.busy)
-            spent["tail"] += sum(clock.now - free for free in workers.free)
+            spent["selecting"] += selection.spent
+            spent["busy"] += sum(pool.busy)
+            spent["tail"] += sum(clock.now - free for free in pool.free)
             spent["units"] += len(run.schedule.done)
         whole = size * spent["seconds"]
-        found[size] = {
+        figures[size] = {
             "hours": spent["seconds"] / 3600, "units": int(spent["units"]), "share_of_linear": spent["busy"] / whole,
             "idle_at_the_end": spent["tail"] / whole, "idle_before": (whole - spent["busy"] - spent["tail"]) / whole,
             "selecting_seconds": spent["selecting"],
         }  # fmt: skip
-    return found
+    return figures
 
 
 def passes_of(root: Path, model: str) -> Passes:
-    """The passes of one model's selections."""
+    """The passes over counts of one model's selections."""
     sweep, folder = load(root), StoreFolder(root)
     caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
     return Passes(folder, model, items(sweep, folder), caps)
@@ -151,45 +151,54 @@ class MadeRun:
         self.schedule = Schedule(done_units(folder))
         planned = plan(sweep)
         wanted, masks = frozenset(c.id for c in planned.cells if c.model == model), planned.masks_of(model)
-        del planned  # the driver, too, lets it go before the units are made
+        del planned  # as the driver does before it makes the units
         caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
-        self.stages = Stages(model, self.corpora, self.masks, wanted, masks, caps, folder, self.schedule)
+        model_plan = ModelPlan(model, self.corpora, self.masks, wanted, masks, caps)
+        self.stages = Stages(model_plan, folder, self.schedule)
 
-    def go(self, workers: Workers, own: OwnWork) -> Result:
-        result = Result()
-        with Path(os.devnull).open("w") as nowhere, Progress(Console(file=nowhere, force_terminal=True)) as progress:
-            Loop(self.schedule, self.stages, progress, self.log, result).run(workers, own)
+    def go(self, pool: ActorPool, tasks: DriverTasks) -> RunResult:
+        result = RunResult()
+        with Path(os.devnull).open("w") as nowhere:
+            console = Console(file=nowhere, force_terminal=True)
+            with ProgressDisplay(console) as progress:
+                Loop(self.schedule, self.stages, progress, self.log, result).run(pool, tasks)
         return result
 
 
-class FakeWorkers:
-    """Actors that finish whatever they are given at once, one unit a look."""
+class FakePool:
+    """Actors that finish every unit at once; each call of `events` ends one."""
 
     def __init__(self, size: int) -> None:
-        self._hands = Hands()
-        for actor in range(size):
-            self._hands.add(actor)
-        self._calls: deque[tuple[int, str]] = deque()
+        self.size = size
+        self._load = LoadTracker()
+        self._in_flight: deque[tuple[int, str]] = deque()
 
-    def __len__(self) -> int:
-        return len(self._hands)
+    def least_loaded(self, max_in_flight: int) -> int | None:
+        return self._load.least_loaded(max_in_flight)
 
-    def hungry(self, ahead: bool) -> int | None:
-        return self._hands.emptiest(IN_FLIGHT if ahead else 1)
+    def submit(self, actor: int, unit: Unit) -> None:
+        self._load.change(actor, +1)
+        self._in_flight.append((actor, unit.id))
 
-    def give(self, actor: int, unit: Unit) -> None:
-        self._hands.change(actor, +1)
-        self._calls.append((actor, unit.id))
-
-    def events(self, timeout: float) -> list[Event]:
-        if not self._calls:
+    def events(self, timeout: float) -> list[ActorEvent]:
+        if not len(self._load):
+            return self._join()
+        if not self._in_flight:
             time.sleep(timeout)
             return []
-        return [self._finished(*self._calls.popleft())]
+        return [self._finished(*self._in_flight.popleft())]
 
-    def _finished(self, actor: int, unit: str) -> Event:
-        self._hands.change(actor, -1)
-        return Finished(Receipt(unit, 0.0, ()))
+    def stop(self) -> None:
+        self._in_flight.clear()
+
+    def _join(self) -> list[ActorEvent]:
+        for actor in range(self.size):
+            self._load.add(actor)
+        return [Ready(actor, 0.0) for actor in range(self.size)]
+
+    def _finished(self, actor: int, unit: str) -> ActorEvent:
+        self._load.change(actor, -1)
+        return Finished(actor, Receipt(unit, 0.0))
 
 
 class Clock:
@@ -198,11 +207,11 @@ class Clock:
     now = 0.0
 
 
-class SimulatedWorkers(FakeWorkers):
-    """Actors that take the time of `SECONDS`.
+class SimulatedPool(FakePool):
+    """Actors whose units take the time of `SECONDS`.
 
     Attributes:
-        busy, free: seconds that each actor worked, and when it will have ended.
+        busy, free: seconds that each actor worked, and the time at which its last unit ends.
     """
 
     def __init__(self, size: int, clock: Clock, corpora: dict[str, CorpusItems]) -> None:
@@ -211,14 +220,16 @@ class SimulatedWorkers(FakeWorkers):
         self.busy, self.free = [0.0] * size, [0.0] * size
         self._ends: list[tuple[float, int, str]] = []
 
-    def give(self, actor: int, unit: Unit) -> None:
-        self._hands.change(actor, +1)
+    def submit(self, actor: int, unit: Unit) -> None:
+        self._load.change(actor, +1)
         seconds = self._seconds(unit)
         self.free[actor] = max(self.free[actor], self.clock.now + LATENCY) + seconds
         self.busy[actor] += seconds
         heapq.heappush(self._ends, (self.free[actor], actor, unit.id))
 
-    def events(self, timeout: float) -> list[Event]:
+    def events(self, timeout: float) -> list[ActorEvent]:
+        if not len(self._load):
+            return self._join()
         if not self._ends or self._ends[0][0] > self.clock.now + timeout:
             self.clock.now += timeout
             return []
@@ -235,8 +246,8 @@ class SimulatedWorkers(FakeWorkers):
         return spread * SECONDS["clip"] * SHARD_ROWS
 
 
-class SimulatedDesk:
-    """The driver's own selections: a pass over the counts wherever a mask rests on others than the one before.
+class SimulatedSelection:
+    """The driver's selections: a pass over the counts wherever a mask rests on others than the one before.
 
     Attributes:
         spent: seconds of selecting.
@@ -244,7 +255,7 @@ class SimulatedDesk:
 
     def __init__(self, clock: Clock, masks: dict[str, MaskKey], passes: Passes) -> None:
         self.clock, self.masks, self.passes, self.spent = clock, masks, passes, 0.0
-        self._read: tuple[object, ...] | None = None
+        self._counts_in_memory: tuple[object, ...] | None = None
         self._ends: deque[tuple[float, str]] = deque()
 
     @property
@@ -252,14 +263,14 @@ class SimulatedDesk:
         return bool(self._ends)
 
     @property
-    def has_room(self) -> bool:
-        return len(self._ends) < 16
+    def has_capacity(self) -> bool:
+        return len(self._ends) < CAPACITY
 
-    def give(self, unit: SelectUnit) -> None:
+    def submit(self, unit: SelectUnit) -> None:
         mask = self.masks[unit.mask]
         seconds = SECONDS["mask"]
-        if mask.sources and (mask.corpus, mask.parts) != self._read:
-            self._read = (mask.corpus, mask.parts)
+        if mask.sources and (mask.corpus, mask.parts) != self._counts_in_memory:
+            self._counts_in_memory = (mask.corpus, mask.parts)
             shards = self.passes.read_for(mask, self.masks.values())
             seconds += SECONDS["shard's sum"] * shards.summed + SECONDS["shard's rows"] * shards.by_rows
         self.spent += seconds
@@ -273,32 +284,32 @@ class SimulatedDesk:
         return ended
 
 
-def idler() -> Any:
-    """A new Ray actor whose units do nothing. (A class of this script itself would be unknown where it runs.)"""
+def idle_pool(size: int) -> RayPool:
+    """A pool of Ray actors whose units do nothing."""
 
-    class Idler:
-        def pid(self) -> int:
-            return os.getpid()
+    # Defined here: a class of a script cannot be imported in the actor's process.
+    class Idle:
+        def load_seconds(self) -> float:
+            return 0.0
 
-        def run(self, unit: Unit) -> Receipt:
-            return Receipt(unit.id, 0.0, ())
+        def execute(self, unit: Unit) -> Receipt:
+            return Receipt(unit.id, 0.0)
 
-    remote: Any = ray.remote(num_cpus=0)(Idler)
-    return remote.remote()
+    return RayPool(lambda: start_actor(Idle, num_cpus=0), size)
 
 
 def _show(figures: dict[str, Any]) -> None:
     console, table = Console(), Table("workers", "units", "units/s", "driver's peak", title="The driver's loop")
-    for kind, found in [("fake", figures), *(("of Ray", found) for found in figures.get("ray_dispatch", {}).values())]:
-        peak = f"{found['driver_peak_bytes'] / 2**20:,.0f} MiB"
-        table.add_row(f"{found['actors']} {kind}", f"{found['units']:,}", f"{found['units_per_second']:,.0f}", peak)
+    for kind, row in [("fake", figures), *(("of Ray", row) for row in figures.get("ray_dispatch", {}).values())]:
+        peak = f"{row['driver_peak_bytes'] / 2**20:,.0f} MiB"
+        table.add_row(f"{row['actors']} {kind}", f"{row['units']:,}", f"{row['units_per_second']:,.0f}", peak)
     console.print(table)
     if "workers" in figures:
         columns = ("workers", "hours", "of linear", "idle before", "at the end", "selecting")
         simulated = Table(*columns, title="The paper's sweep, simulated")
-        for size, found in figures["workers"].items():
-            shares = [f"{found[name]:.1%}" for name in ("share_of_linear", "idle_before", "idle_at_the_end")]
-            simulated.add_row(str(size), f"{found['hours']:.2f}", *shares, f"{found['selecting_seconds']:.0f} s")
+        for size, row in figures["workers"].items():
+            shares = [f"{row[name]:.1%}" for name in ("share_of_linear", "idle_before", "idle_at_the_end")]
+            simulated.add_row(str(size), f"{row['hours']:.2f}", *shares, f"{row['selecting_seconds']:.0f} s")
         console.print(simulated)
 
 

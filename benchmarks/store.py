@@ -240,7 +240,7 @@ def resume(folder: StoreFolder, marks: int) -> dict[str, Any]:
         for unit in units:
             schedule.add(unit)
     unmark(folder, units[0].id)
-    assert schedule.over and len(done) == marks and len(done_units(folder)) == marks - 1
+    assert schedule.exhausted and len(done) == marks and len(done_units(folder)) == marks - 1
     return {
         "marks": marks, "sweep_seconds": swept.seconds, "scan_seconds": scanned.seconds,
         "schedule_seconds": built.seconds, "seconds": swept.seconds + scanned.seconds + built.seconds,

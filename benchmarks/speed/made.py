@@ -69,7 +69,7 @@ def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
         add_corpus(folder, spec.name, spec.emotions, *sets, ExclusionTable.empty(), {})
     corpora, planned = items(sweep, folder), plan(sweep)
     for model in sweep.models:
-        prepare_model(model, planned, corpora, folder, "cpu")
+        prepare_model(model, planned, corpora, folder)
     prepared = {"seconds": time.monotonic() - started, "peak_bytes": peak_bytes()}
     for model in sweep.models:
         for corpus in corpora.values():

@@ -1,12 +1,13 @@
-"""The Ray actor: one process that holds one model and executes units; publishes a unit's done-mark after its data.
+"""The Ray actor: one process that holds one model, executes units, and publishes each unit's done-mark after its data.
 
-All that is computed is `executor.py`'s; here is what happens between processes.
+The executor computes; this module knows only what happens between processes.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ray
 
@@ -16,56 +17,82 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease
 from esn_dist.sweep.units import Unit
 from esn_dist.worker.job import Job
-from esn_dist.worker.protocol import Receipt
+from esn_dist.worker.protocol import ActorBody, Receipt
 
 if TYPE_CHECKING:
     from esn_dist.worker.executor import Executor
 
+THREADS = 2  # of an actor: one unit's results are written while the next one's are computed
 
-@ray.remote(max_restarts=0, max_task_retries=0)  # the driver replaces a dead actor and hands its units out again
+Reference: TypeAlias = "ray.ObjectRef[float | Receipt]"
+
+
 class Actor:
-    """Holds the job's model from construction on, or what the user must mend before it can be held."""
+    """An `ActorBody`: holds the job's model from construction on, or the `UserError` that prevents it."""
 
     def __init__(self, job: Job) -> None:
-        # Here and not above: the driver imports this module, and need not wait for what runs models.
+        # Imported here: the driver imports this module, and does not need the packages that run models.
         from esn_dist.worker.executor import Executor
 
         self.folder = StoreFolder(job.root)
         self.lease = Lease(job.lease, self.folder.lock)
-        self._held: Executor | UserError
+        self._loaded: Executor | UserError
         started = time.monotonic()
         try:
-            self._held = Executor(job)
+            self._loaded = Executor(job)
         except UserError as error:
-            # An actor that raises here is a dead actor, and a new one would meet the same mistake.
-            self._held = error
+            # Raised here it would kill the actor, and the one that replaces it would fail in the same way.
+            self._loaded = error
         self._load_seconds = time.monotonic() - started
 
-    @property
-    def executor(self) -> Executor:
-        """What executes units. Raises `UserError`: the model cannot be loaded."""
-        if isinstance(self._held, UserError):
-            raise self._held
-        return self._held
-
     def load_seconds(self) -> float:
-        """How long it took to hold the model; answered once it is held.
-
-        Raises:
-            UserError: the model cannot be loaded until the user mends something.
-        """
-        assert self.executor
+        """See `ActorBody.load_seconds`."""
+        self._executor()
         return self._load_seconds
 
-    def run(self, unit: Unit) -> Receipt:
+    def execute(self, unit: Unit) -> Receipt:
         """Execute `unit` and publish its done-mark.
 
         Raises:
             LeaseLost: another driver has taken the store over; nothing is published.
-            UserError: the model could not be loaded, as `load_seconds` says too.
+            UserError: the model could not be loaded.
         """
         started = time.monotonic()
-        done = self.executor.run(unit)
-        publish(self.folder, unit.id, done.files, self.lease)
+        executor = self._executor()
+        output = executor.execute(unit)
+        publish(self.folder, unit.id, output.files, self.lease)
         seconds = time.monotonic() - started
-        return Receipt(unit.id, seconds, done.lost, done.splits, self.executor.peak_bytes)
+        return Receipt(unit.id, seconds, output.unreadable_clips, output.splits, executor.peak_bytes)
+
+    def _executor(self) -> Executor:
+        if isinstance(self._loaded, UserError):
+            raise self._loaded
+        return self._loaded
+
+
+class RayActorHandle:
+    """An `ActorHandle` of an actor in a Ray cluster."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor  # Ray's handle, whose methods have no types
+
+    def load_seconds(self) -> Reference:
+        reference: Reference = self._actor.load_seconds.remote()
+        return reference
+
+    def submit(self, unit: Unit) -> Reference:
+        reference: Reference = self._actor.execute.remote(unit)
+        return reference
+
+    def kill(self) -> None:
+        ray.kill(self._actor)
+
+
+def start_actor(
+    body: Callable[..., ActorBody], *arguments: object, num_cpus: float = 1, num_gpus: float = 0
+) -> RayActorHandle:
+    """Start an actor whose process constructs `body(*arguments)`; returns before it is constructed."""
+    # No restarts by Ray: the pool replaces a dead actor, and the driver submits its units again.
+    remote = ray.remote(max_restarts=0, max_task_retries=0)(body)
+    actor = remote.options(num_cpus=num_cpus, num_gpus=num_gpus, max_concurrency=THREADS).remote(*arguments)
+    return RayActorHandle(actor)

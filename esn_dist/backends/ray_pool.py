@@ -1,141 +1,124 @@
-"""Ray actors: started, fed a few units ahead, replaced when they die.
+"""A pool of Ray actors, which are replaced when they die.
 
-Knows which actor has which call in flight, nothing of what units mean or what an actor holds.
+Knows which call of which actor is in flight, not what a unit means or what an actor holds.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from itertools import count
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
+from esn_dist.backends.ray_actor import Reference
 from esn_dist.errors import UserError
 from esn_dist.sweep.units import Unit
-from esn_dist.worker.protocol import Died, Event, Failed, Finished, Ready
-
-THREADS = 2  # of an actor: one unit's results are written while the next one's are computed
-IN_FLIGHT = 3  # units an actor holds: one computed, one written, and one that waits, so that it never does
+from esn_dist.worker.load_tracker import LoadTracker
+from esn_dist.worker.protocol import ActorEvent, ActorHandle, Died, Failed, Finished, Left, Ready, Receipt
 
 
-class Hands:
-    """How many units each actor that is ready holds, and which may take one more.
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call in flight. `unit` is None while the actor loads its model."""
 
-    No look costs more where there are more actors.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[int, int] = {}
-        self._holding: list[dict[int, None]] = [{} for _ in range(IN_FLIGHT + 1)]  # by number of units; in order
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def add(self, actor: int) -> None:
-        """An actor that holds nothing."""
-        self._held[actor] = 0
-        self._holding[0][actor] = None
-
-    def remove(self, actor: int) -> None:
-        """An actor that is gone, with what it held, or before it was ready."""
-        if actor in self._held:
-            del self._holding[self._held.pop(actor)][actor]
-
-    def change(self, actor: int, by: int) -> None:
-        """`actor` holds `by` units more, or less."""
-        del self._holding[self._held[actor]][actor]
-        self._held[actor] += by
-        self._holding[self._held[actor]][actor] = None
-
-    def emptiest(self, most: int) -> int | None:
-        """The actor that holds the fewest units, and fewer than `most`; of equals, who has held so few the longest."""
-        return next((next(iter(actors)) for actors in self._holding[:most] if actors), None)
+    actor: int
+    unit: str | None
 
 
-class Pool:
-    """`size` actors.
+class RayPool:
+    """An `ActorPool` of `size` actors.
 
     Args:
-        start: starts one actor; returns its Ray handle, which has `run(unit)` → `Receipt`, and `load_seconds()`.
+        start: starts one actor.
     """
 
-    def __init__(self, start: Callable[[], Any], size: int) -> None:
-        self._new = start
-        self._actors: dict[int, Any] = {}
-        self._hands = Hands()
-        self._calls: dict[Any, tuple[int, str]] = {}  # reference → (actor, unit)
-        self._numbers = iter(range(1_000_000_000))
+    def __init__(self, start: Callable[[], ActorHandle[Reference]], size: int) -> None:
+        self._start = start
+        self._actors: dict[int, ActorHandle[Reference]] = {}
+        self._load = LoadTracker()
+        self._calls: dict[Reference, _Call] = {}
+        self._numbers = count()
         for _ in range(size):
-            self._start()
+            self._start_actor()
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """See `ActorPool.size`."""
         return len(self._actors)
 
-    def hungry(self, ahead: bool) -> int | None:
-        """The emptiest actor that may be given a unit: an idle one, or `ahead` of its need one that is busy."""
-        return self._hands.emptiest(IN_FLIGHT if ahead else 1)
+    def least_loaded(self, max_in_flight: int) -> int | None:
+        """See `ActorPool.least_loaded`."""
+        return self._load.least_loaded(max_in_flight)
 
-    def give(self, actor: int, unit: Unit) -> None:
-        """Have `actor` execute `unit` after what it holds already."""
-        self._calls[self._actors[actor].run.remote(unit)] = (actor, unit.id)
-        self._hands.change(actor, +1)
+    def submit(self, actor: int, unit: Unit) -> None:
+        """See `ActorPool.submit`."""
+        self._calls[self._actors[actor].submit(unit)] = _Call(actor, unit.id)
+        self._load.change(actor, +1)
 
-    def events(self, timeout: float) -> list[Event]:
-        """What happened within `timeout` seconds; returns at the first thing that did, with all that has by then.
-
-        Raises:
-            UserError: an actor cannot load its model; another one would meet the same mistake.
-        """
+    def events(self, timeout: float) -> list[ActorEvent]:
+        """See `ActorPool.events`."""
         if not self._calls:
             time.sleep(timeout)
             return []
         calls = list(self._calls)
         ready, _ = ray.wait(calls, num_returns=1, timeout=timeout)
         if ready:
-            # One look at thousands of calls costs milliseconds: it must not be taken for each of them.
+            # A look at thousands of calls costs milliseconds, so one look fetches all that have ended.
             ready, _ = ray.wait(calls, num_returns=len(calls), timeout=0)
         return [self._event(reference) for reference in ready if reference in self._calls]
 
     def stop(self) -> None:
-        """Kill all actors; what they held is lost."""
+        """See `ActorPool.stop`."""
         for actor in self._actors.values():
-            ray.kill(actor)
+            actor.kill()
         self._actors.clear()
         self._calls.clear()
 
-    def _start(self) -> None:
+    def _start_actor(self) -> None:
         number = next(self._numbers)
-        self._actors[number] = self._new()
-        # Its answer makes the actor ready for units: one that finds no room in the cluster would hold them for ever.
-        self._calls[self._actors[number].load_seconds.remote()] = (number, "")
+        self._actors[number] = self._start()
+        # The answer makes the actor ready. An actor that the cluster has no resources for would keep its units forever.
+        self._calls[self._actors[number].load_seconds()] = _Call(number, None)
 
-    def _event(self, reference: Any) -> Event:
-        actor, unit = self._calls[reference]
+    def _event(self, reference: Reference) -> ActorEvent:
+        call = self._calls[reference]
         try:
             result = ray.get(reference)
         except RayTaskError as error:
-            self._end(reference)
-            if not unit and isinstance(error.cause, UserError):
-                raise error.cause from None
-            return Failed(unit, _last_line(error), str(error))
+            return self._failure(reference, error)
         except RayActorError as error:
-            self._calls = {ref: call for ref, call in self._calls.items() if call[0] != actor}
-            del self._actors[actor]
-            self._hands.remove(actor)
-            self._start()
-            return Died(actor, str(error))
+            self._replace(call.actor)
+            return Left(call.actor, str(error)) if error.preempted else Died(call.actor, str(error))
         self._end(reference)
-        if unit:
-            return Finished(result)
-        self._hands.add(actor)
-        return Ready(actor, result)
+        if isinstance(result, Receipt):
+            return Finished(call.actor, result)
+        self._load.add(call.actor)
+        return Ready(call.actor, result)
 
-    def _end(self, reference: Any) -> None:
-        actor, unit = self._calls.pop(reference)
-        if unit:
-            self._hands.change(actor, -1)
+    def _failure(self, reference: Reference, error: RayTaskError) -> ActorEvent:
+        call = self._end(reference)
+        if call.unit is None:
+            if isinstance(error.cause, UserError):
+                raise error.cause from None
+            self._actors[call.actor].kill()
+            self._replace(call.actor)
+            return Died(call.actor, str(error))
+        return Failed(call.actor, call.unit, _last_line(error), str(error))
+
+    def _replace(self, actor: int) -> None:
+        self._calls = {reference: call for reference, call in self._calls.items() if call.actor != actor}
+        del self._actors[actor]
+        self._load.remove(actor)
+        self._start_actor()
+
+    def _end(self, reference: Reference) -> _Call:
+        call = self._calls.pop(reference)
+        if call.unit is not None:
+            self._load.change(call.actor, -1)
+        return call
 
 
 def _last_line(error: RayTaskError) -> str:

@@ -17,7 +17,7 @@ from esn_dist.cli.options import AsJson, StoreOption, SweepFile
 from esn_dist.cli.results import effect_rows, unverified_speakers
 
 if TYPE_CHECKING:
-    from esn_dist.runner.loop import Result
+    from esn_dist.runner.loop import RunResult
 
 
 def run_sweep(
@@ -41,35 +41,42 @@ def run_sweep(
         moved = {"store": store.resolve()} | ({"cache": store.resolve() / "cache"} if loaded.own_cache else {})
         loaded = loaded.model_copy(update=moved)
     try:
+        from esn_dist.backends.ray_session import RayBackend
         from esn_dist.runner.driver import run as drive
-        from esn_dist.runner.progress import Progress
+        from esn_dist.runner.progress import ProgressDisplay
     except ModuleNotFoundError as error:
         raise missing_package(error, "run models") from None
     assert loaded.store
     console = Console(stderr=as_json)
     # Ray reports killed workers on stdout, which holds nothing but JSON where JSON was requested.
-    with redirect_stdout(sys.stderr) if as_json else nullcontext(), Progress(console) as progress:
-        result = drive(loaded, sweep.read_text(encoding="utf-8"), actors=actors, progress=progress)
+    with redirect_stdout(sys.stderr) if as_json else nullcontext(), ProgressDisplay(console) as progress:
+        result = drive(loaded, sweep.read_text(encoding="utf-8"), RayBackend(), actors=actors, progress=progress)
     if as_json:
-        typer.echo(json.dumps({"store": str(loaded.store), **asdict(result), "lost": sorted(result.lost)}, indent=1))
+        typer.echo(json.dumps(_as_json(loaded.store, result), indent=1))
     else:
         print_conclusion(console, loaded.store, result, sweep)
-    raise typer.Exit(128 + result.interrupted if result.interrupted else int(bool(result.parked or result.left)))
+    raise typer.Exit(128 + result.interrupted if result.interrupted else int(bool(result.failed or result.remaining)))
 
 
-def print_conclusion(console: Console, store: Path, result: Result, sweep: Path) -> None:
+def _as_json(store: Path, result: RunResult) -> dict[str, object]:
+    facts = {"store": str(store), **asdict(result), "unreadable_clips": sorted(result.unreadable_clips)}
+    # The names of earlier versions, for scripts that read them.
+    return facts | {"left": result.remaining, "parked": result.failed, "lost": facts["unreadable_clips"]}
+
+
+def print_conclusion(console: Console, store: Path, result: RunResult, sweep: Path) -> None:
     """The end of a run for a person: the summary, or what remains and how to continue."""
-    for unit, reason in result.parked.items():
+    for unit, reason in result.failed.items():
         console.print(f"failed: {unit}: {reason}", markup=False)
-    for clip in sorted(result.lost):
-        console.print(f"could not be read: {clip}", markup=False)
+    for clip in sorted(result.unreadable_clips):
+        console.print(f"unreadable clip: {clip}", markup=False)
     if result.splits:
         console.print(f"{result.splits} batches did not fit into a GPU's memory and were answered in halves")
     if result.peak_bytes:
-        console.print(f"most memory in use on a GPU: {result.peak_bytes / 1e9:.1f} GB")
-    if result.interrupted or result.left:
-        left = f"{result.left} units are left" if result.left else "stopped before any unit was planned"
-        console.print(f"{left}; run it again: esn-dist run {sweep}", markup=False)
+        console.print(f"peak memory of a GPU: {result.peak_bytes / 1e9:.1f} GB")
+    if result.interrupted or result.remaining:
+        remaining = f"{result.remaining} units remain" if result.remaining else "stopped before any unit was planned"
+        console.print(f"{remaining}; run it again: esn-dist run {sweep}", markup=False)
         return
     from esn_dist.report.terminal import summary
 
@@ -77,4 +84,4 @@ def print_conclusion(console: Console, store: Path, result: Result, sweep: Path)
     console.print(summary(rows, baselines))
     for line in unverified_speakers(store):
         console.print(line, markup=False)
-    console.print(f"everything is in {store}; more: esn-dist report {store}", markup=False)
+    console.print(f"results are in {store}; more tables: esn-dist report {store}", markup=False)

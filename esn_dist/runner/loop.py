@@ -1,49 +1,89 @@
-"""The driver's loop: hands ready units to workers, takes in what happened to them, until nothing can run any more.
+"""The driver's loop: submits ready units to actors and processes their events, until nothing can run any more.
 
-Knows nothing of Ray, models or arrays: workers are whatever can be fed, and masks are selected beside it.
+Knows nothing of Ray, models or arrays: it sees an `ActorPool`, and `DriverTasks` that select masks.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from esn_dist.errors import UserError
-from esn_dist.runner.progress import Progress
+from esn_dist.runner.progress import ProgressDisplay
 from esn_dist.runner.schedule import Schedule
 from esn_dist.runner.stages import Stages
-from esn_dist.store.run_events import AttemptFailed, BatchesSplit, GaveUp, ModelLoaded, UnreadableClips, WorkerDied
+from esn_dist.store.run_events import (
+    AttemptFailed,
+    BatchesSplit,
+    GaveUp,
+    ModelLoaded,
+    UnreadableClips,
+    WorkerDied,
+    WorkerLeft,
+)
 from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.enums import Step
 from esn_dist.sweep.units import SelectUnit
-from esn_dist.worker.protocol import Died, Event, Failed, Finished, OwnWork, Ready, Workers
+from esn_dist.worker.protocol import (
+    MAX_IN_FLIGHT,
+    ActorEvent,
+    ActorPool,
+    Died,
+    Failed,
+    Finished,
+    Left,
+    Ready,
+    Receipt,
+)
 
-POLL = 0.5  # seconds between two looks at signals and the progress display
-OWN_POLL = 0.02  # between two looks at the driver's own units, while there are any
-DEATHS = 3  # actors in a row that die without finishing a unit: the fault is not the unit's
-DRIVER = "driver"  # who holds the units that no actor executes
-OF_ACTORS = tuple(step for step in Step if step is not Step.SELECT)
+POLL_SECONDS = 0.5  # between two looks at signals and the progress display
+TASK_POLL_SECONDS = 0.02  # between two looks at the driver's tasks, while any is in flight
+MAX_DEATHS = 3  # in a row without a finished or failed unit between them: more, and no unit is the cause
+DRIVER = "driver"  # the worker of units that no actor executes
+ACTOR_STEPS = tuple(step for step in Step if step is not Step.SELECT)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Result:
+class RunResult:
     """How a run ended.
 
     Attributes:
-        finished: units done in this run. left: units that this run did not get to.
-        parked: unit → reason, of units that failed on every attempt.
-        lost: utterances that could not be read any more, with reasons.
+        finished: number of units done in this run. remaining: number of units that this run did not get to.
+        failed: unit → reason, of units that failed on every attempt.
+        unreadable_clips: utterances whose audio could not be read any more, with reasons.
         interrupted: number of the signal that stopped the run, or 0.
         splits: batches that did not fit into a GPU's memory and were answered in halves.
         peak_bytes: most memory that any actor has used on a GPU.
     """
 
     finished: int = 0
-    left: int = 0
-    parked: dict[str, str] = field(default_factory=dict)
-    lost: set[str] = field(default_factory=set)
+    remaining: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    unreadable_clips: set[str] = field(default_factory=set)
     interrupted: int = 0
     splits: int = 0
     peak_bytes: int = 0
+
+
+class DriverTasks(Protocol):
+    """Executes the driver's own units, one after another, while the loop goes on."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any unit is in flight."""
+
+    @property
+    def has_capacity(self) -> bool:
+        """Whether another unit may be submitted."""
+
+    def submit(self, unit: SelectUnit) -> None:
+        """Execute `unit` after those submitted before."""
+
+    def results(self) -> list[tuple[str, UserError | None]]:
+        """Units that ended since the last call, each with the error that makes it impossible, if any."""
 
 
 class Loop:
@@ -51,85 +91,103 @@ class Loop:
 
     Args:
         stages: add to `schedule` what finished units make known.
-        result: what happens is added here; `interrupted` is looked at before anything is handed out.
+        result: updated by every event. The loop submits no unit once `result.interrupted` is set.
     """
 
-    def __init__(self, schedule: Schedule, stages: Stages, progress: Progress, log: RunLog, result: Result) -> None:
+    def __init__(
+        self, schedule: Schedule, stages: Stages, progress: ProgressDisplay, log: RunLog, result: RunResult
+    ) -> None:
         self.schedule, self.stages = schedule, stages
         self.progress, self.log, self.result = progress, log, result
+        self._deaths = 0  # in a row
 
-    def run(self, workers: Workers, own: OwnWork) -> None:
+    def run(self, pool: ActorPool, tasks: DriverTasks) -> None:
         """Execute until nothing can run any more, or a signal asks to stop; units in flight are finished then.
 
         Raises:
             RuntimeError: actors die one after another.
         """
-        deaths = 0
         try:
-            while self._hand_out(workers, own):
-                for event in workers.events(OWN_POLL if own.busy else POLL):
-                    # A model that loads says nothing of whether its units can be borne.
-                    deaths = deaths + isinstance(event, Died) if isinstance(event, Died | Ready) else 0
-                    self._take_in(event)
-                    if deaths > DEATHS and isinstance(event, Died):
-                        raise RuntimeError(f"{deaths} actors died one after another; the last: {event.reason}")
-                for unit, problem in own.results():
-                    self._selected(unit, problem)
+            while self._submit_ready(pool, tasks):
+                for event in pool.events(TASK_POLL_SECONDS if tasks.busy else POLL_SECONDS):
+                    self._process(event)
+                for unit, error in tasks.results():
+                    self._process_selection(unit, error)
                 if self.progress.due:
                     self._show()
         finally:
-            self.result.left += self.schedule.left
-            self.result.parked |= self.schedule.parked
+            self.result.remaining += self.schedule.remaining
+            self.result.failed |= self.schedule.failed
             self._show()
 
-    def _hand_out(self, workers: Workers, own: OwnWork) -> bool:
-        """Give units to all that have room for one; False where nothing runs and nothing will."""
+    def _submit_ready(self, pool: ActorPool, tasks: DriverTasks) -> bool:
+        """Submit ready units where there is capacity; False if nothing is in flight and nothing will be."""
         if self.result.interrupted:
-            return bool(self.schedule.running)
-        while own.has_room and (mask := self.schedule.take(DRIVER, Step.SELECT)):
-            assert isinstance(mask, SelectUnit)
-            own.give(mask)
-        while ready := self.schedule.ready(*OF_ACTORS):
-            # The last units wait here and not behind a busy actor: whoever is idle first takes the next.
-            actor = workers.hungry(ahead=ready > len(workers))
+            return bool(self.schedule.in_flight)
+        while tasks.has_capacity and (task := self.schedule.next_ready(DRIVER, Step.SELECT)):
+            assert isinstance(task, SelectUnit)
+            tasks.submit(task)
+        while ready := self.schedule.ready(*ACTOR_STEPS):
+            # The last units wait here, not behind a busy actor: the first idle actor takes the next one.
+            actor = pool.least_loaded(MAX_IN_FLIGHT if ready > pool.size else 1)
             if actor is None:
                 break
-            unit = self.schedule.take(actor, *OF_ACTORS)
+            unit = self.schedule.next_ready(actor, *ACTOR_STEPS)
             assert unit
-            workers.give(actor, unit)
-        return not self.schedule.over
+            pool.submit(actor, unit)
+        return not self.schedule.exhausted
 
-    def _take_in(self, event: Event) -> None:
+    def _process(self, event: ActorEvent) -> None:
         match event:
-            case Finished(receipt):
-                self._finish(receipt.unit)
-                self.result.lost.update(receipt.lost)
-                if receipt.lost:
-                    self.log.write(UnreadableClips(receipt.unit, receipt.lost))
-                self.result.peak_bytes = max(self.result.peak_bytes, receipt.peak_bytes)
-                if receipt.splits:
-                    self.result.splits += receipt.splits
-                    self.log.write(BatchesSplit(receipt.unit, receipt.splits))
             case Ready(actor, seconds):
+                logger.debug("actor %d loaded its model in %.1f s", actor, seconds)
                 self.log.write(ModelLoaded(actor, seconds))
-            case Failed(unit, reason, traceback):
+            case Finished(actor, receipt):
+                logger.debug("actor %d finished %s in %.2f s", actor, receipt.unit, receipt.seconds)
+                self._deaths = 0
+                self._process_receipt(receipt)
+            case Failed(actor, unit, reason, traceback):
+                self._deaths = 0
                 gave_up = self.schedule.fail(unit, reason)
+                logger.warning("an attempt at %s failed on actor %d: %s", unit, actor, reason)
                 self.log.write(GaveUp(unit, traceback) if gave_up else AttemptFailed(unit, traceback))
+            case Left(actor, reason):
+                logger.warning("actor %d left: %s", actor, reason)
+                self.schedule.worker_left(actor)
+                self.log.write(WorkerLeft(actor, reason))
             case Died(actor, reason):
-                parked_units = self.schedule.lose(actor, f"its actor died: {reason}")
-                self.log.write(WorkerDied(actor, reason, tuple(parked_units)))
+                self._process_death(actor, reason)
 
-    def _selected(self, unit: str, problem: UserError | None) -> None:
-        if problem:
-            self.schedule.park(unit, str(problem))
-            self.log.write(GaveUp(unit, str(problem)))
+    def _process_receipt(self, receipt: Receipt) -> None:
+        self._finish(receipt.unit)
+        self.result.unreadable_clips.update(receipt.unreadable_clips)
+        if receipt.unreadable_clips:
+            self.log.write(UnreadableClips(receipt.unit, receipt.unreadable_clips))
+        self.result.peak_bytes = max(self.result.peak_bytes, receipt.peak_bytes)
+        if receipt.splits:
+            self.result.splits += receipt.splits
+            self.log.write(BatchesSplit(receipt.unit, receipt.splits))
+
+    def _process_death(self, actor: int, reason: str) -> None:
+        gave_up = self.schedule.worker_died(actor, f"its actor died: {reason}")
+        logger.warning("actor %d died: %s", actor, reason)
+        self.log.write(WorkerDied(actor, reason, tuple(gave_up)))
+        self._deaths += 1
+        if self._deaths > MAX_DEATHS:
+            raise RuntimeError(f"{self._deaths} actors died one after another; the last: {reason}")
+
+    def _process_selection(self, unit: str, error: UserError | None) -> None:
+        if error:
+            self.schedule.give_up(unit, str(error))
+            logger.warning("%s cannot be selected: %s", unit, error)
+            self.log.write(GaveUp(unit, str(error)))
         else:
             self._finish(unit)
 
     def _finish(self, id: str) -> None:
         self.schedule.finish(id)
-        self.stages.finished(id)
+        self.stages.unit_finished(id)
         self.result.finished += 1
 
     def _show(self) -> None:
-        self.progress.show(self.stages.model, self.schedule, self.log)
+        self.progress.show(self.stages.plan.model, self.schedule, self.log)

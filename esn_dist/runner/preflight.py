@@ -1,6 +1,6 @@
-"""Before any corpus is read: every model of the sweep can be had and placed, has gates, and can do what is asked of it.
+"""Before any corpus is read: every model of the sweep is available, can be placed, has gates, and can do its studies.
 
-A mistake in the last of three models is told now, and not after the days that the first two take.
+A mistake in the last of three models is reported now, and not after the days that the first two take. Knows no cluster.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from esn_dist.sweep.spec import ModelSpec, Sweep
 
 
 def check_models(sweep: Sweep, planned: Plan) -> None:
-    """Download what is not here, and look at every model's files and configuration.
+    """Download what is missing, and check every model's files and configuration.
 
     Raises:
-        UserError: a checkpoint cannot be had or is not whole, a model has no gates that could be studied, or a study
-            asks of it what it cannot do.
+        UserError: a checkpoint is not available or not complete, a model has no gates that could be studied, or a
+            study needs something that its model cannot do.
     """
     for model in sweep.models:
         experts = gate_shape(locate_checkpoint(model), model.sparse_gates).experts
@@ -29,28 +29,31 @@ def check_models(sweep: Sweep, planned: Plan) -> None:
 
 
 def devices(models: Iterable[ModelSpec], gpus: Sequence[int]) -> dict[str, Literal["cpu", "cuda"]]:
-    """The device of each model, by name, where each node has so many of `gpus`.
+    """The device of each model, by name.
+
+    Args:
+        gpus: number of GPUs of each node.
 
     Raises:
-        UserError: a model wants a GPU where there is none, or more for one replica than any node has.
+        UserError: a model needs a GPU and there is none, or more GPUs for one replica than any node has.
     """
     return {model.name: _device(model, max(gpus, default=0)) for model in models}
 
 
 def replicas(model: ModelSpec, gpus: Sequence[int]) -> int:
-    """How many actors with `model.gpus` GPUs each, of one node, fit at once; one more would wait with its units."""
-    return sum(there // model.gpus for there in gpus)
+    """Number of actors with `model.gpus` GPUs of one node each that fit at once; one more would wait with its units."""
+    return sum(node_gpus // model.gpus for node_gpus in gpus)
 
 
-def _device(model: ModelSpec, most: int) -> Literal["cpu", "cuda"]:
-    if model.device == "cuda" and not most:
-        raise UserError(f"model {model.name!r} asks for a GPU, and Ray sees none", fix="set device: cpu, or auto")
-    if model.device == "cpu" or not most:
+def _device(model: ModelSpec, largest: int) -> Literal["cpu", "cuda"]:
+    if model.device == "cuda" and not largest:
+        raise UserError(f"model {model.name!r} needs a GPU, and the cluster has none", fix="set device: cpu, or auto")
+    if model.device == "cpu" or not largest:
         return "cpu"
-    if model.gpus > most:
-        # Ray would wait for ever for a node that has as many, and say nothing.
+    if model.gpus > largest:
+        # The cluster would wait forever for a node with that many, without a message.
         raise UserError(
-            f"model {model.name!r} asks for {model.gpus} GPUs per replica, and the largest node has {most}",
-            fix=f"set gpus: {most} or fewer, with offload: cpu where the weights do not fit, or add a larger node",
+            f"model {model.name!r} needs {model.gpus} GPUs per replica, and the largest node has {largest}",
+            fix=f"set gpus: {largest} or fewer, with offload: cpu where the weights do not fit, or add a larger node",
         )
     return "cuda"

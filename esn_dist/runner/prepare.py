@@ -6,10 +6,10 @@ arrays stand on must be as it was: a difference is refused and shown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from esn_dist.corpora.loader import ProgressCallback, load_corpus
 from esn_dist.corpora.scan import scan
@@ -33,6 +33,7 @@ from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import cells_per_block
 from esn_dist.task.prompt import CLOSING, LEAD, option_order
 from esn_dist.worker.job import CorpusItems, EngineProfile
+from esn_dist.worker.protocol import Gpu
 
 
 def prepare_root(sweep: Sweep, folder: StoreFolder) -> None:
@@ -73,15 +74,27 @@ def prepare_corpus(
 
 
 def prepare_model(
-    spec: ModelSpec, plan: Plan, corpora: dict[str, CorpusItems], folder: StoreFolder, device: Literal["cpu", "cuda"]
+    spec: ModelSpec,
+    plan: Plan,
+    corpora: dict[str, CorpusItems],
+    folder: StoreFolder,
+    inspect_gpu: Callable[[], Gpu] | None = None,
 ) -> tuple[EngineProfile, str]:
-    """Groups and rows of one model; returns the engine profile that the store keeps to, and the fingerprint."""
+    """Create groups and rows of one model.
+
+    Args:
+        inspect_gpu: describes a GPU of the cluster; None if the model runs on the CPU.
+
+    Returns:
+        The engine profile of the store, and the fingerprint of the weights.
+    """
     checkpoint = locate_checkpoint(spec)
     layers, width, experts = gates = gate_shape(checkpoint, spec.sparse_gates)
     weights = weights_fingerprint(checkpoint)
-    profile = _profile(spec, folder, device) or new_profile(
-        spec, device, dtype_name(spec, checkpoint), gates, checkpoint
-    )
+    profile = _stored_profile(spec, folder, on_gpu=inspect_gpu is not None)
+    if profile is None:
+        gpu = inspect_gpu() if inspect_gpu else None
+        profile = new_profile(spec, dtype_name(spec, checkpoint), gates, checkpoint, gpu)
     attributes = {"weights": weights, **model_settings(spec, checkpoint), "engine": profile.as_attributes()}
     add_model(folder, spec.name, layers, width, {**attributes, "model": spec.model}, experts)
     add_masks(folder, spec.name, mask_table(plan.masks_of(spec.name), partial(budget, neurons=layers * width)))
@@ -106,13 +119,13 @@ def check_mask_files(sweep: Sweep, model: ModelSpec, weights: str) -> None:
                 )  # fmt: skip
 
 
-def _profile(spec: ModelSpec, folder: StoreFolder, device: str) -> EngineProfile | None:
+def _stored_profile(spec: ModelSpec, folder: StoreFolder, *, on_gpu: bool) -> EngineProfile | None:
     """The profile that the store was begun with."""
     stored = read_model(folder, spec.name)
     if stored is None:
         return None
     profile = EngineProfile(**stored["engine"])
-    if profile.device == "cuda" and device == "cpu":
+    if profile.device == "cuda" and not on_gpu:
         raise UserError(
             f"model {spec.name!r} was begun on a GPU, and there is none here; other devices round otherwise",
             where=str(folder.root), fix="resume on a machine with a GPU, or start another store with --store FOLDER",

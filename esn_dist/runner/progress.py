@@ -23,8 +23,8 @@ LINE_SECONDS = 30.0
 STATE_SECONDS = 1.0
 
 
-class Progress:
-    """The display of one run. `with Progress(console) as progress: ...`"""
+class ProgressDisplay:
+    """The display of one run. `with ProgressDisplay(console) as progress: ...`"""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -37,7 +37,7 @@ class Progress:
         self._wrote = self._shown = 0.0
         self._began: dict[str, tuple[float, int]] = {}
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressDisplay:
         self._bars.start()
         return self
 
@@ -61,7 +61,7 @@ class Progress:
             if total:
                 self._move(f"{model} {step}", done, total)
         self._shown = now = time.monotonic()
-        if now - self._wrote >= STATE_SECONDS or schedule.over:
+        if now - self._wrote >= STATE_SECONDS or schedule.exhausted:
             self._wrote = now
             in_flight = tuple(sorted(schedule.running))
             log.write_state(model, ModelState(steps, in_flight, schedule.parked, self._eta(model, steps)))

@@ -1,7 +1,7 @@
-"""Which unit may run next: a pure state machine over units, what they need, who has them, and how often they failed.
+"""Which unit may run next: a pure state machine over units, their needs, their workers and their failures.
 
-Knows nothing of Ray, models or stores; the driver tells it what happened. Every event costs the same however many units
-there are, and a million units that wait fit into a few hundred megabytes.
+Knows nothing of Ray, models or stores; the driver reports every event to it. An event costs the same however many units
+there are, and a million waiting units fit into a few hundred megabytes.
 """
 
 from __future__ import annotations
@@ -13,118 +13,128 @@ from types import MappingProxyType
 from esn_dist.sweep.enums import Step
 from esn_dist.sweep.units import Unit
 
-ATTEMPTS = 3  # a unit that failed so often is parked, and the rest goes on
+ATTEMPTS = 3  # a unit that failed this often is given up, and the rest goes on
 
 
 class Schedule:
-    """Units, handed out once all that they need is done.
+    """Units, each ready once all that it needs is done.
 
-    Steps go in their order, for the early ones are waited for; inside a step, units go in the order in which they
-    became ready.
+    Steps are served in their order, since later steps wait for them. Within a step, units are served in the order in
+    which they became ready.
 
     Attributes:
-        done: ids of finished units that were added, those that an earlier run finished included.
-        parked: id → reason, of units that failed too often. What needs them never runs.
+        done: ids of finished units that were added, including those that an earlier run finished.
+        failed: id → reason, of units that were given up. What needs them never runs.
         finished, known: units of each step that are done, and that were added.
     """
 
     def __init__(self, done: Iterable[str] = ()) -> None:
         self.done: set[str] = set()
-        self.parked: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
         self.finished: Counter[Step] = Counter()
         self.known: Counter[Step] = Counter()
-        self._earlier = set(done)  # done by earlier runs, and not added in this one
+        self._done_earlier = set(done)  # by earlier runs, and not added in this one
         self._units: dict[str, Unit] = {}  # added and not done
         self._ready: dict[Step, deque[str]] = {step: deque() for step in Step}
-        self._missing: dict[str, int] = {}  # unit or joint → how many of its needs are not done
+        self._missing: dict[str, int] = {}  # unit or barrier → how many of its needs are not done
         self._needed_by: dict[str, list[str]] = {}
-        self._reached: set[str] = set()  # joints
-        self._holder: dict[str, Hashable] = {}
-        self._held: dict[Hashable, set[str]] = {}
+        self._reached: set[str] = set()  # barriers
+        self._worker_of: dict[str, Hashable] = {}
+        self._units_of: dict[Hashable, set[str]] = {}
         self._failures: dict[str, int] = {}
 
     def add(self, unit: Unit, needs: Iterable[str] = ()) -> None:
-        """Plan `unit`; one that is done, or known already, is left as it is."""
+        """Plan `unit`. A unit that is done or known is left as it is."""
         id = unit.id
         if id in self._units or id in self.done:
             return
         self.known[unit.step] += 1
-        if id in self._earlier:
-            self._earlier.discard(id)
+        if id in self._done_earlier:
+            self._done_earlier.discard(id)
             self._count(unit)
             return
         self._units[id] = unit
         if not self._wait(id, needs):
             self._ready[unit.step].append(id)
 
-    def join(self, name: str, needs: Iterable[str]) -> None:
-        """From now on `name`, which is no unit's id, stands for all of `needs`.
+    def barrier(self, name: str, needs: Iterable[str]) -> None:
+        """Register a barrier `name` that is reached once all of `needs` are done.
 
-        What thousands of units need in common is kept once, and not with each of them.
+        Units may need it like a unit. Needs that thousands of units share are so kept once. `name` is no unit's id.
         """
         if not self._wait(name, needs):
             self._reached.add(name)
 
     def ready(self, *steps: Step) -> int:
-        """How many units of `steps` could be taken now."""
+        """Number of ready units of `steps`."""
         return sum(len(self._ready[step]) for step in steps)
 
-    def take(self, worker: Hashable, *steps: Step) -> Unit | None:
-        """Hand the first ready unit of `steps` (of all, where none is named) to `worker`; None where none is ready."""
+    def next_ready(self, worker: Hashable, *steps: Step) -> Unit | None:
+        """The first ready unit of `steps` (default: of all steps), now in flight on `worker`; None if none is ready."""
         for step in steps or Step:
             if self._ready[step]:
                 id = self._ready[step].popleft()
-                self._holder[id] = worker
-                self._held.setdefault(worker, set()).add(id)
+                self._worker_of[id] = worker
+                self._units_of.setdefault(worker, set()).add(id)
                 return self._units[id]
         return None
 
     def finish(self, id: str) -> None:
-        """`id`, which somebody holds, is done."""
+        """`id`, which is in flight, is done."""
         self._release(id)
         self._count(self._units.pop(id))
-        self._free_what_needs(id)
+        self._notify(id)
 
     def fail(self, id: str, reason: str) -> bool:
-        """`id`, which somebody holds, failed: it is the next of its step again, or parked; returns whether parked."""
+        """An attempt at `id`, which is in flight, failed: it is the next of its step again, or given up.
+
+        Returns:
+            Whether it is given up.
+        """
         self._release(id)
         self._failures[id] = self._failures.get(id, 0) + 1
         if self._failures[id] >= ATTEMPTS:
-            self.parked[id] = reason
+            self.failed[id] = reason
             return True
         self._ready[self._units[id].step].appendleft(id)
         return False
 
-    def park(self, id: str, reason: str) -> None:
-        """`id`, which somebody holds, can never succeed."""
+    def give_up(self, id: str, reason: str) -> None:
+        """`id`, which is in flight, can never succeed."""
         self._release(id)
-        self.parked[id] = reason
+        self.failed[id] = reason
 
-    def lose(self, worker: Hashable, reason: str) -> list[str]:
-        """`worker` is gone: each unit that it held counts as failed; returns those that are parked thereby."""
-        return [id for id in sorted(self._held.get(worker, ())) if self.fail(id, reason)]
+    def worker_died(self, worker: Hashable, reason: str) -> list[str]:
+        """Each unit in flight on `worker` counts as failed; returns the units that are given up therefore."""
+        return [id for id in sorted(self._units_of.get(worker, ())) if self.fail(id, reason)]
 
-    @property
-    def running(self) -> Mapping[str, Hashable]:
-        """Units in somebody's hands, and in whose; a view, not a copy."""
-        return MappingProxyType(self._holder)
-
-    @property
-    def left(self) -> int:
-        """Units that are neither done nor parked, those included that can never run."""
-        return len(self._units) - len(self.parked)
+    def worker_left(self, worker: Hashable) -> None:
+        """Each unit in flight on `worker` is the next of its step again; no attempt is counted."""
+        for id in sorted(self._units_of.get(worker, ()), reverse=True):
+            self._release(id)
+            self._ready[self._units[id].step].appendleft(id)
 
     @property
-    def over(self) -> bool:
-        """Nothing runs and nothing is ready: all is done, or waits for what is parked."""
-        return not self._holder and not any(self._ready.values())
+    def in_flight(self) -> Mapping[str, Hashable]:
+        """Units in flight, with their workers. A view, not a copy."""
+        return MappingProxyType(self._worker_of)
+
+    @property
+    def remaining(self) -> int:
+        """Number of units that are neither done nor given up, including those that can never run."""
+        return len(self._units) - len(self.failed)
+
+    @property
+    def exhausted(self) -> bool:
+        """Nothing is in flight and nothing is ready: every unit is done, given up, or needs one that was given up."""
+        return not self._worker_of and not any(self._ready.values())
 
     def _count(self, unit: Unit) -> None:
         self.done.add(unit.id)
         self.finished[unit.step] += 1
 
     def _wait(self, name: str, needs: Iterable[str]) -> int:
-        """Have `name` wait for those of `needs` that are not done; returns how many."""
+        """Let `name` wait for those of `needs` that are not done; returns how many."""
         missing = [need for need in dict.fromkeys(needs) if not self._is_done(need)]
         for need in missing:
             self._needed_by.setdefault(need, []).append(name)
@@ -133,9 +143,10 @@ class Schedule:
         return len(missing)
 
     def _is_done(self, need: str) -> bool:
-        return need in self.done or need in self._earlier or need in self._reached
+        return need in self.done or need in self._done_earlier or need in self._reached
 
-    def _free_what_needs(self, done: str) -> None:
+    def _notify(self, done: str) -> None:
+        """Make ready what waited for nothing but `done`."""
         for name in self._needed_by.pop(done, ()):
             self._missing[name] -= 1
             if self._missing[name]:
@@ -145,7 +156,7 @@ class Schedule:
                 self._ready[self._units[name].step].append(name)
             else:
                 self._reached.add(name)
-                self._free_what_needs(name)
+                self._notify(name)
 
     def _release(self, id: str) -> None:
-        self._held[self._holder.pop(id)].discard(id)
+        self._units_of[self._worker_of.pop(id)].discard(id)

@@ -1,6 +1,6 @@
-"""The driver's own units, executed on a thread beside its loop: a pass over counts takes minutes, and actors must eat.
+"""Selects masks on a thread of the driver, so that actors are not starved of work: a pass over counts takes minutes.
 
-Knows nothing of what a unit does. Nothing is lost with the thread: a unit publishes itself in one step, or not at all.
+Knows nothing of how a mask is selected. The thread may be killed at any time: a unit publishes itself in one step.
 """
 
 from __future__ import annotations
@@ -12,44 +12,44 @@ from queue import Empty, SimpleQueue
 from esn_dist.errors import UserError
 from esn_dist.sweep.units import SelectUnit
 
-HELD = 16  # most selections take milliseconds, the counts being in memory: one look of the loop serves several
+CAPACITY = 16  # most selections take milliseconds, their counts being in memory: one look of the loop serves several
 
 
-class Desk:
-    """Executes units one after another.
+class SelectionThread:
+    """`DriverTasks` that execute units one after another.
 
     Args:
-        execute: does one unit; a `UserError` says that it cannot be done, anything else is a fault and ends the run.
+        execute: executes one unit. A `UserError` means that the unit is impossible; any other error ends the run.
     """
 
     def __init__(self, execute: Callable[[SelectUnit], None]) -> None:
         self._execute = execute
-        self._given: SimpleQueue[SelectUnit] = SimpleQueue()
+        self._submitted: SimpleQueue[SelectUnit] = SimpleQueue()
         self._ended: SimpleQueue[tuple[str, BaseException | None]] = SimpleQueue()
-        self._held = 0
+        self._in_flight = 0
         # A daemon, so that a second Ctrl-C need not wait for a pass over the counts.
         threading.Thread(target=self._work, name="select", daemon=True).start()
 
     @property
     def busy(self) -> bool:
-        """Whether any unit is in hand."""
-        return self._held > 0
+        """Whether any unit is in flight."""
+        return self._in_flight > 0
 
     @property
-    def has_room(self) -> bool:
-        """Whether another unit may be given."""
-        return self._held < HELD
+    def has_capacity(self) -> bool:
+        """Whether another unit may be submitted."""
+        return self._in_flight < CAPACITY
 
-    def give(self, unit: SelectUnit) -> None:
-        """Execute `unit` after those given before."""
-        self._held += 1
-        self._given.put(unit)
+    def submit(self, unit: SelectUnit) -> None:
+        """Execute `unit` after those submitted before."""
+        self._in_flight += 1
+        self._submitted.put(unit)
 
     def results(self) -> list[tuple[str, UserError | None]]:
-        """Units that ended since the last look, each with what made it impossible, if anything did.
+        """Units that ended since the last call, each with the error that makes it impossible, if any.
 
         Raises:
-            BaseException: whatever else than a `UserError` a unit raised.
+            BaseException: what a unit raised, unless it is a `UserError`.
         """
         results: list[tuple[str, UserError | None]] = []
         while True:
@@ -59,12 +59,12 @@ class Desk:
                 return results
             if error is not None and not isinstance(error, UserError):
                 raise error
-            self._held -= 1
+            self._in_flight -= 1
             results.append((unit, error))
 
     def _work(self) -> None:
         while True:
-            unit = self._given.get()
+            unit = self._submitted.get()
             try:
                 self._execute(unit)
             except BaseException as error:

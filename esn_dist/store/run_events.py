@@ -125,7 +125,28 @@ class WorkerDied(_WorkerEvent):
         return (self.reason, *self.failed)
 
 
-EVENT_TYPES: tuple[type[Event], ...] = (UnreadableClips, BatchesSplit, AttemptFailed, GaveUp, ModelLoaded, WorkerDied)
+@dataclass(frozen=True, slots=True)
+class WorkerLeft(_WorkerEvent):
+    """A worker that the cluster took away. Its units are tried again, and no attempt of theirs is counted."""
+
+    name: ClassVar[str] = "worker_left"
+    earlier: ClassVar[str] = "worker_left"
+    reason: str
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        return (self.reason,)
+
+
+EVENT_TYPES: tuple[type[Event], ...] = (
+    UnreadableClips,
+    BatchesSplit,
+    AttemptFailed,
+    GaveUp,
+    ModelLoaded,
+    WorkerDied,
+    WorkerLeft,
+)
 
 
 @dataclass(frozen=True, slots=True)

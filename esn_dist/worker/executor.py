@@ -41,17 +41,17 @@ from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What is to be said of an executed unit.
+class UnitOutput:
+    """What an executed unit wrote, and what a receipt says of it.
 
     Attributes:
-        files: relative to `data.zarr`, that its done-mark must vouch for.
-        lost: clips that could not be read, each with the reason; their rows have an outcome and no answer.
+        files: paths relative to `data.zarr` whose sizes and checksums the done-mark records.
+        unreadable_clips: clips that could not be read, with reasons; their rows have an outcome and no answer.
         splits: batches that did not fit into memory and were answered in halves.
     """
 
     files: list[str]
-    lost: tuple[str, ...] = ()
+    unreadable_clips: tuple[str, ...] = ()
     splits: int = 0
 
 
@@ -78,7 +78,7 @@ class Executor:
         self._model_in_use = threading.RLock()
         self._evaluation: tuple[str, PromptBatches, tuple[str, ...]] | None = None
 
-    def run(self, unit: Unit) -> Done:
+    def execute(self, unit: Unit) -> UnitOutput:
         """Execute `unit`: everything but its done-mark."""
         match unit:
             case EncodeUnit():
@@ -88,24 +88,24 @@ class Executor:
             case AnswerUnit():
                 return self._answer(unit)
             case _:
-                raise TypeError(f"{type(unit).__name__} is the driver's")
+                raise TypeError(f"{type(unit).__name__} is executed by the driver")
 
     @property
     def peak_bytes(self) -> int:
         """Most memory that was in use on any of the model's GPUs; 0 on a CPU."""
         return max((torch.cuda.max_memory_allocated(i) for i in range(torch.cuda.device_count())), default=0)
 
-    def _encode_block(self, unit: EncodeUnit) -> Done:
-        lost: list[str] = []
-        self._features(unit, lost)
-        return Done([], tuple(lost))
+    def _encode_block(self, unit: EncodeUnit) -> UnitOutput:
+        unreadable: list[str] = []
+        self._features(unit, unreadable)
+        return UnitOutput([], tuple(unreadable))
 
-    def _identify(self, unit: IdentifyUnit) -> Done:
-        corpus, lost = self.job.corpora[unit.corpus], list[str]()
+    def _identify(self, unit: IdentifyUnit) -> UnitOutput:
+        corpus, unreadable = self.job.corpora[unit.corpus], list[str]()
         shards = [slice(shard * SHARD_ROWS, (shard + 1) * SHARD_ROWS) for shard in unit.shards]
         rows = [[r for r in range(s.start, s.stop) if corpus.identification[r]] for s in shards]
         # Put together while another unit has the model.
-        questions = self._questions(corpus, "identification", [r for shard in rows for r in shard], lost)
+        questions = self._questions(corpus, "identification", [r for shard in rows for r in shard], unreadable)
         with self._model_in_use:
             before = self.engine.splits
             fetch = questions.answer_and_count(self.job.max_new_tokens, self.gates)
@@ -118,7 +118,7 @@ class Executor:
             for shard, start, stop in zip(shards, [0, *ends], ends, strict=False)
             for file in self._write_shard(unit, shard, result.part(start, stop))
         ]
-        return Done(files, tuple(lost), splits)
+        return UnitOutput(files, tuple(unreadable), splits)
 
     def _write_shard(self, unit: IdentifyUnit, shard: slice, rows: AnswerRows) -> list[str]:
         assert rows.K is not None and rows.T is not None
@@ -128,7 +128,7 @@ class Executor:
             T_expert=rows.T_expert,
         )  # fmt: skip
 
-    def _answer(self, unit: AnswerUnit) -> Done:
+    def _answer(self, unit: AnswerUnit) -> UnitOutput:
         table = read_cells(self.folder, unit.model, unit.corpus, unit.rows)
         named = table.named()
         cells = table.take(named[id] for id in unit.cells)
@@ -136,7 +136,7 @@ class Executor:
         interventions = [self._gate_transform(cells, row) for row in range(len(cells))]
         with self._model_in_use:
             before = self.engine.splits
-            questions, lost = self._evaluation_of(unit.corpus)
+            questions, unreadable = self._evaluation_of(unit.corpus)
             results = questions.answer_under(interventions, self.job.max_new_tokens)
             splits = self.engine.splits - before
         files = write_answers(
@@ -144,15 +144,15 @@ class Executor:
             answer=np.stack([r.answer for r in results]), outcome=np.stack([r.outcome for r in results]),
             logprob=np.stack([r.logprob for r in results]), text=[r.text for r in results],
         )  # fmt: skip
-        return Done(files, lost, splits)
+        return UnitOutput(files, unreadable, splits)
 
     def _evaluation_of(self, corpus: str) -> tuple[PromptBatches, tuple[str, ...]]:
-        """The questions of an evaluation set, kept until another corpus is asked, and the clips that were lost."""
+        """The questions of an evaluation set, kept until another corpus is asked, and its unreadable clips."""
         if not self._evaluation or self._evaluation[0] != corpus:
-            items, lost = self.job.corpora[corpus], list[str]()
+            items, unreadable = self.job.corpora[corpus], list[str]()
             self._evaluation = None  # the old set's batches must not stand beside the new one's
-            questions = self._questions(items, "evaluation", range(len(items.evaluation)), lost)
-            self._evaluation = (corpus, questions, tuple(lost))
+            questions = self._questions(items, "evaluation", range(len(items.evaluation)), unreadable)
+            self._evaluation = (corpus, questions, tuple(unreadable))
         return self._evaluation[1:]
 
     def _gate_transform(self, cells: CellTable, row: int) -> GateTransform | None:
@@ -175,18 +175,18 @@ class Executor:
     def _member(self, mask: str) -> npt.NDArray[np.bool_]:
         return read_member(self.folder, self.job.model.name, mask)
 
-    def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int], lost: list[str]) -> PromptBatches:
+    def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int], unreadable: list[str]) -> PromptBatches:
         """The questions of `rows`, each of which holds an utterance."""
         encoded: dict[int, Tensor | None] = {}
         for block in dict.fromkeys(row // ENCODE_BLOCK for row in rows):
-            encoded |= self._features(EncodeUnit(self.job.model.name, corpus.name, pool, block), lost)
+            encoded |= self._features(EncodeUnit(self.job.model.name, corpus.name, pool, block), unreadable)
         ids = [clip.utterance.id for row in rows if (clip := corpus.pool(pool)[row])]
         orders = [option_order(corpus.emotions, self.job.seed, corpus.name, id) for id in ids]
         features = [encoded[row] for row in rows]
         budget = self.job.profile.token_budget
         return PromptBatches(self.engine, features, orders, corpus.emotions, corpus.options, budget)
 
-    def _features(self, unit: EncodeUnit, lost: list[str]) -> dict[int, Tensor | None]:
+    def _features(self, unit: EncodeUnit, unreadable: list[str]) -> dict[int, Tensor | None]:
         """Audio rows of the utterances of one encode block, by row; None for clips that cannot be read any more."""
         items = self.job.corpora[unit.corpus].pool(unit.pool)
         clips = {row: clip for row in unit.rows if row < len(items) and (clip := items[row])}
@@ -195,7 +195,7 @@ class Executor:
             return dict(zip(clips, kept, strict=True))
         reads = [partial(decode_clip, clip) for clip in clips.values()]
         said = encode_block(self.model, reads, self._model_in_use)
-        lost += [
+        unreadable += [
             _reason(clip, one) for clip, one in zip(clips.values(), said, strict=True) if isinstance(one, Exception)
         ]
         whole = [rows_RD for rows_RD in said if isinstance(rows_RD, Tensor)]
@@ -205,6 +205,6 @@ class Executor:
 
 
 def _reason(clip: Clip, error: Exception) -> str:
-    """Why a clip is lost, for the log."""
+    """Why a clip is unreadable, for the log."""
     told = f"{error.reason}: {error.detail}" if isinstance(error, AudioError) else f"unfit for this model: {error}"
     return f"{clip.utterance.id}: {told}"

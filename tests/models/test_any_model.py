@@ -47,7 +47,7 @@ def test_a_folder_in_the_yaml_is_loaded_by_the_adapter_of_its_architecture(tmp_p
     assert isinstance(load(spec, "cpu"), Qwen25Omni)
     folder = StoreFolder(tmp_path / "store")
     create.create_root(folder, {})
-    prepare_model(spec, plan(loaded), {}, folder, "cpu")
+    prepare_model(spec, plan(loaded), {}, folder)
     stored = read_model(folder, "mine")
     assert stored and (stored["layers"], stored["width"], stored["model"]) == (4, 256, "any")
     assert stored["engine"]["dtype"] == "float32" and "sparse_gates" not in stored

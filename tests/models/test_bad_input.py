@@ -14,6 +14,7 @@ from huggingface_hub import errors
 from pydantic import ValidationError
 from rich.console import Console
 
+from esn_dist.backends.ray_session import RayBackend
 from esn_dist.errors import UserError
 from esn_dist.models.audio_flamingo_3.adapter import AudioFlamingo3
 from esn_dist.models.checkpoint import stored_tensors
@@ -22,7 +23,7 @@ from esn_dist.models.loading import load
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.runner.driver import run as drive
-from esn_dist.runner.progress import Progress
+from esn_dist.runner.progress import ProgressDisplay
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import describe
 from esn_dist.sweep.load import load_sweep
@@ -165,5 +166,5 @@ studies: {{one: {{selectors: [MAD], interventions: [deactivate]}}}}
 """
     (work / "sweep.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"model\.safetensors: has \d+ bytes"):
-        drive(load_sweep(work / "sweep.yaml"), text, actors=1, progress=Progress(Console()))
+        drive(load_sweep(work / "sweep.yaml"), text, RayBackend(), actors=1, progress=ProgressDisplay(Console()))
     assert describe(StoreFolder(work / "store")).corpora == {}

@@ -19,7 +19,7 @@ from esn_dist.report.csv_tables import Row
 from esn_dist.report.findings import Findings
 from esn_dist.report.folder import text
 from esn_dist.report.speakers import speaker_line, speaker_rows, unpromised
-from esn_dist.runner.loop import Result
+from esn_dist.runner.loop import RunResult
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.speakers import read_speakers
@@ -97,7 +97,7 @@ def unnamed(small_store: Path, tmp_path: Path) -> Path:
 
 def test_the_end_of_a_run_and_the_printed_report_tell_it(unnamed: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
-    print_conclusion(console, unnamed, Result(), Path("small.yaml"))
+    print_conclusion(console, unnamed, RunResult(), Path("small.yaml"))
     assert isinstance(console.file, io.StringIO)
     told = "of unknown speaker, so not promised: 36 of 36 evaluation utterances"
     assert told in console.file.getvalue()

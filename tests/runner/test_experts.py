@@ -18,11 +18,12 @@ import xarray as xr
 from rich.console import Console
 from torch.nn.functional import linear
 
+from esn_dist.backends.ray_session import RayBackend
 from esn_dist.errors import UserError
 from esn_dist.models.generic.adapter import GenericAudioLM
 from esn_dist.models.placement import Placement
 from esn_dist.runner.driver import run as drive
-from esn_dist.runner.progress import Progress
+from esn_dist.runner.progress import ProgressDisplay
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import describe, open_answers, open_counts, open_masks, read_model
 from esn_dist.sweep.load import load_sweep
@@ -177,7 +178,7 @@ def test_mix_on_them_is_refused_before_a_corpus_is_read(folder: Path) -> None:
     text = SWEEP.replace("store: store", "store: mixed").replace("{type: steer, alpha: 0.5}", "{type: mix, alpha: 0.5}")
     mixed.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"study 'one' asks for mix on model 'experts', .* of 4 experts"):
-        drive(load_sweep(mixed), text, actors=1, progress=Progress(Console()))
+        drive(load_sweep(mixed), text, RayBackend(), actors=1, progress=ProgressDisplay(Console()))
     assert describe(StoreFolder(folder / "mixed")).corpora == {}
 
 

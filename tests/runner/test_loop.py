@@ -1,10 +1,12 @@
-"""The driver's loop keeps everybody fed: whoever selects, fails or dies, and down to the last unit."""
+"""The driver's loop keeps actors busy to the last unit, whatever is selected, fails, leaves or dies."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,52 +14,84 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from esn_dist.backends.ray_pool import IN_FLIGHT, Hands
 from esn_dist.errors import UserError
-from esn_dist.runner.loop import DEATHS, Loop, Result
-from esn_dist.runner.progress import Progress
-from esn_dist.runner.schedule import Schedule
-from esn_dist.runner.selection_thread import Desk
-from esn_dist.runner.stages import Stages
+from esn_dist.runner.loop import MAX_DEATHS, Loop, RunResult
+from esn_dist.runner.progress import ProgressDisplay
+from esn_dist.runner.schedule import ATTEMPTS, Schedule
+from esn_dist.runner.selection_thread import SelectionThread
+from esn_dist.runner.stages import ModelPlan, Stages
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.units import EncodeUnit, SelectUnit, Unit
-from esn_dist.worker.protocol import Died, Event, Finished, Ready, Receipt
+from esn_dist.testing.pools import ReplacingPoolConformance
+from esn_dist.worker.load_tracker import LoadTracker
+from esn_dist.worker.protocol import (
+    MAX_IN_FLIGHT,
+    ActorEvent,
+    ActorPool,
+    Died,
+    Finished,
+    Left,
+    Ready,
+    Receipt,
+)
 
 
-class Workers:
-    """Actors in this process: each look ends the unit that was given first, as `end` says."""
+class FakePool:
+    """Actors in this process. Each call of `events` ends the unit that was submitted first, as `end` says."""
 
-    def __init__(self, size: int, end: Callable[[int, Unit], Event] | None = None) -> None:
-        self.hands, self.calls, self.given = Hands(), list[tuple[int, Unit]](), list[tuple[int, str]]()
-        self.end = end or (lambda actor, unit: Finished(Receipt(unit.id, 0.0, ())))
-        for actor in range(size):
-            self.hands.add(actor)
+    def __init__(self, size: int, end: Callable[[int, Unit], ActorEvent] | None = None) -> None:
+        self.size, self.load = size, LoadTracker()
+        self.in_flight, self.submitted = list[tuple[int, Unit]](), list[tuple[int, str]]()
+        self.end = end or finished
+        self.joining = list(range(size))
+        self.numbers = count(size)
 
-    def __len__(self) -> int:
-        return len(self.hands)
+    def least_loaded(self, max_in_flight: int) -> int | None:
+        return self.load.least_loaded(max_in_flight)
 
-    def hungry(self, ahead: bool) -> int | None:
-        return self.hands.emptiest(IN_FLIGHT if ahead else 1)
+    def submit(self, actor: int, unit: Unit) -> None:
+        self.load.change(actor, +1)
+        self.in_flight.append((actor, unit))
+        self.submitted.append((actor, unit.id))
 
-    def give(self, actor: int, unit: Unit) -> None:
-        self.hands.change(actor, +1)
-        self.calls.append((actor, unit))
-        self.given.append((actor, unit.id))
-
-    def events(self, timeout: float) -> list[Event]:
-        if not self.calls:
-            time.sleep(timeout)
-            return []
-        actor, unit = self.calls.pop(0)
+    def events(self, timeout: float) -> list[ActorEvent]:
+        joined, self.joining = self.joining, []
+        for actor in joined:
+            self.load.add(actor)
+        if joined or not self.in_flight:
+            time.sleep(0 if joined else timeout)
+            return [Ready(actor, 0.1) for actor in joined]
+        actor, unit = self.in_flight.pop(0)
         event = self.end(actor, unit)
-        if isinstance(event, Died):
-            self.calls = [call for call in self.calls if call[0] != actor]
-            self.hands.remove(actor)
-            self.hands.add(actor)
+        if isinstance(event, Died | Left):
+            self.replace(actor)
         else:
-            self.hands.change(actor, -1)
+            self.load.change(actor, -1)
         return [event]
+
+    def replace(self, actor: int) -> None:
+        """Forget what `actor` has in flight; another one joins."""
+        self.in_flight = [call for call in self.in_flight if call[0] != actor]
+        self.load.remove(actor)
+        self.joining.append(next(self.numbers))
+
+    def stop(self) -> None:
+        self.in_flight.clear()
+
+
+def finished(actor: int, unit: Unit) -> ActorEvent:
+    return Finished(actor, Receipt(unit.id, 0.0))
+
+
+class TestFakePool(ReplacingPoolConformance):
+    @classmethod
+    def start_pool(cls, size: int) -> ActorPool:
+        return FakePool(size)
+
+    def kill_actor(self, pool: ActorPool, actor: int) -> None:
+        assert isinstance(pool, FakePool)
+        pool.end = lambda number, unit: Died(actor, "killed") if number == actor else finished(number, unit)
 
 
 def encode(number: int) -> EncodeUnit:
@@ -65,19 +99,19 @@ def encode(number: int) -> EncodeUnit:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Result]:
-    def go(schedule: Schedule, workers: Workers, select: Callable[[SelectUnit], None] | None = None) -> Result:
-        folder, result = StoreFolder(tmp_path), Result()
-        stages = Stages("m", {}, {}, [], [], {}, folder, schedule)
-        with Progress(Console(quiet=True)) as progress:
+def run(tmp_path: Path) -> Callable[..., RunResult]:
+    def go(schedule: Schedule, pool: FakePool, select: Callable[[SelectUnit], None] | None = None) -> RunResult:
+        folder, result = StoreFolder(tmp_path), RunResult()
+        stages = Stages(ModelPlan("m", {}, {}, frozenset(), (), {}), folder, schedule)
+        with ProgressDisplay(Console(quiet=True)) as progress:
             loop = Loop(schedule, stages, progress, RunLog(folder), result)
-            loop.run(workers, Desk(select or (lambda unit: None)))
+            loop.run(pool, SelectionThread(select or (lambda unit: None)))
         return result
 
     return go
 
 
-def test_actors_work_on_while_a_mask_is_selected(run: Callable[..., Result]) -> None:
+def test_actors_work_while_a_mask_is_selected(run: Callable[..., RunResult]) -> None:
     schedule, others_done = Schedule(), threading.Event()
     mask = SelectUnit("m", "slow")
     schedule.add(mask)
@@ -86,22 +120,22 @@ def test_actors_work_on_while_a_mask_is_selected(run: Callable[..., Result]) -> 
     last = encode(99)
     schedule.add(last, [mask.id])
 
-    def end(actor: int, unit: Unit) -> Event:
+    def end(actor: int, unit: Unit) -> ActorEvent:
         if schedule.finished[unit.step] == 19:
             others_done.set()
-        return Finished(Receipt(unit.id, 0.0, ()))
+        return finished(actor, unit)
 
-    workers = Workers(2, end)
-    result = run(schedule, workers, lambda unit: assert_true(others_done.wait(20)))
-    assert (result.finished, result.left) == (22, 0)
-    assert workers.given[-1][1] == last.id
+    pool = FakePool(2, end)
+    result = run(schedule, pool, lambda unit: assert_true(others_done.wait(20)))
+    assert (result.finished, result.remaining) == (22, 0)
+    assert pool.submitted[-1][1] == last.id
 
 
 def assert_true(value: bool) -> None:
     assert value
 
 
-def test_a_mask_that_cannot_be_is_parked_and_a_fault_ends_the_run(run: Callable[..., Result]) -> None:
+def test_an_impossible_mask_is_given_up_and_a_fault_ends_the_run(run: Callable[..., RunResult]) -> None:
     def refuse(unit: SelectUnit) -> None:
         raise UserError("nobody was right")
 
@@ -109,8 +143,8 @@ def test_a_mask_that_cannot_be_is_parked_and_a_fault_ends_the_run(run: Callable[
     mask = SelectUnit("m", "a")
     schedule.add(mask)
     schedule.add(encode(0), [mask.id])
-    result = run(schedule, Workers(1), refuse)
-    assert "nobody was right" in result.parked[mask.id] and result.left == 1
+    result = run(schedule, FakePool(1), refuse)
+    assert "nobody was right" in result.failed[mask.id] and result.remaining == 1
 
     def break_down(unit: SelectUnit) -> None:
         raise OSError("disk full")
@@ -118,89 +152,88 @@ def test_a_mask_that_cannot_be_is_parked_and_a_fault_ends_the_run(run: Callable[
     schedule = Schedule()
     schedule.add(mask)
     with pytest.raises(OSError, match="disk full"):
-        run(schedule, Workers(1), break_down)
+        run(schedule, FakePool(1), break_down)
 
 
-def test_the_last_units_wait_for_whoever_is_idle_first(run: Callable[..., Result]) -> None:
+def test_the_last_units_wait_for_the_first_idle_actor(run: Callable[..., RunResult]) -> None:
     schedule = Schedule()
     for number in range(6):
         schedule.add(encode(number))
 
-    def end(actor: int, unit: Unit) -> Event:
-        # Six units, four actors: the last two wait, for nobody knows yet who will be idle first.
-        assert all(held <= 1 for held in held_by(workers).values())
-        return Finished(Receipt(unit.id, 0.0, ()))
+    def end(actor: int, unit: Unit) -> ActorEvent:
+        # Six units, four actors: the last two wait, since it is not known yet which actor will be idle first.
+        assert all(load <= 1 for load in loads(pool).values())
+        return finished(actor, unit)
 
-    workers = Workers(4, end)
-    run(schedule, workers)
-    assert sorted(actor for actor, _ in workers.given[:4]) == [0, 1, 2, 3]
-
-
-def held_by(workers: Workers) -> dict[int, int]:
-    held: dict[int, int] = {}
-    for actor, _ in workers.calls:
-        held[actor] = held.get(actor, 0) + 1
-    return held
+    pool = FakePool(4, end)
+    run(schedule, pool)
+    assert sorted(actor for actor, _ in pool.submitted[:4]) == [0, 1, 2, 3]
 
 
-def test_what_a_dead_actor_held_is_done_by_others_and_endless_dying_ends_the_run(run: Callable[..., Result]) -> None:
+def loads(pool: FakePool) -> Counter[int]:
+    """Units in flight by actor."""
+    return Counter(actor for actor, _ in pool.in_flight)
+
+
+def test_units_of_a_dead_actor_are_done_by_others_and_endless_dying_ends_the_run(run: Callable[..., RunResult]) -> None:
     schedule, died = Schedule(), list[int]()
     for number in range(9):
         schedule.add(encode(number))
 
-    def die_once(actor: int, unit: Unit) -> Event:
+    def die_once(actor: int, unit: Unit) -> ActorEvent:
         if actor == 1 and not died:
             died.append(actor)
             return Died(actor, "killed")
-        return Finished(Receipt(unit.id, 0.0, ()))
+        return finished(actor, unit)
 
-    assert run(schedule, Workers(3, die_once)).finished == 9
+    assert run(schedule, FakePool(3, die_once)).finished == 9
     schedule = Schedule()
     for number in range(9):
         schedule.add(encode(number))
-    with pytest.raises(RuntimeError, match=f"{DEATHS + 1} actors died"):
-        run(schedule, Workers(3, lambda actor, unit: Died(actor, "no memory")))
+    # Every actor that replaces a dead one loads its model, and dies of its first unit.
+    with pytest.raises(RuntimeError, match=f"{MAX_DEATHS + 1} actors died"):
+        run(schedule, FakePool(3, lambda actor, unit: Died(actor, "no memory")))
 
 
-class Loaders(Workers):
-    """Actors that load their model, whenever one was replaced, before anything else is heard of them."""
-
-    def events(self, timeout: float) -> list[Event]:
-        found = super().events(timeout)
-        return [*found, *(Ready(event.actor, 0.1) for event in found if isinstance(event, Died))]
-
-
-def test_actors_that_load_their_model_and_die_of_their_first_unit_end_the_run(run: Callable[..., Result]) -> None:
-    schedule = Schedule()
-    for number in range(9):
+def test_units_of_actors_that_leave_are_done_by_others_and_no_attempt_is_counted(run: Callable[..., RunResult]) -> None:
+    """Preempted more often than a unit may fail, and than actors may die."""
+    schedule, left = Schedule(), list[int]()
+    for number in range(3):
         schedule.add(encode(number))
-    with pytest.raises(RuntimeError, match=f"{DEATHS + 1} actors died"):
-        run(schedule, Loaders(3, lambda actor, unit: Died(actor, "no memory")))
+
+    def leave(actor: int, unit: Unit) -> ActorEvent:
+        if len(left) < 2 * max(ATTEMPTS, MAX_DEATHS):
+            left.append(actor)
+            return Left(actor, "preempted")
+        return finished(actor, unit)
+
+    result = run(schedule, FakePool(1, leave))
+    assert (result.finished, result.failed) == (3, {})
 
 
-@given(st.lists(st.tuples(st.sampled_from(["add", "remove", "give", "end"]), st.integers(0, 9)), max_size=60))
-def test_the_emptiest_actor_is_found_as_by_looking_at_all(steps: list[tuple[str, int]]) -> None:
-    hands, held, new = Hands(), dict[int, int](), 0
+@given(st.lists(st.tuples(st.sampled_from(["add", "remove", "submit", "end"]), st.integers(0, 9)), max_size=60))
+def test_the_least_loaded_actor_is_that_of_a_search_through_all(steps: list[tuple[str, int]]) -> None:
+    tracker, loads, new = LoadTracker(), dict[int, int](), 0
     for step, number in steps:
-        actors = sorted(held)
+        actors = sorted(loads)
         actor = actors[number % len(actors)] if actors else None
         if step == "add":
-            hands.add(new)
-            held[new] = 0
+            tracker.add(new)
+            loads[new] = 0
             new += 1
         elif actor is None:
             continue
         elif step == "remove":
-            hands.remove(actor)
-            del held[actor]
-        elif step == "give" and held[actor] < IN_FLIGHT:
-            hands.change(actor, +1)
-            held[actor] += 1
-        elif step == "end" and held[actor]:
-            hands.change(actor, -1)
-            held[actor] -= 1
-        for most in range(1, IN_FLIGHT + 1):
-            found = hands.emptiest(most)
-            fewest = min(held.values(), default=most)
-            assert (found is None) == (fewest >= most)
-            assert found is None or held[found] == fewest
+            tracker.remove(actor)
+            del loads[actor]
+        elif step == "submit" and loads[actor] < MAX_IN_FLIGHT:
+            tracker.change(actor, +1)
+            loads[actor] += 1
+        elif step == "end" and loads[actor]:
+            tracker.change(actor, -1)
+            loads[actor] -= 1
+        for limit in range(1, MAX_IN_FLIGHT + 1):
+            least = tracker.least_loaded(limit)
+            fewest = min(loads.values(), default=limit)
+            assert (least is None) == (fewest >= limit)
+            assert least is None or loads[least] == fewest

@@ -17,7 +17,7 @@ def model(name: str = TINY, **fields: object) -> ModelSpec:
 
 def test_a_replica_larger_than_any_node_is_refused_before_the_first_model_runs() -> None:
     models = [model("small"), model("large", gpus=8)]
-    with pytest.raises(UserError, match="'large' asks for 8 GPUs per replica, and the largest node has 4") as error:
+    with pytest.raises(UserError, match="'large' needs 8 GPUs per replica, and the largest node has 4") as error:
         devices(models, [4, 0, 2, 4])
     assert error.value.fix and "gpus: 4 or fewer" in error.value.fix
     assert devices(models, [4, 8]) == {"small": "cuda", "large": "cuda"}
@@ -28,10 +28,10 @@ def test_gpus_of_several_nodes_do_not_add_up_to_one_replica() -> None:
         devices([model(gpus=2)], [1, 1, 1, 1])
 
 
-def test_without_a_gpu_a_model_is_on_the_cpu_unless_it_asks_for_one() -> None:
+def test_without_a_gpu_a_model_is_on_the_cpu_unless_it_needs_one() -> None:
     assert devices([model(gpus=2)], [0, 0]) == devices([model(device="cpu", gpus=2)], [1]) == {TINY: "cpu"}
     assert devices([model()], []) == {TINY: "cpu"}
-    with pytest.raises(UserError, match="asks for a GPU, and Ray sees none"):
+    with pytest.raises(UserError, match="needs a GPU, and the cluster has none"):
         devices([model(device="cuda")], [0])
 
 

@@ -12,7 +12,7 @@ from esn_dist.corpora.utterance import Clip, Utterance
 from esn_dist.errors import UserError
 from esn_dist.runner.mask_selection import Selection
 from esn_dist.runner.schedule import Schedule
-from esn_dist.runner.stages import Stages
+from esn_dist.runner.stages import ModelPlan, Stages
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.tables import CellTable, ExclusionTable, MaskTable, UtteranceTable
@@ -59,11 +59,11 @@ def scheduled(folder: StoreFolder) -> Schedule:
     items = CorpusItems("here", EMOTIONS, EMOTIONS, utterances(), ())
     schedule = Schedule()
     keys = {mask.id: mask for mask in (RANDOM, LOST, POOLED)}
-    wanted = [cell.id for cell in CELLS[:2]]
-    stages = Stages("m", {"here": items}, keys, wanted, [RANDOM], {"here": 1}, folder, schedule)
+    wanted = frozenset(cell.id for cell in CELLS[:2])
+    stages = Stages(ModelPlan("m", {"here": items}, keys, wanted, (RANDOM,), {"here": 1}), folder, schedule)
     selection = Selection(folder, "m", {"here": EMOTIONS}, {"here": 1}, 1)
     for _ in range(20):
-        unit = schedule.take("worker")
+        unit = schedule.next_ready("worker")
         match unit:
             case None:
                 return schedule
@@ -71,31 +71,32 @@ def scheduled(folder: StoreFolder) -> Schedule:
                 try:
                     selection.write(keys[unit.mask])
                 except UserError as error:
-                    schedule.park(unit.id, str(error))
+                    schedule.give_up(unit.id, str(error))
                     continue
             case AnswerUnit():
                 raise AssertionError("a block of cells was asked without one of its masks")
             case EncodeUnit():
                 pass
         schedule.finish(unit.id)
-        stages.finished(unit.id)
+        stages.unit_finished(unit.id)
     raise AssertionError("the schedule never came to an end")
 
 
 def test_a_run_ends_and_names_the_corpus_that_is_gone_and_what_to_do(folder: StoreFolder) -> None:
     schedule = scheduled(folder)
-    assert schedule.over
-    assert set(schedule.parked) == {f"select-m-{mask.id}" for mask in (LOST, POOLED)}
-    for reason in schedule.parked.values():
+    assert schedule.exhausted
+    assert set(schedule.failed) == {f"select-m-{mask.id}" for mask in (LOST, POOLED)}
+    for reason in schedule.failed.values():
         assert "a mask from lost is still to be selected" in reason and "put the corpus back" in reason
-    assert schedule.left == 1, "the block of cells that needs them"
+    assert schedule.remaining == 1, "the block of cells that needs them"
 
 
 def test_masks_that_were_selected_in_time_are_needed_no_more(folder: StoreFolder) -> None:
     schedule = Schedule([f"select-m-{mask.id}" for mask in (LOST, POOLED)])
     items = CorpusItems("here", EMOTIONS, EMOTIONS, utterances(), ())
     keys = {mask.id: mask for mask in (RANDOM, LOST, POOLED)}
-    Stages("m", {"here": items}, keys, [cell.id for cell in CELLS[:2]], [RANDOM], {"here": 1}, folder, schedule)
-    while unit := schedule.take("worker"):
+    wanted = frozenset(cell.id for cell in CELLS[:2])
+    Stages(ModelPlan("m", {"here": items}, keys, wanted, (RANDOM,), {"here": 1}), folder, schedule)
+    while unit := schedule.next_ready("worker"):
         schedule.finish(unit.id)
-    assert schedule.over and not schedule.left and not schedule.parked
+    assert schedule.exhausted and not schedule.remaining and not schedule.failed

@@ -57,7 +57,7 @@ def job(tmp_path: Path) -> Job:
     folder = StoreFolder(sweep.store)
     prepare_root(sweep, folder)
     corpora = {spec.name: prepare_corpus(sweep, spec, folder, workers=1) for spec in sweep.corpora}
-    profile, weights = prepare_model(sweep.models[0], plan(sweep), corpora, folder, "cpu")
+    profile, weights = prepare_model(sweep.models[0], plan(sweep), corpora, folder)
     emotions = {spec.name: spec.emotions for spec in sweep.corpora}
     selection = Selection(folder, MODEL, emotions, {"tones": 3}, sweep.seed)
     for mask in read_mask_keys(folder, MODEL).values():
@@ -71,9 +71,9 @@ def answer_unit(executor: Executor) -> AnswerUnit:
 
 
 def answers_of(job: Job, executor: Executor, lost: list[str] | None = None) -> Any:
-    done = executor.run(answer_unit(executor))
+    done = executor.execute(answer_unit(executor))
     if lost is not None:
-        lost += done.lost
+        lost += done.unreadable_clips
     return open_answers(executor.folder, MODEL, "tones").load()
 
 
@@ -102,7 +102,7 @@ def test_a_clip_that_was_replaced_after_the_scan_is_not_answered(job: Job) -> No
 
 
 def test_features_that_were_encoded_once_serve_without_the_file(job: Job) -> None:
-    Executor(job).run(EncodeUnit(MODEL, "tones", "evaluation", 0))
+    Executor(job).execute(EncodeUnit(MODEL, "tones", "evaluation", 0))
     gone(job, "test-joy-1")
     lost: list[str] = []
     assert (answers_of(job, Executor(job), lost).outcome != Outcome.UNREADABLE).all()
@@ -129,8 +129,8 @@ def test_clips_go_one_by_one_where_the_profile_says_so_and_share_no_cache_with_g
 
         executor.model.tower.register_forward_pre_hook(count)  # type: ignore[attr-defined]
         assert executor.features.load(hashes) is None, "rows of the other way would serve"
-        executor.run(unit)
-        executor.run(unit)
+        executor.execute(unit)
+        executor.execute(unit)
         loaded = executor.features.load(hashes)
         assert loaded is not None
         kept[together] = torch.cat(loaded)
@@ -143,7 +143,7 @@ def test_clips_go_one_by_one_where_the_profile_says_so_and_share_no_cache_with_g
 def test_a_candidate_that_vanished_has_no_counts_and_no_answer(job: Job) -> None:
     gone(job, "train-neutral-2")
     executor = Executor(job)
-    executor.run(IdentifyUnit(MODEL, "tones", tuple(range(len(EMOTIONS)))))
+    executor.execute(IdentifyUnit(MODEL, "tones", tuple(range(len(EMOTIONS)))))
     counts = open_counts(executor.folder, MODEL, "tones")
     assert "train-neutral-2" not in counts.utterance.values
     assert counts.sizes["utterance"] == 3 * len(EMOTIONS) - 1
@@ -170,7 +170,7 @@ def test_no_weight_is_changed_by_a_unit_that_scales_half_of_the_gates(job: Job) 
 def test_the_same_unit_gives_the_same_bytes_whatever_ran_before(job: Job) -> None:
     first = answers_of(job, Executor(job)).logprob.values.copy()
     executor = Executor(job)
-    executor.run(IdentifyUnit(MODEL, "tones", (1, 2)))
+    executor.execute(IdentifyUnit(MODEL, "tones", (1, 2)))
     assert np.array_equal(answers_of(job, executor).logprob.values, first)
 
 
@@ -183,12 +183,12 @@ def test_units_of_two_threads_give_the_bytes_of_one_after_the_other(job: Job) ->
     executor.model.head.register_forward_pre_hook(lambda module, args: time.sleep(0.05))
     with ThreadPoolExecutor(2) as threads:
         units = [answer_unit(executor), answer_unit(executor), IdentifyUnit(MODEL, "tones", (0, 1, 2))] * 2
-        done = list(threads.map(executor.run, units))
+        done = list(threads.map(executor.execute, units))
     assert all(d.files for d in done)
     assert all(torch.equal(value, before[name]) for name, value in executor.model.decoder.state_dict().items())
     assert np.array_equal(open_answers(executor.folder, MODEL, "tones").logprob.values, alone)
     counted = open_counts(executor.folder, MODEL, "tones").K.values.copy()
-    Executor(job).run(IdentifyUnit(MODEL, "tones", (0, 1, 2)))
+    Executor(job).execute(IdentifyUnit(MODEL, "tones", (0, 1, 2)))
     assert np.array_equal(open_counts(executor.folder, MODEL, "tones").K.values, counted)
 
 
@@ -201,5 +201,5 @@ def test_a_batch_that_does_not_fit_is_told_by_the_unit_and_its_answers_are_whole
 
     expected = answers_of(job, executor).answer.values.copy()
     executor.model.head.register_forward_pre_hook(refuse)
-    assert executor.run(answer_unit(executor)).splits > 0
+    assert executor.execute(answer_unit(executor)).splits > 0
     assert np.array_equal(open_answers(executor.folder, MODEL, "tones").answer.values, expected)
