@@ -1,6 +1,6 @@
-"""What a person sees of a run: bars with ETA on a terminal, a line a minute elsewhere, and a state file for `status`.
+"""The progress of a run: bars with ETA on a terminal, two lines a minute elsewhere, and a state file for `status`.
 
-Knows nothing of Ray; the driver shows it a schedule.
+Knows nothing of Ray; the loop shows it a schedule.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class ProgressDisplay:
             TextColumn("ETA"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
         )  # fmt: skip
         self._tasks: dict[str, Any] = {}
-        self._said = time.monotonic()
-        self._wrote = self._shown = 0.0
-        self._began: dict[str, tuple[float, int]] = {}
+        self._last_line = time.monotonic()
+        self._state_written = self._shown = 0.0
+        self._start: dict[str, tuple[float, int]] = {}  # of each bar: time, and what was done by then
 
     def __enter__(self) -> ProgressDisplay:
         self._bars.start()
@@ -46,46 +46,49 @@ class ProgressDisplay:
 
     @contextmanager
     def preparing(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar for a preparation, moved by calls of (done, total)."""
+        """A bar for a preparation. Yields the function that moves it: (done, total)."""
         yield lambda done, total: self._move(what, done, total)
 
     @property
     def due(self) -> bool:
-        """Whether anybody could see a difference yet: a loop of thousands of units a second asks before it shows."""
+        """Whether a call of `show` would be visible yet. A loop of thousands of units a second asks first."""
         return time.monotonic() - self._shown >= SHOW_SECONDS
 
     def show(self, model: str, schedule: Schedule, log: RunLog) -> None:
-        """The state of `schedule`, and once a second a state file."""
+        """Show the state of `schedule`, and write it to the log once a second."""
         steps = steps_of(schedule)
         for step, (done, total) in steps.items():
             if total:
                 self._move(f"{model} {step}", done, total)
         self._shown = now = time.monotonic()
-        if now - self._wrote >= STATE_SECONDS or schedule.exhausted:
-            self._wrote = now
-            in_flight = tuple(sorted(schedule.running))
-            log.write_state(model, ModelState(steps, in_flight, schedule.parked, self._eta(model, steps)))
+        if now - self._state_written >= STATE_SECONDS or schedule.exhausted:
+            self._state_written = now
+            in_flight = tuple(sorted(schedule.in_flight))
+            log.write_state(model, ModelState(steps, in_flight, schedule.failed, self._eta(model, steps)))
 
     def _move(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=total, completed=done)
-            self._began[what] = (time.monotonic(), done)
+            self._start[what] = (time.monotonic(), done)
         self._bars.update(self._tasks[what], completed=done, total=total)
         now = time.monotonic()
-        if not self.console.is_terminal and now - self._said >= LINE_SECONDS:
-            self._said = now
+        if not self.console.is_terminal and now - self._last_line >= LINE_SECONDS:
+            self._last_line = now
             eta = self._seconds_left(what, done, total)
-            self.console.print(f"{what}: {done} of {total}" + (f", about {eta:.0f} s left" if eta is not None else ""))
+            self.console.print(
+                f"{what}: {done} of {total}" + (f", about {eta:.0f} s remain" if eta is not None else "")
+            )
 
     def _seconds_left(self, what: str, done: int, total: int) -> float | None:
-        began, at = self._began[what]
-        return (time.monotonic() - began) / (done - at) * (total - done) if done > at else None
+        start, done_before = self._start[what]
+        seconds = time.monotonic() - start
+        return seconds / (done - done_before) * (total - done) if done > done_before else None
 
     def _eta(self, model: str, steps: dict[str, tuple[int, int]]) -> float | None:
-        """Seconds until the answers are complete, where any were finished in this run."""
+        """Seconds until the answers are complete; None if none was finished in this run."""
         done, total = steps[Step.ANSWER]
         name = f"{model} {Step.ANSWER}"
-        return self._seconds_left(name, done, total) if name in self._began else None
+        return self._seconds_left(name, done, total) if name in self._start else None
 
 
 def steps_of(schedule: Schedule) -> dict[str, tuple[int, int]]:
