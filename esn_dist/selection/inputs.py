@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from esn_dist.errors import UserError
 from esn_dist.selection.firing import Firing
-from esn_dist.sweep.selectors import SELECTORS
+from esn_dist.sweep.selectors import SELECTORS, Selector
 
 Scores = npt.NDArray[np.float64]
 """[emotion, layer, neuron]: higher is selected earlier, -inf is never selected."""
@@ -66,21 +66,32 @@ def scores_of(selector: str, firing: Firing) -> Scores:
         firing: sums, or a `SelectionInput` for selectors that need more.
 
     Raises:
-        UserError: no such selector, or it needs more than `firing` holds.
+        UserError: no such selector, or as `compute_scores`.
+    """
+    return compute_scores(SELECTORS.require(selector), firing)
+
+
+def compute_scores(selector: Selector, firing: Firing) -> Scores:
+    """As `scores_of`, of an entry.
+
+    Raises:
+        UserError: the selector needs more than `firing` holds.
         ValueError: the selector returns another shape, or NaN.
     """
-    entry, inputs = SELECTORS.require(selector), SelectionInput.of(firing)
-    if entry.needs_utterances and inputs.stream is None:
+    inputs = SelectionInput.of(firing)
+    if selector.needs_utterances and inputs.stream is None:
         raise UserError(
-            f"selector {selector!r} needs the counts of single utterances, and only their sums are known here",
+            f"selector {selector.name!r} needs the counts of single utterances, and only their sums are known here",
             expected=f"one of {', '.join(name for name, other in SELECTORS.items() if not other.needs_utterances)}",
         )
-    if missing := [name for name in entry.statistics if name not in inputs.statistics]:
+    if missing := [name for name in selector.statistics if name not in inputs.statistics]:
         raise UserError(
-            f"selector {selector!r} needs the statistics {', '.join(missing)}, which this store does not have",
+            f"selector {selector.name!r} needs the statistics {', '.join(missing)}, which this store does not have",
             fix="use another selector, or identify again with a version that logs them",
         )
-    scores: Scores = resolve_name(entry.scores)(inputs)
+    scores: Scores = resolve_name(selector.scores)(inputs)
     if scores.shape != firing.K.shape or np.isnan(scores).any():
-        raise ValueError(f"selector {selector!r} gives scores of shape {scores.shape}, or NaN, for K{firing.K.shape}")
+        raise ValueError(
+            f"selector {selector.name!r} gives scores of shape {scores.shape}, or NaN, for K{firing.K.shape}"
+        )
     return scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esn_dist.errors import UserError
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.inputs import scores_of
-from esn_dist.selection.masks import random_mask, top
+from esn_dist.selection.inputs import Scores, SelectionInput, compute_scores, scores_of
+from esn_dist.selection.masks import top
 from esn_dist.selection.scores import conact, lap, lape, lape_filtered, mad
-from esn_dist.sweep.selectors import SELECTORS
+from esn_dist.sweep.selectors import SELECTORS, Selector
+from esn_dist.testing.selectors import SelectorConformance
 
 NEVER = -math.inf
 HALF_A_DIGIT = 5.01e-12  # what rounding to 12 significant digits may move a score by
@@ -23,6 +26,57 @@ HALF_A_DIGIT = 5.01e-12  # what rounding to 12 significant digits may move a sco
 def _firing(K: list[list[int]], T: list[int]) -> Firing:
     """One layer; K[emotion][neuron]."""
     return Firing(tuple("abcdefgh"[: len(T)]), np.array(K, np.int64)[:, None, :], np.array(T, np.int64))
+
+
+class TestLap(SelectorConformance):
+    entry = SELECTORS["LAP"]
+
+
+class TestLape(SelectorConformance):
+    entry = SELECTORS["LAPE"]
+
+
+class TestMad(SelectorConformance):
+    entry = SELECTORS["MAD"]
+
+
+class TestConAct(SelectorConformance):
+    entry = SELECTORS["ConAct"]
+
+
+class TestLapeFiltered(SelectorConformance):
+    entry = SELECTORS["LAPE-filtered"]
+
+
+def least_certain(inputs: SelectionInput) -> Scores:
+    """The smallest P of any single utterance of the emotion, less the largest of the others': reads utterances."""
+    low, high = np.full(inputs.K.shape, np.inf), np.zeros(inputs.K.shape)
+    for block in inputs.utterances():
+        T = block.T[:, None, None] if block.T.ndim == 1 else np.repeat(block.T, block.K.shape[2] // block.T.shape[2], 2)
+        P = block.K / np.maximum(T, 1)
+        low[block.emotion] = np.minimum(low[block.emotion], P.min(axis=0))
+        high[block.emotion] = np.maximum(high[block.emotion], P.max(axis=0))
+    others = np.stack([np.delete(high, e, axis=0).max(axis=0) for e in range(len(high))])
+    return np.where((inputs.K > 0) & inputs.comparable, low - others, -np.inf)
+
+
+BY_UTTERANCE = Selector("by-utterance", "min P - max P of others", f"{__name__}:least_certain", needs_utterances=True)
+
+
+class TestASelectorOfSingleUtterances(SelectorConformance):
+    entry = BY_UTTERANCE
+
+
+def test_every_selector_of_this_package_is_under_the_conformance_tests() -> None:
+    tested = {test.entry.name for test in SelectorConformance.__subclasses__() if hasattr(test, "entry")}
+    assert tested >= set(SELECTORS)
+
+
+def test_a_selector_that_needs_more_than_sums_is_refused_where_only_sums_are_known() -> None:
+    with pytest.raises(UserError, match="'by-utterance' needs the counts of single utterances"):
+        compute_scores(BY_UTTERANCE, BY_HAND)
+    with pytest.raises(UserError, match="needs the statistics mean_gate, which this store does not have"):
+        compute_scores(replace(BY_UTTERANCE, needs_utterances=False, statistics=("mean_gate",)), BY_HAND)
 
 
 # P: neuron 0 = (.5, .1, .2), 1 = (.2, .2, .1) shared, 2 silent, 3 = (.3, .3, .3), 4 = (0, .4, 0)
@@ -59,11 +113,6 @@ def test_a_neuron_shared_by_two_emotions_belongs_to_none() -> None:
     # A third of 300,000 and of 900,000 positions; one firing less for the third emotion.
     firing = _firing([[100_000], [300_000], [99_999]], [300_000, 900_000, 300_000])
     assert (lape(firing) == NEVER).all() and (conact(firing) == NEVER).all()
-
-
-def test_a_silent_neuron_is_never_eligible() -> None:
-    silent = _firing([[0], [0]], [7, 9])
-    assert all((scores_of(name, silent) == NEVER).all() for name in SELECTORS)
 
 
 def test_a_deviation_that_only_rounding_makes_is_not_eligible() -> None:
@@ -123,23 +172,6 @@ def test_masks_equal_an_exact_ranking(counts: tuple[list[list[int]], list[int]],
     for emotion, scores in enumerate(exact):
         eligible = sorted((i for i, s in enumerate(scores) if s != NEVER), key=lambda i: (-scores[i], i))
         assert np.flatnonzero(mask[emotion]).tolist() == sorted(eligible[:budget])
-
-
-@pytest.mark.parametrize("name", ["LAPE", "MAD", "ConAct"])
-def test_planted_neurons_are_recovered_exactly_and_by_chance_never(name: str) -> None:
-    random = np.random.default_rng(5)
-    emotions, layers, width, planted = 5, 4, 64, 6
-    T = random.integers(9_000, 11_000, emotions)
-    P = np.broadcast_to(random.uniform(0.2, 0.6, (layers, width)), (emotions, layers, width)).copy()
-    truth = np.zeros(P.shape, bool)
-    for number, flat in enumerate(random.permutation(layers * width)[: emotions * planted]):
-        truth[(number % emotions, *np.unravel_index(flat, (layers, width)))] = True
-    P[:, truth.any(axis=0)] = 0.001
-    P[truth] = 0.9
-    firing = Firing(tuple("abcde"), random.binomial(T[:, None, None], P), T)
-    np.testing.assert_array_equal(top(scores_of(name, firing), planted), truth)
-    chance = random_mask(layers, width, planted, 0, name)
-    assert not any((chance == of_emotion).all() for of_emotion in truth)
 
 
 def _slow(name: str, K: list[list[int]], T: list[int]) -> list[list[float]]:
