@@ -5,7 +5,7 @@ Knows nothing of selectors, effects or plans. Works without torch and Ray, while
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,11 +203,25 @@ def read_masks(folder: StoreFolder, model: str) -> MaskTable:
 
 def read_member(folder: StoreFolder, model: str, mask: str) -> npt.NDArray[np.bool_]:
     """member[layer, neuron] of one mask. Raises `UserError` where it is unknown or not written yet."""
-    path = _existing(folder, masks_group(model))
-    row = read_columns(path, MaskTable).named().get(mask)
-    if row is None or open_array(path / "size")[row] == SIZE_NOT_WRITTEN:
-        raise UserError(f"the mask {mask!r} is not in this store", where=str(path), fix="see open_masks(...).mask")
-    return np.asarray(open_array(path / "member")[row])
+    return read_members(folder, model, read_masks(folder, model), [mask])[mask]
+
+
+def read_members(
+    folder: StoreFolder, model: str, table: MaskTable, masks: Iterable[str]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """member[layer, neuron] by id of some masks of the model's `table`, which is not read again.
+
+    Raises:
+        UserError: a mask is unknown or not written yet.
+    """
+    path, rows = _existing(folder, masks_group(model)), table.named()
+    size, member = open_array(path / "size"), open_array(path / "member")
+    found = {}
+    for mask in masks:
+        if mask not in rows or size[rows[mask]] == SIZE_NOT_WRITTEN:
+            raise UserError(f"the mask {mask!r} is not in this store", where=str(path), fix="see open_masks(...).mask")
+        found[mask] = np.asarray(member[rows[mask]])
+    return found
 
 
 def read_model(folder: StoreFolder, model: str) -> dict[str, Any] | None:

@@ -10,32 +10,26 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pkgutil import resolve_name
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from esn_dist.corpora.audio import AudioError, decode_clip
 from esn_dist.corpora.utterance import Clip
 from esn_dist.gates.find import find_gates
-from esn_dist.gates.protocols import GateTransform
-from esn_dist.gates.transform import GateTransformBuilder, TransformRequest
 from esn_dist.inference.encode import encode_block
 from esn_dist.inference.features import FeatureCache
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.loading import load
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import read_cells, read_member
-from esn_dist.store.tables import CellTable
+from esn_dist.store.read import read_cells
 from esn_dist.store.write import write_answers, write_counts
-from esn_dist.sweep.interventions import INTERVENTIONS
-from esn_dist.sweep.records import parameters_of, read_mask_keys
 from esn_dist.sweep.units import ENCODE_BLOCK, AnswerUnit, EncodeUnit, IdentifyUnit, Unit
 from esn_dist.task.prompt import option_order
 from esn_dist.terms import SHARD_ROWS
+from esn_dist.worker.cell_transforms import CellTransforms
 from esn_dist.worker.job import CorpusItems, Job
 from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 
@@ -75,6 +69,9 @@ class Executor:
         grouped = (self.model.encoder_batch,) if self.model.encoder_batch else ()
         identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *grouped)
         self.features = FeatureCache(job.cache / "features", identity)
+        self.cell_transforms = CellTransforms(
+            self.folder, job.model.name, self.gates, job.profile.scaling, self.engine.kernels
+        )
         self._model_in_use = threading.RLock()
         self._evaluation: tuple[str, PromptBatches, tuple[str, ...]] | None = None
 
@@ -133,11 +130,11 @@ class Executor:
         named = table.named()
         cells = table.take(named[id] for id in unit.cells)
         # Made before the model is asked for: it shall not wait for a disk.
-        interventions = [self._gate_transform(cells, row) for row in range(len(cells))]
+        transforms = self.cell_transforms.of(cells)
         with self._model_in_use:
             before = self.engine.splits
             questions, unreadable = self._evaluation_of(unit.corpus)
-            results = questions.answer_under(interventions, self.job.max_new_tokens)
+            results = questions.answer_under(transforms, self.job.max_new_tokens)
             splits = self.engine.splits - before
         files = write_answers(
             self.folder, unit.model, unit.corpus, unit.rows,
@@ -154,26 +151,6 @@ class Executor:
             questions = self._questions(items, "evaluation", range(len(items.evaluation)), unreadable)
             self._evaluation = (corpus, questions, tuple(unreadable))
         return self._evaluation[1:]
-
-    def _gate_transform(self, cells: CellTable, row: int) -> GateTransform | None:
-        """What one cell does to the gates; None for the baseline."""
-        mask, entry = cells.mask[row], INTERVENTIONS.require(cells.intervention[row])
-        if not mask:
-            return None
-        ids = [mask]
-        if entry.separate_masks:
-            ids = [key.id for key in read_mask_keys(self.folder, self.job.model.name)[mask].single]
-        masks_ELN = np.stack([self._member(id) for id in ids])
-        build: GateTransformBuilder = resolve_name(entry.transform)
-        return build(
-            TransformRequest(
-                self.gates, masks_ELN, cells.alpha[row], parameters_of(cells.record(row)),
-                self.job.profile.scaling, self.engine.kernels,
-            )
-        )  # fmt: skip
-
-    def _member(self, mask: str) -> npt.NDArray[np.bool_]:
-        return read_member(self.folder, self.job.model.name, mask)
 
     def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int], unreadable: list[str]) -> PromptBatches:
         """The questions of `rows`, each of which holds an utterance."""

@@ -18,13 +18,15 @@ from esn_dist.runner.mask_selection import Selection
 from esn_dist.runner.prepare import prepare_corpus, prepare_model, prepare_root
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import open_answers, open_counts, read_cells
+from esn_dist.store.read import open_answers, open_counts, read_cells, read_masks
+from esn_dist.store.tables import MaskTable
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.records import read_mask_keys
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.sweep.units import AnswerUnit, EncodeUnit, IdentifyUnit
 from esn_dist.terms import Outcome
+from esn_dist.worker import cell_transforms
 from esn_dist.worker import executor as executor_module
 from esn_dist.worker.executor import Executor
 from esn_dist.worker.job import Job
@@ -50,8 +52,13 @@ studies:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
+    return job_of(tmp_path, SWEEP)
+
+
+def job_of(tmp_path: Path, text: str) -> Job:
+    """The job of a sweep whose masks are written."""
     write_corpus(tmp_path / "tones", evaluation=2, identification=3)
-    (tmp_path / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
+    (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
     sweep = load_sweep(tmp_path / "sweep.yaml")
     assert sweep.store and sweep.cache
     folder = StoreFolder(sweep.store)
@@ -165,6 +172,22 @@ def test_no_weight_is_changed_by_a_unit_that_scales_half_of_the_gates(job: Job) 
     answers = answers_of(job, executor)
     assert all(torch.equal(value, before[name]) for name, value in executor.model.decoder.state_dict().items())
     assert not np.array_equal(answers.logprob.values[0], answers.logprob.values[1])
+
+
+def test_a_unit_of_many_cells_reads_the_table_of_masks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    types = "[deactivate, {type: mix, alpha: 0.5}, {type: union, alpha: 0.5}]"
+    job = job_of(tmp_path, SWEEP.replace("[deactivate]", types).replace("seeds: 1", "seeds: 2"))
+    read: list[str] = []
+
+    def counted(folder: StoreFolder, model: str) -> MaskTable:
+        read.append(model)
+        return read_masks(folder, model)
+
+    monkeypatch.setattr(cell_transforms, "read_masks", counted)
+    cells = read_cells(StoreFolder(job.root), MODEL, "tones")
+    transforms = Executor(job).cell_transforms.of(cells.take(cells.named().values()))
+    assert [type(transform).__name__ for transform in transforms] == ["NoneType", *["Scale", "Mix", "Scale"] * 2]
+    assert read == [MODEL]
 
 
 def test_the_same_unit_gives_the_same_bytes_whatever_ran_before(job: Job) -> None:
