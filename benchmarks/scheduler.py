@@ -51,6 +51,7 @@ from speed.passes import Passes
 
 ACTORS = 1_000
 GAINS = {"tiny": 12, "full": 1_333}  # of each of 750 masks: 10^4 and 10^6 cells, each of which is a unit
+RAY_GAINS = {"tiny": 1, "full": 12}
 RAY_ACTORS = {"tiny": (2,), "full": (2, 8, 32)}
 WORKERS = {"tiny": (1, 8), "full": (1, 2, 4, 8, 16, 64)}
 
@@ -79,7 +80,7 @@ def main(
         figures |= apart(drive, Path(root), 0)
     if with_ray:
         with tempfile.TemporaryDirectory() as root:
-            apart(build, Path(root), many(GAINS["tiny"]))
+            apart(build, Path(root), many(RAY_GAINS[size]))
             figures["ray_dispatch"] = {n: apart(drive, Path(root), n) for n in RAY_ACTORS[size]}
     if workers:
         with tempfile.TemporaryDirectory() as root:
@@ -95,6 +96,9 @@ def drive(root: Path, ray_actors: int) -> dict[str, Any]:
     if ray_actors:
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
     pool: ActorPool = idle_pool(ray_actors) if ray_actors else FakePool(ACTORS)
+    joined = 0
+    while joined < pool.size:
+        joined += sum(isinstance(event, Ready) for event in pool.events(1.0))
     imports, started = peak_bytes(), time.monotonic()
     run = MadeRun(root, load(root).models[0].name)
     ready = time.monotonic()
