@@ -94,3 +94,12 @@ def test_the_identity_of_a_provider_changes_with_its_version_and_with_its_source
     (installed.site / "plug.py").write_text("three = 4", encoding="utf-8")
     changed = registry().provider("three")
     assert changed and changed.identity != provider.identity
+
+
+def test_a_built_in_entry_may_be_an_import_string_that_is_loaded_when_its_name_is_used(installed: Installed) -> None:
+    (installed.site / "above.py").write_text("three = 3", encoding="utf-8")
+    invalidate_caches()
+    things = Registry("things", "thing", int, {"three": "above:three"})
+    assert "above" not in sys.modules
+    assert things["three"] == things.require("three") == 3
+    assert things.provider("three") is None

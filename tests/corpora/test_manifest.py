@@ -115,10 +115,6 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, content: str | bytes,
         assert part in message
 
 
-def test_a_manifest_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
-    assert "cannot read the file" in problem(tmp_path / "no.csv")
-
-
 def test_a_hundred_thousand_rows_are_indexed_in_seconds(tmp_path: Path) -> None:
     rows = "".join(f"u{i},clips/{i}.wav,{EMOTIONS[i % 2]},s{i % 99},train\n" for i in range(100_000))
     path = written(tmp_path, "id,path,emotion,speaker,split\n" + rows)
