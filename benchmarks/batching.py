@@ -45,9 +45,9 @@ def main() -> None:
     said: dict[str, AnswerRows] = {}
     rates = {}
     for name, budget in BUDGETS.items():
-        questions = PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget=budget)
+        prompt_batches = PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget=budget)
         started = time.monotonic()
-        said[name] = questions.answer(20)
+        said[name] = prompt_batches.answer(20)
         rates[name] = len(rows) / (time.monotonic() - started)
     single, batched = said.values()
     figures = {

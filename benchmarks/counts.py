@@ -99,16 +99,16 @@ def passes_of(subject: Subject, ours: Ours, plain: Ours, slow: Generate) -> dict
     """Each answers all its clips once, with the gates as they are."""
 
     def asked() -> object:
-        return plain.questions.answer(subject.new_tokens)
+        return plain.prompt_batches.answer(subject.new_tokens)
 
     def generated() -> object:
         return slow.answer([None], subject.new_tokens)
 
     return {
-        "ours": lambda: ours.questions.answer(subject.new_tokens),
-        "ours, every token": lambda: ours.questions.answer(subject.new_tokens, transform=IdleObserver()),
-        "ours, counted": lambda: ours.questions.answer_and_count(subject.new_tokens, subject.gates),
-        "ours, counted, fetched": lambda: ours.questions.answer(subject.new_tokens, counted=subject.gates),
+        "ours": lambda: ours.prompt_batches.answer(subject.new_tokens),
+        "ours, every token": lambda: ours.prompt_batches.answer(subject.new_tokens, transform=IdleObserver()),
+        "ours, counted": lambda: ours.prompt_batches.answer_and_count(subject.new_tokens, subject.gates),
+        "ours, counted, fetched": lambda: ours.prompt_batches.answer(subject.new_tokens, counted=subject.gates),
         "plain engine": asked,
         "plain engine, usual hook": under_usual_hook(subject.gates, asked),
         "batched": generated,

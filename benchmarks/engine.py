@@ -115,7 +115,7 @@ def figures_of(
     once = ours.encode_seconds + ours.compose_seconds
     return {
         "tokens_per_prompt": round(tokens, 1),
-        "shared_tokens": ours.questions.prefix,
+        "shared_tokens": ours.prompt_batches.prefix,
         "new_tokens": subject.new_tokens,
         "answers_per_second": whole,
         "first_token_per_second": first,

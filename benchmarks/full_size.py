@@ -127,19 +127,19 @@ def measure(model: str, folder: Path, utterances: int = 256, new_tokens: int = 2
 def _answers(lm: AudioLM, rows: list[torch.Tensor], new: int) -> dict[str, Any]:
     engine = engine_of(lm, kernels=lm.device.type == "cuda")
     orders = [option_order(EMOTIONS, 0, "full", str(n)) for n in range(len(rows))]
-    questions = PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, BUDGET)
+    prompt_batches = PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, BUDGET)
     gates = find_gates(lm.decoder)
     member_LN = np.random.default_rng(0).random((len(gates), gates[0].width)) < 0.005
 
     def rate(counted: bool = False) -> float:
         started = time.perf_counter()
-        questions.answer(new, counted=gates if counted else None)
+        prompt_batches.answer(new, counted=gates if counted else None)
         return round(len(rows) / _since(started), 1)
 
     rate()  # the first pass allocates and picks kernels
     prompts = [len(lm.prompt(len(r), question(EMOTIONS))) for r in rows]
     found: dict[str, Any] = {"engine": type(engine).__name__, "tokens_per_prompt": round(float(np.mean(prompts)), 1)}
-    found |= {"shared_prefix": questions.prefix, "answers_per_second": rate()}
+    found |= {"shared_prefix": prompt_batches.prefix, "answers_per_second": rate()}
     with scaled(gates, member_LN, 0.0, "fold"):
         found["deactivated_per_second"] = rate()
     return {**found, "counted_per_second": rate(counted=True)}

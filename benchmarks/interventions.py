@@ -81,9 +81,9 @@ def paired(one: Ours, name: str, work: Work, seed: int) -> tuple[float, float]:
     """Seconds of an unsteered pass of the same engine and of `work`, one after the other."""
     new, idle, steered = one.subject.new_tokens, IdleObserver() if name == MIXED else None, work(seed)
     if seed == 0:
-        one.questions.answer(new, transform=idle)
+        one.prompt_batches.answer(new, transform=idle)
         steered()  # picks kernels, allocates
-    return seconds_of(lambda: one.questions.answer(new, transform=idle)), seconds_of(steered)
+    return seconds_of(lambda: one.prompt_batches.answer(new, transform=idle)), seconds_of(steered)
 
 
 def single(subject: Subject, one: Ours) -> dict[str, Work]:
@@ -94,17 +94,17 @@ def single(subject: Subject, one: Ours) -> dict[str, Work]:
         def work(seed: int) -> Callable[[], object]:
             member_LN = only_middle(subject.mask(seed)) if one_layer else subject.mask(seed)
             return partial(
-                one.questions.answer_under, [Scale(subject.gates, member_LN, SCALE, how)], subject.new_tokens
+                one.prompt_batches.answer_under, [Scale(subject.gates, member_LN, SCALE, how)], subject.new_tokens
             )
 
         return work
 
     def unsteered(seed: int) -> Callable[[], object]:
-        return partial(one.questions.answer, subject.new_tokens)
+        return partial(one.prompt_batches.answer, subject.new_tokens)
 
     def mixed(seed: int) -> Callable[[], object]:
         member_ELN = np.stack([subject.mask(len(EMOTIONS) * seed + e) for e in range(len(EMOTIONS))])
-        return partial(one.questions.answer, subject.new_tokens, transform=Mix(subject.gates, member_ELN, *MIX))
+        return partial(one.prompt_batches.answer, subject.new_tokens, transform=Mix(subject.gates, member_ELN, *MIX))
 
     layers = {"one layer": True, "all layers": False}
     found = {f"{told}, {how}": steered(only) for told, only in layers.items()}
@@ -115,7 +115,7 @@ def split(subject: Subject, ours: Ours, masks: int) -> dict[str, Work]:
     """One mask after the other, each over its own share of the utterances, whose batches are composed before."""
     if masks > len(subject.clips):
         return {}
-    shares = [ours.questions_of(range(at, len(subject.clips), masks)) for at in range(masks)]
+    shares = [ours.prompt_batches_of(range(at, len(subject.clips), masks)) for at in range(masks)]
 
     def work(seed: int) -> Callable[[], object]:
         states = [Scale(subject.gates, subject.mask(masks * seed + at), SCALE, "fold") for at in range(masks)]

@@ -105,11 +105,11 @@ def main(
     found = facts(alone.device, alone.dtype)
     rows = encoded(alone, utterances)
     drawn = masks_of(find_gates(alone.decoder), masks)
-    whole = measure({"whole": questions_of(alone, rows, token_budget)}, drawn, rounds)
+    whole = measure({"whole": prompt_batches_of(alone, rows, token_budget)}, drawn, rounds)
     del alone
     gc.collect()  # modules and their hooks hold each other
     torch.cuda.empty_cache()
-    shared = questions_of(loaded(model, checkpoint, gpus, device), rows, token_budget)
+    shared = prompt_batches_of(loaded(model, checkpoint, gpus, device), rows, token_budget)
     ways = whole | measure({"ours": shared, "naive": one_by_one(shared)}, drawn, rounds)
     figures = {
         "model": model, "gpus": gpus, **found, "utterances": utterances, "cells": len(drawn),
@@ -138,40 +138,42 @@ def masks_of(gates: Sequence[Gate], number: int) -> Masks:
     return [None, *(draw.random(shape) < SHARE for _ in range(number))]
 
 
-def questions_of(lm: AudioLM, rows: Sequence[Tensor], token_budget: int) -> PromptBatches:
+def prompt_batches_of(lm: AudioLM, rows: Sequence[Tensor], token_budget: int) -> PromptBatches:
     """What is asked, in batches that depend on the clips and the budget alone."""
     orders = [option_order(EMOTIONS, 0, "sharded", str(number)) for number in range(len(rows))]
     engine = engine_of(lm, kernels=lm.device.type == "cuda" and compiler_here())
     return PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget)
 
 
-def one_by_one(questions: PromptBatches) -> PromptBatches:
-    """The same questions, in the same batches, put to an engine that waits for each batch."""
-    naive = copy.copy(questions)
-    naive.engine = OneByOne(questions.engine)
+def one_by_one(prompt_batches: PromptBatches) -> PromptBatches:
+    """The same prompt_batches, in the same batches, put to an engine that waits for each batch."""
+    naive = copy.copy(prompt_batches)
+    naive.engine = OneByOne(prompt_batches.engine)
     return naive
 
 
 def measure(ways: dict[str, PromptBatches], masks: Masks, rounds: int) -> dict[str, Way]:
     """Each way's cells: once to warm up, whose answers are kept, then in turns by the clock."""
     found, gpus = dict[str, Way](), range(torch.cuda.device_count())
-    for name, questions in ways.items():
+    for name, prompt_batches in ways.items():
         for gpu in gpus:
             torch.cuda.reset_peak_memory_stats(gpu)
-        cells = cells_of(questions, masks)
+        cells = cells_of(prompt_batches, masks)
         found[name] = Way(cells, [rounded(torch.cuda.max_memory_allocated(gpu) / 1e9) for gpu in gpus])
     for _ in range(rounds):
-        for name, questions in ways.items():
+        for name, prompt_batches in ways.items():
             with looked_at(found[name].looks):
-                seconds = seconds_of(partial(cells_of, questions, masks))  # all has come home, so all GPUs are done
-            found[name].rates.append(len(masks) * questions.size / seconds)
+                seconds = seconds_of(
+                    partial(cells_of, prompt_batches, masks)
+                )  # all has come home, so all GPUs are done
+            found[name].rates.append(len(masks) * prompt_batches.size / seconds)
     return found
 
 
-def cells_of(questions: PromptBatches, masks: Masks) -> list[AnswerRows]:
+def cells_of(prompt_batches: PromptBatches, masks: Masks) -> list[AnswerRows]:
     """The answers under each mask, one after the other, as in a unit of a sweep."""
-    gates = find_gates(questions.engine.model.decoder)
-    return questions.answer_under([None if m is None else Scale(gates, m, 0.0, "fold") for m in masks], NEW)
+    gates = find_gates(prompt_batches.engine.model.decoder)
+    return prompt_batches.answer_under([None if m is None else Scale(gates, m, 0.0, "fold") for m in masks], NEW)
 
 
 def devices_of(lm: AudioLM) -> dict[str, int]:

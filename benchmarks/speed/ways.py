@@ -72,7 +72,7 @@ class Generate:
 
 
 def inputs_of(lm: Qwen25Omni, paths: Sequence[Path]) -> dict[str, Tensor]:
-    """What the official processor makes of the clips and their questions, padded left, on the model's device."""
+    """What the official processor makes of the clips and their prompt_batches, padded left, on the model's device."""
     mels = [lm.mel(decode(path)) for path in paths]
     prompts = [
         lm.prompt(audio_rows(mel.shape[1]), question(order_of(path))) for mel, path in zip(mels, paths, strict=True)
@@ -129,15 +129,15 @@ class Ours:
     def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> list[AnswerRows]:
         """The rows of each cell, asked as the cells of a sweep's unit are."""
         states = [None if mask is None else Scale(self.subject.gates, mask, SCALE, "fold") for mask in masks]
-        return self.questions.answer_under(states, new_tokens)
+        return self.prompt_batches.answer_under(states, new_tokens)
 
     def _encode(self) -> None:
         self._rows = self._rows or encode_all(self.subject.lm, [partial(decode, path) for path in self.clips])
 
     def _compose(self) -> None:
-        self.questions = self.questions_of(range(len(self.clips)))
+        self.prompt_batches = self.prompt_batches_of(range(len(self.clips)))
 
-    def questions_of(self, which: Sequence[int]) -> PromptBatches:
+    def prompt_batches_of(self, which: Sequence[int]) -> PromptBatches:
         """The questions put to some of the clips, in batches under the subject's token budget."""
         rows, orders = [self._rows[i] for i in which], [order_of(self.clips[i]) for i in which]
         return PromptBatches(self.engine, rows, orders, EMOTIONS, EMOTIONS, self.subject.token_budget)

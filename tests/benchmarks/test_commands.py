@@ -99,7 +99,7 @@ def test_a_replica_over_several_devices_answers_as_the_whole_one(tmp_path: Path)
 def one_replica(tmp_path: Path) -> PromptBatches:
     write_omni(tmp_path, small=True)
     lm = sharded.loaded(MODEL, tmp_path, 1, "cpu")
-    return sharded.questions_of(lm, sharded.encoded(lm, 8), 256)
+    return sharded.prompt_batches_of(lm, sharded.encoded(lm, 8), 256)
 
 
 def test_ways_that_are_asked_under_other_masks_do_not_answer_alike(one_replica: PromptBatches) -> None:

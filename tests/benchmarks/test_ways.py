@@ -51,7 +51,7 @@ def test_padded_batches_are_answered_as_single_clips(spoken: Subject) -> None:
 def test_random_weights_make_exactly_two_tokens_in_every_way(endless: Subject, size: int) -> None:
     tokens, _ = Generate(endless, endless.clips, size).generate(endless.mask(0), endless.new_tokens)
     assert [len(row) for row in tokens] == [2] * 6
-    counted = Ours(endless, endless.clips).questions.answer(endless.new_tokens, counted=endless.gates)
+    counted = Ours(endless, endless.clips).prompt_batches.answer(endless.new_tokens, counted=endless.gates)
     assert counted.T is not None
     assert counted.T[:, Part.GENERATED].tolist() == [1] * 6, "the last token is never fed to the decoder"
 
@@ -65,7 +65,7 @@ def test_dots_are_shared_by_all_prompts_which_stay_as_long(endless: Subject, tmp
     load = partial(drawn, endless.lm.thinker.config, "cpu", torch.bfloat16, system)
     dotted = forced(load, tmp_path, 6, 512, system)
     without, longer = Ours(endless, endless.clips), Ours(dotted, dotted.clips)
-    assert longer.questions.prefix == without.questions.prefix + 24
+    assert longer.prompt_batches.prefix == without.prompt_batches.prefix + 24
     assert longer.tokens_per_prompt == pytest.approx(without.tokens_per_prompt, abs=1)
 
 
@@ -98,8 +98,8 @@ def test_work_per_token_is_what_torch_counts(spoken: Subject) -> None:
 
 def test_masks_of_a_batch_share_out_every_utterance_once(spoken: Subject) -> None:
     ours = Ours(spoken, spoken.clips)
-    asked = [ours.questions_of(range(at, 12, 5)) for at in range(5)]
-    assert sorted(w for share in asked for w in share.orders) == sorted(ours.questions.orders)
+    asked = [ours.prompt_batches_of(range(at, 12, 5)) for at in range(5)]
+    assert sorted(w for share in asked for w in share.orders) == sorted(ours.prompt_batches.orders)
     assert split(spoken, ours, 13) == {}, "an utterance has no thirteenth part here"
 
 

@@ -14,7 +14,7 @@ import torch
 from esn_dist.gates.find import find_gates
 from esn_dist.transfer import PeerCopy, peer_copy
 from full_size import write_omni
-from sharded import cells_of, encoded, loaded, questions_of
+from sharded import cells_of, encoded, loaded, prompt_batches_of
 
 pytestmark = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 FIRST, SECOND = torch.device("cuda:0"), torch.device("cuda:1")
@@ -58,7 +58,7 @@ def test_a_model_on_two_gpus_answers_as_on_one_bit_for_bit(tmp_path: Path) -> No
     assert {gate.down.device for gate in find_gates(shared.decoder)} == {FIRST, SECOND}
     rows = encoded(alone, 40)
     masks = [None, *(np.random.default_rng(0).random((2, len(find_gates(alone.decoder)), 1)) < 0.5)]
-    ways = [questions_of(lm, rows, 1_024) for lm in (alone, shared)]
+    ways = [prompt_batches_of(lm, rows, 1_024) for lm in (alone, shared)]
     assert len(ways[0].batches) > 3
     member_LN = [m if m is None else np.repeat(m, find_gates(alone.decoder)[0].width, 1) for m in masks]
     for one, other in zip(*(cells_of(questions, member_LN) for questions in ways), strict=True):
