@@ -1,4 +1,4 @@
-"""Batched equals single, on real prompts: the shipped tiny model asked one by one, and in length-sorted batches.
+"""Batched equals single, on real prompts: the shipped tiny model answers one by one, and in length-sorted batches.
 
     python benchmarks/batching.py                # about a minute on one core
 
@@ -7,14 +7,13 @@ Prints how many answers agree, the largest difference of an option's log-probabi
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-import torch
+import typer
 
 from esn_dist.corpora.audio import decode
 from esn_dist.corpora.synthetic import EMOTIONS, materialise
@@ -23,45 +22,49 @@ from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
 from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
+from speed.clock import at_threads, seconds_of
 
 CUTS = (1.0, 0.15, 0.5)  # of each clip: whole ones, very short ones, and halves, mixed in every batch
 BUDGETS = {"one by one": 1, "batches of 4,096 tokens": 4_096}
+NEW_TOKENS = 20
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--per-emotion", type=int, default=40)
-    parser.add_argument("--json", type=Path, help="write the figures here too")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
+def main(
+    per_emotion: Annotated[int, typer.Option(help="Clips of each emotion.")] = 40,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+) -> None:
+    """Compare the answers, print the figures as JSON."""
+    with at_threads(1):
+        figures = measure(per_emotion)
+    typer.echo(json.dumps(figures, indent=1))
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(per_emotion: int) -> dict[str, Any]:
+    """Agreement of both ways, and their rates."""
     model = load(ModelSpec.model_validate("tiny-qwen2.5-omni"), "cpu")
     with tempfile.TemporaryDirectory() as folder:
-        corpus = materialise(Path(folder), "room", {"development": given.per_emotion}, seed=1, workers=2)
+        corpus = materialise(Path(folder), "room", {"development": per_emotion}, seed=1, workers=2)
         waves = [decode(path) for path in sorted(corpus.rglob("*.wav"))]
-    engine = engine_of(model)
-    rows = [model.encode_clip(wave[: int(len(wave) * CUTS[n % len(CUTS)])]) for n, wave in enumerate(waves)]
-    orders = [option_order(EMOTIONS, 0, "batching", str(n)) for n in range(len(rows))]
-    said: dict[str, AnswerRows] = {}
-    rates = {}
+    audio_embeds = [model.encode_clip(wave[: int(len(wave) * CUTS[n % len(CUTS)])]) for n, wave in enumerate(waves)]
+    orders = [option_order(EMOTIONS, 0, "batching", str(n)) for n in range(len(audio_embeds))]
+    engine, answers, rates = engine_of(model), list[AnswerRows](), dict[str, float]()
     for name, budget in BUDGETS.items():
-        prompt_batches = PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget=budget)
-        started = time.monotonic()
-        said[name] = prompt_batches.answer(20)
-        rates[name] = len(rows) / (time.monotonic() - started)
-    single, batched = said.values()
-    figures = {
-        "utterances": len(rows),
-        "audio_rows": [min(map(len, rows)), max(map(len, rows))],
+        batches = PromptBatches(engine, audio_embeds, orders, EMOTIONS, EMOTIONS, token_budget=budget)
+        rates[name] = len(orders) / seconds_of(lambda batches=batches: answers.append(batches.answer(NEW_TOKENS)))  # type: ignore[misc]
+    single, batched = answers
+    lengths = [len(embeds_RD) for embeds_RD in audio_embeds]
+    return {
+        "utterances": len(orders),
+        "audio_embeds": [min(lengths), max(lengths)],
+        "audio_rows": [min(lengths), max(lengths)],  # the key before audio_embeds
         "answers_equal": int((single.answer == batched.answer).sum()),
         "texts_equal": sum(a == b for a, b in zip(single.text, batched.text, strict=True)),
         "largest_logprob_difference": float(np.abs(single.logprob - batched.logprob).max()),
         "answers_per_second": rates,
     }
-    print(json.dumps(figures, indent=1))
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -5,11 +5,11 @@ python benchmarks/picture.py store/quickstart docs/quickstart.svg
 
 from __future__ import annotations
 
-import argparse
 import io
 import re
 from pathlib import Path
 
+import typer
 from rich.console import Console
 
 from esn_dist.analysis.measure import measure
@@ -19,19 +19,15 @@ from esn_dist.report.terminal import summary
 from esn_dist.store.folder import StoreFolder
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("store", type=Path)
-    parser.add_argument("svg", type=Path)
-    arguments = parser.parse_args()
-    measured = [measure(answers) for answers in finished(StoreFolder(arguments.store))[0].values()]
+def main(store: Path, svg: Path) -> None:
+    """Draw the summary of `store` into the file `svg`."""
+    measured = [measure(answers) for answers in finished(StoreFolder(store))[0].values()]
     console = Console(record=True, width=80, file=io.StringIO())
     console.print(summary(effect_rows(measured), baseline_rows(measured)))
-    svg = console.export_svg(title="esn-dist run configs/quickstart.yaml")
+    drawing = console.export_svg(title="esn-dist run configs/quickstart.yaml")
     # Without rich's web fonts: a picture should ask nothing of the network.
-    arguments.svg.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
+    svg.write_text(re.sub(r"@font-face \{.*?\}", "", drawing, flags=re.DOTALL), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -9,34 +9,33 @@ run, which differ only in their voices: `development`, on which the recipe was t
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 
 VOICES = ("development", "evaluation")
 QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints, stores and the table")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the table's numbers here too")
-    arguments = parser.parse_args()
-    seeds = range(arguments.seeds)
-    train_missing(arguments.out, seeds)
-    rows = {voices: measured(arguments.out, seeds, voices) for voices in VOICES}
-    median = sorted(seeds, key=lambda seed: rows["development"][seed]["accuracy"])[arguments.seeds // 2]
+def main(
+    out: Annotated[Path, typer.Option(help="Folder of checkpoints, stores and the table.")],
+    seeds: Annotated[int, typer.Option(help="Number of models to train.")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the table's numbers here too.")] = None,
+) -> None:
+    """Train, measure, print a table of all seeds."""
+    numbers = range(seeds)
+    train_missing(out, numbers)
+    rows = {voices: measured(out, numbers, voices) for voices in VOICES}
+    median = sorted(numbers, key=lambda seed: rows["development"][seed]["accuracy"])[seeds // 2]
     print(table(rows, median))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows, "median": median}, indent=1) + "\n", encoding="utf-8")
+    if json_file:
+        json_file.write_text(json.dumps({"rows": rows, "median": median}, indent=1) + "\n", encoding="utf-8")
 
 
 def train_missing(out: Path, seeds: range) -> None:
@@ -90,7 +89,7 @@ def row_of(model: str, effects: list[dict[str, Any]], store: Path) -> dict[str, 
 
 def table(rows: dict[str, list[dict[str, Any]]], median: int) -> str:
     """Markdown: one line per voices and seed, the median seed marked."""
-    conditions = [name for name in rows["evaluation"][0] if name != "accuracy"]
+    conditions = [name for name in next(iter(rows.values()))[0] if name != "accuracy"]
     shown = [name for name in conditions if name.startswith("deactivate")]
     lines = [["voices", "seed", "accuracy %", *(name.removeprefix("deactivate ") for name in shown)]]
     lines.append(["---"] * len(lines[0]))
@@ -114,4 +113,4 @@ def esn_dist(*arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

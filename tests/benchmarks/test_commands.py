@@ -1,10 +1,13 @@
-"""Every benchmark of the engine runs at tiny size with one command and writes the figures that others read."""
+"""Every documented benchmark command runs once at smoke size, with every documented option.
+
+`test_slice.py` and `test_encoding.py` run those of `slice.py` and `encoding.py`, `test_scale.py` those of the driver
+and the store.
+"""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-import agreement
 import counts
-import interventions
+import esn_dist
 import sharded
+import tiny_model
+from esn_dist.cli import app
 from esn_dist.gates.find import find_gates
 from esn_dist.inference.engine import BatchRequest
 from esn_dist.worker.prompt_batches import PromptBatches
 from full_size import write_omni
+from tests.benchmarks.smoke import ELSEWHERE, SMOKE, documented_options, figures, run
 
 MODEL = "qwen2.5-omni-7b"
-ENGINE = Path(__file__).parents[2] / "benchmarks" / "engine.py"
 KEYS = {
     "device", "versions", "dtype", "size", "utterances", "tokens_per_prompt", "shared_tokens", "new_tokens",
     "answers_per_second", "first_token_per_second", "setting", "rates", "ratio_to_usual", "ratio_to_batched",
@@ -33,40 +38,39 @@ KEYS = {
 }  # fmt: skip
 
 
+def test_every_documented_option_of_every_command_is_run() -> None:
+    documented = documented_options()
+    assert documented.keys() - ELSEWHERE == SMOKE.keys()
+    missing = {name: options - set(SMOKE[name].split()) for name, options in documented.items() if name in SMOKE}
+    assert not any(missing.values()), missing
+
+
 def test_the_engine_is_measured_beside_the_usual_ways_and_the_ceiling(tmp_path: Path) -> None:
-    file = tmp_path / "engine.json"
-    options = ["--utterances", "8", "--rounds", "1", "--seconds", "0.05"]
-    command = [sys.executable, str(ENGINE), "--size", "tiny", "--json", str(file), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(file.read_text())
-    assert figures.keys() == KEYS
+    found = figures("engine", tmp_path)
+    assert found.keys() == KEYS
     for key in ("answers_per_second", "first_token_per_second", "peak_memory_gb", "utterances"):
-        assert figures[key].keys() == {"usual", "batched", "ours"}
-    assert figures["matmul_tflops"].keys() == {"square", "shapes"}
-    rates, share = figures["answers_per_second"], figures["share_of_matmul"]
-    assert figures["ratio_to_usual"] == pytest.approx(rates["ours"] / rates["usual"], rel=1e-3)
-    flop = 1e12 * figures["tflop_per_answer"] * rates["ours"]
-    assert share == pytest.approx(flop / (1e12 * figures["matmul_tflops"]["square"]), rel=0.01)
-    assert {"1 thread, 20 new", "2 processes, 1 new"} <= figures["rates"]["ours"].keys()
-    assert "ours" in done.stdout
+        assert found[key].keys() == {"usual", "batched", "ours"}
+    assert found["matmul_tflops"].keys() == {"square", "shapes"}
+    rates, share = found["answers_per_second"], found["share_of_matmul"]
+    assert found["ratio_to_usual"] == pytest.approx(rates["ours"] / rates["usual"], rel=1e-3)
+    flop = 1e12 * found["tflop_per_answer"] * rates["ours"]
+    assert share == pytest.approx(flop / (1e12 * found["matmul_tflops"]["square"]), rel=0.01)
+    assert {"1 thread, 20 new", "2 processes, 1 new"} <= found["rates"]["ours"].keys()
 
 
 def test_interventions_are_compared_with_the_unsteered_engine(tmp_path: Path) -> None:
-    interventions.main("tiny", file := tmp_path / "interventions.json", utterances=10, rounds=1)
-    figures = read(file)
-    assert figures["answers_per_second"].keys() == figures["overhead"].keys() == {
+    measured = figures("interventions", tmp_path)
+    assert measured["answers_per_second"].keys() == measured["overhead"].keys() == {
         "1 mask per batch, fold", "8 masks per batch, fold", "unsteered again", "one layer, fold", "all layers, fold",
         "one layer, gate", "all layers, gate", "mix",
     }  # fmt: skip
 
 
 def test_counting_is_compared_with_the_same_pass_without(tmp_path: Path) -> None:
-    counts.main("tiny", file := tmp_path / "counts.json", utterances=6, rounds=1)
-    figures = read(file)
-    assert figures["added_to_time"].keys() == set(counts.PLAIN)
-    assert figures["answers_per_second"].keys() == figures["utterances"].keys()
-    assert figures["hook_calls"]["batched, usual hook"] > 0
+    measured = figures("counts", tmp_path)
+    assert measured["added_to_time"].keys() == set(counts.PLAIN)
+    assert measured["answers_per_second"].keys() == measured["utterances"].keys()
+    assert measured["hook_calls"]["batched, usual hook"] > 0
 
 
 def test_what_counting_adds_is_told_from_what_it_launches_and_not_from_the_clock() -> None:
@@ -76,29 +80,92 @@ def test_what_counting_adds_is_told_from_what_it_launches_and_not_from_the_clock
     assert counts.more_of(own, plain) == pytest.approx((0.02, 0.05))
 
 
-def test_agreement_is_told_for_each_dtype(tmp_path: Path) -> None:
-    agreement.main("tiny", file := tmp_path / "agreement.json", utterances=4)
-    found = read(file)["agreement"]
-    assert found.keys() == {"float32", "bfloat16"}
-    assert found["float32"]["deactivated"]["unequal"] == 0
+def test_agreement_is_measured_in_each_dtype(tmp_path: Path) -> None:
+    agreement = figures("agreement", tmp_path)["agreement"]
+    assert agreement.keys() == {"float32", "bfloat16"}
+    assert agreement["float32"]["deactivated"]["unequal"] == 0
 
 
-def test_a_replica_over_several_devices_answers_as_the_whole_one(tmp_path: Path) -> None:
-    write_omni(checkpoint := tmp_path, small=True)
-    sharded.main(MODEL, checkpoint, 2, file := tmp_path / "sharded.json", 12, masks=2, rounds=1, token_budget=512)
-    figures = read(file)
-    assert figures["batches"] > 2 and figures["cells"] == 3 and figures["answered"] > 0.5
+def test_batches_are_answered_as_one_by_one(tmp_path: Path) -> None:
+    measured = figures("batching", tmp_path)
+    assert measured["answers_equal"] == measured["texts_equal"] == measured["utterances"] == 5
+    assert measured["largest_logprob_difference"] < 1e-4
+    assert measured["audio_rows"] == measured["audio_embeds"]
+
+
+@pytest.fixture(scope="module")
+def omni(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    write_omni(folder := tmp_path_factory.mktemp("omni"), small=True)
+    return folder
+
+
+def test_a_written_folder_is_loaded_and_measured(omni: Path) -> None:
+    measured = json.loads(run("full_size measure", model=omni))
+    assert measured["engine"] == "PackedEngine" and measured["shared_prefix"] > 0
+    for rate in ("clips_per_second", "answers_per_second", "deactivated_per_second", "counted_per_second"):
+        assert measured[rate] > 0
+
+
+def test_a_folder_is_written_in_the_published_form(tmp_path: Path) -> None:
+    written = json.loads(run("full_size write", model=tmp_path))
+    assert written["bytes"] == sum(file.stat().st_size for file in tmp_path.rglob("*.safetensors")) > 0
+
+
+def test_the_summary_of_a_store_is_drawn(small_store: Path, tmp_path: Path) -> None:
+    run("picture", store=small_store, svg=(svg := tmp_path / "summary.svg"))
+    assert "<svg" in svg.read_text(encoding="utf-8") and "@font-face" not in svg.read_text(encoding="utf-8")
+
+
+TINY_QUICKSTART = """\
+name: quickstart
+seed: 1
+models: []
+corpora:
+  - &speech
+    name: room
+    type: synthetic
+    condition: room
+    emotions: [anger, joy]
+    evaluation: {splits: [evaluation], per_emotion: 2}
+    identification: {splits: [identification], candidates: 2, cap: 2}
+  - {<<: *speech, name: phone, condition: phone}
+studies: {one: {selectors: [RND], fractions: 10 %, seeds: 1, interventions: [deactivate]}}
+"""
+
+
+def test_models_of_several_seeds_are_measured_and_the_median_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only seed's checkpoint is in the folder already, as after an interruption: nothing is trained."""
+
+    def in_this_process(*words: str) -> str:
+        result = CliRunner().invoke(app, list(words))
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    monkeypatch.setattr(tiny_model, "esn_dist", in_this_process)
+    monkeypatch.setattr(tiny_model, "VOICES", ("development",))
+    (sweep := tmp_path / "quickstart.yaml").write_text(TINY_QUICKSTART, encoding="utf-8")
+    monkeypatch.setattr(tiny_model, "QUICKSTART", sweep)
+    shutil.copytree(next(Path(esn_dist.__file__).parent.rglob("training.json")).parent, tmp_path / "seed-0")
+    measured = figures("tiny_model", tmp_path, folder=tmp_path)
+    assert measured["median"] == 0 and 0 <= measured["rows"]["development"][0]["accuracy"] <= 100
+    assert measured["rows"]["development"][0]["deactivate RND"].keys() >= {"self_effect", "cross_effect", "gap"}
+
+
+def test_a_replica_over_several_devices_answers_as_the_whole_one(omni: Path, tmp_path: Path) -> None:
+    measured = figures("sharded", tmp_path, model=omni)
+    assert measured["batches"] > 2 and measured["cells"] == 3 and measured["answered"] > 0.5
     same = {"answers_equal": 1.0, "largest_logprob_difference": 0.0}
-    assert "masks_move_logprob" in figures
-    assert figures["against_whole"] == {"naive": same, "ours": same}
+    assert "masks_move_logprob" in measured
+    assert measured["against_whole"] == {"naive": same, "ours": same}
     for way in ("whole", "naive", "ours"):
-        assert figures[way].keys() == {"answers_per_second", "rates", "peak_gb", "gpu_busy_percent"}
+        assert measured[way].keys() == {"answers_per_second", "rates", "peak_gb", "gpu_busy_percent"}
 
 
 @pytest.fixture
-def one_replica(tmp_path: Path) -> PromptBatches:
-    write_omni(tmp_path, small=True)
-    lm = sharded.loaded(MODEL, tmp_path, 1, "cpu")
+def one_replica(omni: Path) -> PromptBatches:
+    lm = sharded.loaded(MODEL, omni, 1, "cpu")
     return sharded.prompt_batches_of(lm, sharded.encoded(lm, 8), 256)
 
 
@@ -126,7 +193,3 @@ def test_the_naive_way_looks_at_no_batch_before_all_gpus_have_done_the_last_one(
     said = list(sharded.one_by_one(one_replica).engine.answer_batches(asked(), 2, one_replica.prefix))
     assert len(said) > 3
     assert seen == ["batch", 0, 1] * len(said)
-
-
-def read(file: Path) -> dict[str, Any]:
-    return dict(json.loads(file.read_text()))

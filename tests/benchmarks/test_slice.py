@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
@@ -23,11 +21,11 @@ from full_size import write_omni
 from speed import gpus
 from speed.forecast import STEPS, Measured, errors
 from speed.marks import Pace, marks, pace
+from tests.benchmarks.smoke import run
 
 MODEL = "qwen2.5-omni-7b"
 RATE = next(rate for rate in known_rates() if rate.model == MODEL)
 BEGAN = 1_700_000_000
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "slice.py"
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +33,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny slice that ran, with its `figures.json`."""
     folder, checkpoint = (tmp_path_factory.mktemp(name) for name in ("slice", "omni"))
     write_omni(checkpoint, small=True)
-    options = ["--per-emotion", "4", "--candidates", "30", "--seeds", "1", "--json", str(folder / "figures.json")]
-    command = [sys.executable, str(SCRIPT), MODEL, str(checkpoint), *options, "--keep", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    output = run("slice", model=checkpoint, json=folder / "figures.json", folder=folder)
+    assert "no actor was killed: the run was over before 5 units of answers" in output
     return folder
 
 
