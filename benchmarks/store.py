@@ -29,11 +29,12 @@ from rich.table import Table
 
 from esn_dist.runner.schedule import Schedule
 from esn_dist.seeds import digest, generator
-from esn_dist.selection.firing import Firing, Identification, Sums, accumulate, identify
-from esn_dist.selection.inputs import scores_of
+from esn_dist.selection.count_passes import sum_counts
+from esn_dist.selection.count_sums import CountSums, sum_blocks
+from esn_dist.selection.firing import Firing
+from esn_dist.selection.identification_sets import IdentificationSet, counted_utterances, identification_set
 from esn_dist.selection.masks import top
-from esn_dist.selection.passes import sum_counts
-from esn_dist.selection.pools import correctly_answered
+from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_model, create_root
 from esn_dist.store.disk import files_under, sweep_partials
 from esn_dist.store.done import done_units, publish, unmark
@@ -151,7 +152,7 @@ def timed(folder: StoreFolder, way: Callable[[StoreFolder], Firing]) -> tuple[Fi
 
 def one_pass(folder: StoreFolder) -> Firing:
     """What all selectors start from, as the driver sums it: here every shard is wanted whole, and read as its sum."""
-    sums = Sums(chosen(folder), range(len(PARTS)))
+    sums = CountSums(chosen(folder), range(len(PARTS)))
     sum_counts([sums], folder, MODEL, CORPUS)
     return sums.firing()
 
@@ -159,12 +160,12 @@ def one_pass(folder: StoreFolder) -> Firing:
 def rows_pass(folder: StoreFolder) -> Firing:
     """The same from every row, as shards are read that a cap cuts through, and stores without sums."""
     blocks = ((block.K, block.positions) for block in count_blocks(folder, MODEL, CORPUS))
-    return accumulate(chosen(folder), blocks, range(len(PARTS)))
+    return sum_blocks(chosen(folder), blocks, range(len(PARTS)))
 
 
-def chosen(folder: StoreFolder) -> Identification:
-    candidates = correctly_answered(folder, MODEL, CORPUS)
-    return identify(candidates.label, candidates.right, EMOTIONS)
+def chosen(folder: StoreFolder) -> IdentificationSet:
+    candidates = counted_utterances(folder, MODEL, CORPUS)
+    return identification_set(candidates.label, candidates.correct, EMOTIONS)
 
 
 def answers(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:

@@ -17,8 +17,8 @@ import xarray as xr
 from esn_dist.analysis.bootstrap import BOOTSTRAP_DRAWS
 from esn_dist.analysis.identification import Pool, pool
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import budget, top
+from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import write_mask_file
 from esn_dist.store.read import Description, describe, open_answers, open_counts, open_masks, read_model, read_texts

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import settings
 
 from esn_dist.seeds import digest
-from esn_dist.selection.firing import accumulate, identify
-from esn_dist.selection.inputs import scores_of
+from esn_dist.selection.count_sums import sum_blocks
+from esn_dist.selection.identification_sets import identification_set
 from esn_dist.selection.masks import budget, random_mask, top
+from esn_dist.selection.selection_input import scores_of
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks
@@ -131,8 +132,8 @@ def _add_masks(folder: StoreFolder) -> MaskTable:
         right = np.concatenate(
             [np.array(b.label) == np.array(EMOTIONS)[b.answer] for b in count_blocks(folder, "tiny", corpus)]
         )
-        chosen = identify(labels, right, EMOTIONS, cap=30)
-        firing = accumulate(chosen, ((b.K, b.T) for b in count_blocks(folder, "tiny", corpus)), parts)
+        chosen = identification_set(labels, right, EMOTIONS, cap=30)
+        firing = sum_blocks(chosen, ((b.K, b.T) for b in count_blocks(folder, "tiny", corpus)), parts)
         for selector in ("MAD", "ConAct"):
             members += list(top(scores_of(selector, firing), neurons))
             rows += [

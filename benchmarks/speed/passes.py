@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from esn_dist.selection.pools import Candidates, correctly_answered, identify_together, shared_emotions
+from esn_dist.selection.identification_sets import (
+    CountedUtterances,
+    counted_utterances,
+    identification_sets,
+    shared_emotions,
+)
 from esn_dist.store.folder import StoreFolder
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.terms import JOIN, SHARD_ROWS
@@ -35,7 +40,7 @@ class Passes:
         self, folder: StoreFolder, model: str, corpora: Mapping[str, CorpusItems], caps: Mapping[str, int]
     ) -> None:
         self.corpora, self.caps = corpora, caps
-        self._candidates = {name: correctly_answered(folder, model, name) for name in corpora}
+        self._candidates = {name: counted_utterances(folder, model, name) for name in corpora}
 
     def read_for(self, mask: MaskKey, masks: Iterable[MaskKey]) -> Shards:
         """What the pass for `mask` reads; it serves all sizes that `masks` ask of the same corpora and parts."""
@@ -44,7 +49,7 @@ class Passes:
         found = [self._candidates[name] for name in names]
         emotions = shared_emotions([self.corpora[name].emotions for name in names])
         caps = [self.caps[name] for name in names]
-        chosen = [identify_together(found, emotions, size, caps) for size in sizes if size]
+        chosen = [identification_sets(found, emotions, size, caps) for size in sizes if size]
         each = [
             _shards(self.corpora[name], of, [one[index].code >= 0 for one in chosen])
             for index, (name, of) in enumerate(zip(names, found, strict=True))
@@ -52,10 +57,10 @@ class Passes:
         return Shards(sum(one.summed for one in each), sum(one.by_rows for one in each))
 
 
-def _shards(corpus: CorpusItems, candidates: Candidates, chosen: list[np.ndarray]) -> Shards:
+def _shards(corpus: CorpusItems, candidates: CountedUtterances, chosen: list[np.ndarray]) -> Shards:
     """`chosen` says of every candidate whether it counts, for each size."""
     shard = np.flatnonzero([clip is not None for clip in corpus.identification]) // SHARD_ROWS
-    right = np.bincount(shard, candidates.right)
+    right = np.bincount(shard, candidates.correct)
     summed, by_rows = np.zeros(len(right), bool), np.zeros(len(right), bool)
     for of_size in chosen:
         picked = np.bincount(shard, of_size)

@@ -13,9 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.selection.firing import Firing, Identification, Sums
-from esn_dist.selection.passes import sum_counts
-from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
+from esn_dist.selection.count_passes import sum_counts
+from esn_dist.selection.count_sums import CountSums
+from esn_dist.selection.firing import Firing
+from esn_dist.selection.identification_sets import (
+    IdentificationSet,
+    counted_utterances,
+    identification_sets,
+    shared_emotions,
+)
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, read_corpus
 from esn_dist.sweep.keys import IdentificationSize
@@ -35,13 +41,13 @@ class Pool:
     folder: StoreFolder
     model: str
     corpus: str
-    chosen: Identification
+    chosen: IdentificationSet
     parts: tuple[int, ...]
     stratum: npt.NDArray[np.int64]
 
     def firing(self) -> Firing:
         """K[emotion, layer, neuron] and T[emotion] (of experts T[emotion, layer, expert]) of the chosen utterances."""
-        sums = Sums(self.chosen, self.parts)
+        sums = CountSums(self.chosen, self.parts)
         for name in self.corpus.split(JOIN):
             sum_counts([sums], self.folder, self.model, name)
         return sums.firing()
@@ -93,25 +99,25 @@ def pool(
     names = corpus.split(JOIN)
     facts = [read_corpus(folder, name) for name in names]
     emotions = shared_emotions([[str(emotion) for emotion in of["emotions"]] for of in facts])
-    found = [correctly_answered(folder, model, name) for name in names]
+    found = [counted_utterances(folder, model, name) for name in names]
     if all_items:
-        found = [replace(one, right=np.full(len(one.label), True)) for one in found]
+        found = [replace(one, correct=np.full(len(one.label), True)) for one in found]
     caps = [(of.get("identification") or {}).get("cap") if cap is None else cap for of in facts]
-    chosen = identify_together(found, emotions, size, caps)
+    chosen = identification_sets(found, emotions, size, caps)
     at = tuple(PARTS.index(part) for part in dict.fromkeys(parts))
     return Pool(folder, model, corpus, _joined(chosen), at, _strata(chosen))
 
 
-def _joined(chosen: Sequence[Identification]) -> Identification:
+def _joined(chosen: Sequence[IdentificationSet]) -> IdentificationSet:
     """Several corpora's identification as one."""
     first, *others = chosen
     if not others:
         return first
-    pools = tuple(map(sum, zip(*(one.pool for one in chosen), strict=True)))
+    pools = tuple(map(sum, zip(*(one.available for one in chosen), strict=True)))
     code = np.concatenate([one.code for one in chosen])
-    return Identification(first.emotions, pools, first.asked, sum(one.size for one in chosen), code)
+    return IdentificationSet(first.emotions, pools, first.requested, sum(one.size for one in chosen), code)
 
 
-def _strata(chosen: Sequence[Identification]) -> npt.NDArray[np.int64]:
+def _strata(chosen: Sequence[IdentificationSet]) -> npt.NDArray[np.int64]:
     codes = [one.code[one.code >= 0].astype(np.int64) for one in chosen]
     return np.concatenate([code + number * len(chosen[0].emotions) for number, code in enumerate(codes)])

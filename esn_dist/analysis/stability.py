@@ -17,8 +17,8 @@ from esn_dist.analysis.identification import Pool
 from esn_dist.analysis.locality import jaccard
 from esn_dist.seeds import SeedKey
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import budget, top
+from esn_dist.selection.selection_input import scores_of
 from esn_dist.terms import JOIN, PARTS
 
 STABILITY_DRAWS = 20
@@ -53,7 +53,7 @@ def mask_stability(
 
 def _identified(pool: Pool) -> dict[str, object]:
     """What masks that are identified alike have in common, as in the store's table of masks."""
-    asked = pool.chosen.asked or 0
+    asked = pool.chosen.requested or 0
     return {"identification_size": asked, "parts": JOIN.join(PARTS[part] for part in pool.parts)}
 
 
@@ -88,7 +88,7 @@ def resampled_firing(pool: Pool, *seed: SeedKey, draws: int) -> list[Firing]:
             K[:, emotion] += np.tensordot(counted, block[rows].astype(np.float64), axes=1)
             T[:, emotion] += np.tensordot(counted, positions[rows].astype(np.float64), axes=1)
         start += len(code)
-    assert K is not None and T is not None  # `identify` has refused an empty emotion
+    assert K is not None and T is not None  # `identification_set` has refused an empty emotion
     # Sums of whole numbers below 2^53: float64 was exact.
     return [Firing(emotions, k.astype(np.int64), t.astype(np.int64)) for k, t in zip(K, T, strict=True)]
 

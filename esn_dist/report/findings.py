@@ -31,7 +31,7 @@ from esn_dist.report.published import Comparison, Pool, comparisons
 from esn_dist.report.searches import Search, searches
 from esn_dist.report.speakers import unpromised
 from esn_dist.report.tables import identification_title
-from esn_dist.selection.firing import NothingIdentified
+from esn_dist.selection.identification_sets import NothingIdentified
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import Description, describe, open_answers, open_masks, read_exclusions
 from esn_dist.store.run_log import RunLog
@@ -193,7 +193,7 @@ def _pools(folder: StoreFolder, description: Description, masks: Mapping[str, xr
             chosen = pool(folder, model, corpus).chosen
         except NothingIdentified:
             continue  # its masks are failed units, which are shown
-        for emotion, correct in zip(chosen.emotions, chosen.pool, strict=True):
+        for emotion, correct in zip(chosen.emotions, chosen.available, strict=True):
             yield Pool(model, corpus, emotion, correct, int(own.max()) if len(own) else chosen.size)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from esn_dist.selection.pools import correctly_answered
+from esn_dist.selection.identification_sets import counted_utterances
 from esn_dist.store.folder import StoreFolder
 from esn_dist.sweep.units import EmotionPool, IdentifyUnit, identify_units, next_round
 from esn_dist.terms import SHARD_ROWS
@@ -39,11 +39,11 @@ class IdentificationRounds:
     def _pools(self) -> dict[str, EmotionPool]:
         correct_labels: list[str] = []
         if any(self.visited.values()):
-            candidates = correctly_answered(self.folder, self.model, self.corpus.name)
+            candidates = counted_utterances(self.folder, self.model, self.corpus.name)
             # A killed run may have left rows of a round that is not finished: they do not count yet.
             visited_ids = self._visited_ids()
             visited = np.array([id in visited_ids for id in candidates.id], np.bool_)
-            correct_labels = candidates.label[candidates.right & visited].tolist()
+            correct_labels = candidates.label[candidates.correct & visited].tolist()
         return {
             emotion: EmotionPool(len(rows), self.visited[emotion], correct_labels.count(emotion))
             for emotion, rows in self.candidates.items()

@@ -16,11 +16,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from esn_dist.errors import UserError
-from esn_dist.selection.firing import Sums, pooled
-from esn_dist.selection.inputs import Scores, SelectionInput, UtteranceCounts, scores_of
-from esn_dist.selection.masks import budget, random_like, random_mask, top
-from esn_dist.selection.passes import sum_counts, utterance_counts
-from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
+from esn_dist.selection.count_passes import sum_counts, utterance_counts
+from esn_dist.selection.count_sums import CountSums
+from esn_dist.selection.firing import pooled_firing
+from esn_dist.selection.identification_sets import counted_utterances, identification_sets, shared_emotions
+from esn_dist.selection.masks import budget, layer_matched_mask, random_mask, top
+from esn_dist.selection.selection_input import Scores, SelectionInput, UtteranceCounts, scores_of
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import read_masks, read_model
@@ -53,7 +54,7 @@ class CountSource:
         return self.corpora.split(JOIN)
 
 
-class Selection:
+class MaskSelection:
     """Masks of one model, computed on demand; what several masks share (counts, scores) is computed once.
 
     Args:
@@ -110,7 +111,7 @@ class Selection:
         scores_ELN, used = self._scores(matched or mask.selector, CountSource.of(mask))
         member_LN = top(scores_ELN[[self._emotions(mask.sources).index(mask.emotion)]], members)[0]
         if matched:
-            member_LN = random_like(member_LN, self.seed, self.model, mask.seed, mask.selector, mask.emotion)
+            member_LN = layer_matched_mask(member_LN, self.seed, self.model, mask.seed, mask.selector, mask.emotion)
         return member_LN, used
 
     def _from_file(self, mask: MaskKey) -> tuple[npt.NDArray[np.bool_], int]:
@@ -151,27 +152,27 @@ class Selection:
     def _input(self, source: CountSource) -> tuple[SelectionInput, int]:
         """K and T of all corpora together, and how many utterances of each emotion they rest on."""
         sums = self._sums(source.corpora, source.parts)[source.size]
-        firing = pooled([of_corpus.firing() for of_corpus in sums])
+        firing = pooled_firing([of_corpus.firing() for of_corpus in sums])
 
         def stream() -> Iterator[UtteranceCounts]:
             for name, of_corpus in zip(source.names, sums, strict=True):
-                yield from utterance_counts(of_corpus.chosen, of_corpus.parts, self.folder, self.model, name)
+                yield from utterance_counts(of_corpus.identified, of_corpus.parts, self.folder, self.model, name)
 
         inputs = SelectionInput(firing.emotions, firing.K, firing.T, stream)
-        return inputs, sum(of_corpus.chosen.size for of_corpus in sums)
+        return inputs, sum(of_corpus.identified.size for of_corpus in sums)
 
-    def _sum(self, corpora: str, parts: tuple[str, ...]) -> dict[IdentificationSize, list[Sums]]:
+    def _sum(self, corpora: str, parts: tuple[str, ...]) -> dict[IdentificationSize, list[CountSums]]:
         """For each size that any mask requests, one sum per corpus.
 
         All come from one reading of the counts, since a study of sizes has many of them.
         """
         names, part_rows = corpora.split(JOIN), [PARTS.index(part) for part in parts]
-        candidates = [correctly_answered(self.folder, self.model, name) for name in names]
+        candidates = [counted_utterances(self.folder, self.model, name) for name in names]
         caps = [self.caps[name] for name in names]
-        sums: dict[IdentificationSize, list[Sums]] = {}
+        sums: dict[IdentificationSize, list[CountSums]] = {}
         for size in dict.fromkeys(m.size for m in self.masks if (m.corpus, m.parts) == (corpora, parts) and m.size):
-            chosen = identify_together(candidates, self._emotions(names), size, caps)
-            sums[size] = [Sums(of_corpus, part_rows) for of_corpus in chosen]
+            chosen = identification_sets(candidates, self._emotions(names), size, caps)
+            sums[size] = [CountSums(of_corpus, part_rows) for of_corpus in chosen]
         for index, name in enumerate(names):
             sum_counts([of_size[index] for of_size in sums.values()], self.folder, self.model, name)
         return sums

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from esn_dist.runner.loop import Loop, RunResult
-from esn_dist.runner.mask_selection import Selection
+from esn_dist.runner.mask_selection import MaskSelection
 from esn_dist.runner.prepare import check_mask_files, prepare_model
 from esn_dist.runner.progress import ProgressDisplay
 from esn_dist.runner.rounds import next_round
@@ -109,7 +109,7 @@ def _selecting(context: RunContext, model_plan: ModelPlan) -> Callable[[SelectUn
     sweep, folder = context.sweep, context.folder
     emotions = {spec.name: spec.emotions for spec in sweep.corpora}
     files = {file.label: file.path for study in sweep.studies.values() for file in study.mask_files}
-    selection = Selection(folder, model_plan.model, emotions, model_plan.caps, sweep.seed, files)
+    selection = MaskSelection(folder, model_plan.model, emotions, model_plan.caps, sweep.seed, files)
 
     def select(unit: SelectUnit) -> None:
         publish(folder, unit.id, selection.write(model_plan.masks[unit.mask]), context.lease)

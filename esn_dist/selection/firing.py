@@ -1,50 +1,15 @@
-"""How often every gate fired per emotion, K and T, summed exactly from the counts of correctly answered utterances.
+"""Firing statistics: how often every gate fired per emotion, as the integers K and T that probabilities are made of.
 
-Knows neither models nor stores: rows of counts arrive in blocks (a full-size K is tens of gigabytes) and leave as sums.
+Knows neither models nor stores, and not which utterances were counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-
-from esn_dist.errors import UserError
-
-Block = tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]
-"""K[utterance, part, layer, neuron], and T[utterance, part] or, of experts, T[utterance, part, layer, expert]."""
-NOT_WRITTEN = np.iinfo(np.uint16).max  # fill value of T; 0 is a legal count of generated positions
-
-
-class NothingIdentified(UserError):
-    """An emotion has no correctly answered utterance, or none with a counted position: it has no firing statistics."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identification:
-    """Which utterances count towards which emotion: the first `size` correctly answered ones of each.
-
-    Attributes:
-        emotions: the corpus's emotions, in its order.
-        pool: correctly answered utterances of each emotion, before any cap.
-        asked: the size that was wanted; None for "auto".
-        size: utterances used of every emotion (the same number, so that the selectors compare like with like).
-        code: code[utterance], position in `emotions`; -1 = the utterance does not count.
-    """
-
-    emotions: tuple[str, ...]
-    pool: tuple[int, ...]
-    asked: int | None
-    size: int
-    code: npt.NDArray[np.int8]
-
-    @property
-    def shrunk(self) -> bool:
-        """Whether the pool was smaller than what was asked for; to be shown with the results."""
-        return self.asked is not None and self.size < self.asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +48,7 @@ class Firing:
 
     @property
     def probability(self) -> npt.NDArray[np.float64]:
-        """P[emotion, layer, neuron] = K / T; NaN where the neuron's expert was never asked: silence is no evidence."""
+        """P[emotion, layer, neuron] = K / T; NaN where the neuron's expert saw no position: silence is no evidence."""
         positions = self.positions
         P: npt.NDArray[np.float64] = np.full(self.K.shape, np.nan)
         np.divide(self.K, positions, out=P, where=positions > 0)
@@ -104,137 +69,9 @@ class Firing:
         return self.T.shape[:2] == (len(self.emotions), layers) and width % self.T.shape[2] == 0
 
 
-def identify(
-    labels: Sequence[str] | npt.NDArray[np.str_],
-    correct: npt.NDArray[np.bool_],
-    emotions: Sequence[str],
-    *,
-    size: int | Literal["auto"] = "auto",
-    cap: int | None = None,
-) -> Identification:
-    """Chooses the first correctly answered utterances of each emotion, in row order (the seeded order of the pool).
-
-    Args:
-        labels: the true emotion of each utterance.
-        correct: correct[utterance], whether the unintervened model answered with the label.
-        emotions: the corpus's emotions, in its order.
-        size: utterances of each emotion; "auto" takes what the poorest emotion has. A larger one is shrunk to that.
-        cap: at most so many of each emotion.
-
-    Raises:
-        NothingIdentified: an emotion has no correctly answered utterance.
-    """
-    if size != "auto" and size < 1:
-        raise UserError(f"identification size {size}", expected="a number from 1, or auto")
-    rows = [np.flatnonzero(correct & (np.asarray(labels) == emotion)) for emotion in emotions]
-    pool = tuple(len(of_emotion) for of_emotion in rows)
-    _refuse_empty(emotions, pool, "no correctly answered utterance in the identification set", "enlarge the pool")
-    limits = [*pool, *([] if cap is None else [cap]), *([] if size == "auto" else [size])]
-    used = min(limits)
-    code = np.full(len(correct), -1, np.int8)
-    for emotion, of_emotion in enumerate(rows):
-        code[of_emotion[:used]] = emotion
-    return Identification(tuple(emotions), pool, None if size == "auto" else size, used, code)
-
-
-class Sums:
-    """The counts of the chosen utterances over the given parts, added up one block of rows at a time.
-
-    Several of them may be filled from one reading of the counts.
-
-    Args:
-        chosen: which utterance counts towards which emotion.
-        parts: positions on the part axis to sum, each once.
-    """
-
-    def __init__(self, chosen: Identification, parts: Sequence[int]) -> None:
-        self.chosen, self.parts = chosen, list(parts)
-        self._K: npt.NDArray[np.int64] | None = None
-        self._T: npt.NDArray[np.int64] | None = None
-        self._rows = 0
-
-    def add(self, K: npt.NDArray[np.uint16], T: npt.NDArray[np.uint16]) -> None:
-        """Add the next rows (see `Block`). Raises `ValueError` where a chosen one was never written."""
-        codes, sums = self._take(K.shape[2:], T)
-        for row in np.flatnonzero(codes >= 0):
-            for part in self.parts:
-                sums[codes[row]] += K[row, part]
-
-    def add_summed(self, K: npt.NDArray[np.uint32], T: npt.NDArray[np.uint16]) -> None:
-        """Add the next rows by K[part, layer, neuron], the sum over those of them that are chosen, all of one emotion.
-
-        T is that of every row, as in `add`. Raises `ValueError` as `add`, and where they are of several emotions.
-        """
-        codes, sums = self._take(K.shape[1:], T)
-        emotions = np.unique(codes[codes >= 0])
-        if len(emotions) != 1:
-            raise ValueError(f"one sum cannot be that of {len(emotions)} emotions")
-        for part in self.parts:
-            sums[emotions[0]] += K[part]
-
-    def skip(self, rows: int) -> None:
-        """Pass over the next rows, none of which is chosen."""
-        if self.ahead(rows).any():
-            raise ValueError(f"{rows} rows from {self._rows} on are passed over, and some of them are chosen")
-        self._rows += rows
-
-    def ahead(self, rows: int) -> npt.NDArray[np.bool_]:
-        """Which of the next rows are chosen."""
-        return np.asarray(self.chosen.code[self._rows : self._rows + rows] >= 0)
-
-    def _take(
-        self, gates: tuple[int, ...], T: npt.NDArray[np.uint16]
-    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
-        """Add the T of the next rows; returns their codes, and the K of each emotion to add theirs to."""
-        codes = self.chosen.code[self._rows : self._rows + len(T)]
-        if self._K is None or self._T is None:
-            self._T = np.zeros((len(self.chosen.emotions), *T.shape[2:]), np.int64)
-            self._K = np.zeros((len(self.chosen.emotions), *gates), np.int64)
-        for row in np.flatnonzero(codes >= 0):
-            if (T[row] == NOT_WRITTEN).any():
-                raise ValueError(f"the counts of utterance {self._rows + row} were never written")
-            self._T[codes[row]] += T[row, self.parts].sum(axis=0, dtype=np.int64)
-        self._rows += len(T)
-        return codes, self._K
-
-    def firing(self) -> Firing:
-        """What was added up.
-
-        Raises:
-            NothingIdentified: an emotion has no counted position in these parts (answers of one token generate none).
-            ValueError: the blocks were not exactly the rows.
-        """
-        if self._K is None or self._T is None or self._rows != len(self.chosen.code):
-            raise ValueError(f"blocks hold {self._rows} utterances, not the {len(self.chosen.code)} chosen from")
-        per_emotion = self._T.reshape(len(self._T), -1).sum(axis=1)
-        lack = "no position in the counted parts"
-        _refuse_empty(self.chosen.emotions, per_emotion.tolist(), lack, "count more parts")
-        return Firing(self.chosen.emotions, self._K, self._T)
-
-
-def accumulate(chosen: Identification, blocks: Iterable[Block], parts: Sequence[int]) -> Firing:
-    """Sums the counts of the chosen utterances over the given parts; `blocks` are together all rows, in order.
-
-    From every row: the plain way, which `passes` shortens where a store holds sums.
-
-    Raises:
-        NothingIdentified, ValueError: as `Sums`.
-    """
-    sums = Sums(chosen, parts)
-    for K, T in blocks:
-        sums.add(K, T)
-    return sums.firing()
-
-
-def pooled(firings: Sequence[Firing]) -> Firing:
+def pooled_firing(firings: Sequence[Firing]) -> Firing:
     """Counts of several corpora as one: K and T summed over `firings`, which have the same emotions and gates."""
     if len({firing.emotions for firing in firings}) != 1:
         raise ValueError(f"firings of different emotions: {[firing.emotions for firing in firings]}")
     K, T = sum(firing.K for firing in firings), sum(firing.T for firing in firings)
     return Firing(firings[0].emotions, np.asarray(K), np.asarray(T))
-
-
-def _refuse_empty(emotions: Sequence[str], counts: Sequence[int], lack: str, fix: str) -> None:
-    empty = [emotion for emotion, count in zip(emotions, counts, strict=True) if not count]
-    if empty:
-        raise NothingIdentified(f"emotion {', '.join(map(repr, empty))} has {lack}", fix=fix)

@@ -77,7 +77,7 @@ def random_mask(layers: int, width: int, budget: int, *seed: SeedKey) -> npt.NDA
     return mask.reshape(layers, width)
 
 
-def random_like(member: npt.NDArray[np.bool_], *seed: SeedKey) -> npt.NDArray[np.bool_]:
+def layer_matched_mask(member: npt.NDArray[np.bool_], *seed: SeedKey) -> npt.NDArray[np.bool_]:
     """Layer-matched RND: in every layer as many neurons as `member` has there, uniform within the layer.
 
     Args:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pytest
 
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.inputs import Scores, SelectionInput, UtteranceCounts, compute_scores
 from esn_dist.selection.masks import random_mask, top
+from esn_dist.selection.selection_input import Scores, SelectionInput, UtteranceCounts, compute_scores
 from esn_dist.sweep.selectors import Selector
 
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")

@@ -10,9 +10,9 @@ import pytest
 
 from esn_dist.analysis.identification import pool
 from esn_dist.errors import UserError
-from esn_dist.selection.inputs import scores_of
+from esn_dist.selection.identification_sets import counted_utterances, identification_sets, shared_emotions
 from esn_dist.selection.masks import budget, top
-from esn_dist.selection.pools import correctly_answered, identify_together, shared_emotions
+from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, read_member
 
@@ -69,19 +69,19 @@ def test_pooled_corpora_give_alike_and_equal_the_sum_of_their_own(small_store: P
     own = [pool(folder, "tiny", corpus, size=7).firing() for corpus in ("studio", "room")]
     firing = together.firing()
     assert (firing.K == own[0].K + own[1].K).all() and (firing.T == own[0].T + own[1].T).all()
-    assert (together.chosen.size, together.chosen.asked, together.chosen.pool) == (14, 7, (64, 64, 64))
+    assert (together.chosen.size, together.chosen.requested, together.chosen.available) == (14, 7, (64, 64, 64))
     assert np.bincount(together.stratum).tolist() == [7] * 6
 
 
 def test_the_poorest_corpus_says_how_many_each_gives(small_store: Path) -> None:
     folder = StoreFolder(small_store)
-    candidates = [correctly_answered(folder, "tiny", corpus) for corpus in ("studio", "room")]
-    poor = replace(candidates[0], right=candidates[0].right & (np.arange(len(candidates[0].label)) % 4 == 0))
-    counts = [int((poor.right & (poor.label == emotion)).sum()) for emotion in EMOTIONS]
+    candidates = [counted_utterances(folder, "tiny", corpus) for corpus in ("studio", "room")]
+    poor = replace(candidates[0], correct=candidates[0].correct & (np.arange(len(candidates[0].label)) % 4 == 0))
+    counts = [int((poor.correct & (poor.label == emotion)).sum()) for emotion in EMOTIONS]
     for size, asked in (("auto", None), (99, 99), (2, 2)):
-        chosen = identify_together([poor, candidates[1]], EMOTIONS, size, [None, 30])  # type: ignore[arg-type]
+        chosen = identification_sets([poor, candidates[1]], EMOTIONS, size, [None, 30])  # type: ignore[arg-type]
         assert [one.size for one in chosen] == [min(counts) if size != 2 else 2] * 2
-        assert {one.asked for one in chosen} == {asked}
+        assert {one.requested for one in chosen} == {asked}
 
 
 def test_emotions_that_all_corpora_have_stand_in_the_first_one_s_order() -> None:
@@ -89,5 +89,5 @@ def test_emotions_that_all_corpora_have_stand_in_the_first_one_s_order() -> None
 
 
 def test_an_answer_that_names_no_option_is_not_right(small_store: Path) -> None:
-    found = correctly_answered(StoreFolder(small_store), "tiny", "studio")
-    assert found.right.sum() == 3 * 32 and len(found.id) == 3 * 36
+    found = counted_utterances(StoreFolder(small_store), "tiny", "studio")
+    assert found.correct.sum() == 3 * 32 and len(found.id) == 3 * 36

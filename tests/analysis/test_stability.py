@@ -12,8 +12,8 @@ from esn_dist.analysis.identification import pool
 from esn_dist.analysis.locality import jaccard
 from esn_dist.analysis.stability import mask_stability, resampled_firing
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import budget, top
+from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.folder import StoreFolder
 
 

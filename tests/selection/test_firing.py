@@ -11,15 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esn_dist.errors import UserError
-from esn_dist.selection.firing import (
-    NOT_WRITTEN,
-    Firing,
-    Identification,
-    NothingIdentified,
-    accumulate,
-    identify,
-    pooled,
-)
+from esn_dist.selection.count_sums import sum_blocks
+from esn_dist.selection.firing import Firing, pooled_firing
+from esn_dist.selection.identification_sets import IdentificationSet, NothingIdentified, identification_set
 from esn_dist.terms import T_NOT_WRITTEN
 
 EMOTIONS = ("anger", "joy")
@@ -28,31 +22,31 @@ EMOTIONS = ("anger", "joy")
 def test_the_first_correct_ones_of_each_emotion_count_and_the_poorest_decides_how_many() -> None:
     labels = ["anger", "joy", "anger", "anger", "joy", "anger"]
     correct = np.array([False, True, True, True, True, True])
-    chosen = identify(labels, correct, EMOTIONS)
+    chosen = identification_set(labels, correct, EMOTIONS)
     assert chosen.code.tolist() == [-1, 1, 0, 0, 1, -1]
-    assert (chosen.pool, chosen.size, chosen.shrunk) == ((3, 2), 2, False)
+    assert (chosen.available, chosen.size, chosen.shrunk) == ((3, 2), 2, False)
 
 
 def test_a_cap_and_a_size_limit_every_emotion() -> None:
     labels, correct = ["anger", "joy"] * 5, np.ones(10, bool)
-    assert identify(labels, correct, EMOTIONS, cap=3).size == 3
-    assert identify(labels, correct, EMOTIONS, size=2, cap=3).size == 2
+    assert identification_set(labels, correct, EMOTIONS, cap=3).size == 3
+    assert identification_set(labels, correct, EMOTIONS, size=2, cap=3).size == 2
 
 
 def test_a_size_beyond_the_pool_is_shrunk_and_says_so() -> None:
-    chosen = identify(["anger", "joy", "joy"], np.ones(3, bool), EMOTIONS, size=2)
-    assert (chosen.size, chosen.asked, chosen.shrunk) == (1, 2, True)
+    chosen = identification_set(["anger", "joy", "joy"], np.ones(3, bool), EMOTIONS, size=2)
+    assert (chosen.size, chosen.requested, chosen.shrunk) == (1, 2, True)
 
 
 def test_an_emotion_never_answered_correctly_is_named() -> None:
     with pytest.raises(NothingIdentified, match="'joy'") as caught:
-        identify(["anger", "joy"], np.array([True, False]), EMOTIONS)
+        identification_set(["anger", "joy"], np.array([True, False]), EMOTIONS)
     assert isinstance(pickle.loads(pickle.dumps(caught.value)), NothingIdentified)
 
 
 def test_a_size_of_zero_is_refused() -> None:
     with pytest.raises(UserError, match="size 0"):
-        identify(["anger", "joy"], np.ones(2, bool), EMOTIONS, size=0)
+        identification_set(["anger", "joy"], np.ones(2, bool), EMOTIONS, size=0)
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 9), max_size=3), st.sets(st.integers(0, 2), min_size=1))
@@ -63,7 +57,7 @@ def test_sums_are_exact_and_do_not_depend_on_the_blocks(seed: int, cuts: list[in
     code = np.array([0, 1, *random.integers(-1, 2, 7)], np.int8)
     borders = sorted({0, 9, *cuts})
     blocks = ((K[a:b], T[a:b]) for a, b in pairwise(borders))
-    firing = accumulate(Identification(EMOTIONS, (9, 9), None, 9, code), blocks, sorted(parts))
+    firing = sum_blocks(IdentificationSet(EMOTIONS, (9, 9), None, 9, code), blocks, sorted(parts))
     for emotion in range(2):
         rows = [row for row in range(9) if code[row] == emotion]
         assert firing.T[emotion] == sum(int(T[row, part]) for row in rows for part in parts)
@@ -72,32 +66,32 @@ def test_sums_are_exact_and_do_not_depend_on_the_blocks(seed: int, cuts: list[in
             assert firing.K[emotion, layer, neuron] == expected
 
 
-def _one_row_each(T: list[list[int]]) -> tuple[Identification, list[tuple[np.ndarray, np.ndarray]]]:
+def _one_row_each(T: list[list[int]]) -> tuple[IdentificationSet, list[tuple[np.ndarray, np.ndarray]]]:
     counts = np.array(T, np.uint16)
-    chosen = Identification(EMOTIONS, (1, 1), None, 1, np.array([0, 1], np.int8))
+    chosen = IdentificationSet(EMOTIONS, (1, 1), None, 1, np.array([0, 1], np.int8))
     return chosen, [(np.zeros((2, counts.shape[1], 1, 1), np.uint16), counts)]
 
 
 def test_a_row_that_was_never_written_is_no_count() -> None:
-    assert NOT_WRITTEN == T_NOT_WRITTEN
+    assert T_NOT_WRITTEN == T_NOT_WRITTEN
     chosen, blocks = _one_row_each([[5, 5], [5, T_NOT_WRITTEN]])
     with pytest.raises(ValueError, match="utterance 1 were never written"):
-        accumulate(chosen, blocks, [0])
+        sum_blocks(chosen, blocks, [0])
 
 
 def test_answers_of_one_token_have_no_generated_positions_and_that_is_legal_beside_others() -> None:
     chosen, blocks = _one_row_each([[5, 0], [7, 0]])
-    assert accumulate(chosen, blocks, [0, 1]).T.tolist() == [5, 7]
+    assert sum_blocks(chosen, blocks, [0, 1]).T.tolist() == [5, 7]
     with pytest.raises(NothingIdentified, match="no position in the counted parts"):
-        accumulate(chosen, blocks, [1])
+        sum_blocks(chosen, blocks, [1])
 
 
 def test_a_missing_block_is_not_silently_less_data() -> None:
     chosen, blocks = _one_row_each([[5], [5]])
     with pytest.raises(ValueError, match="hold 0 utterances"):
-        accumulate(chosen, [], [0])
+        sum_blocks(chosen, [], [0])
     with pytest.raises(ValueError, match="hold 4 utterances"):
-        accumulate(chosen, blocks * 2, [0])
+        sum_blocks(chosen, blocks * 2, [0])
 
 
 def test_more_firings_than_positions_are_refused() -> None:
@@ -112,9 +106,9 @@ def test_pooled_counts_are_those_of_all_utterances_at_once() -> None:
     code = np.array([0, 1, -1, 1, 0, 1, 0, -1], np.int8)
 
     def firing(at: slice) -> Firing:
-        return accumulate(Identification(EMOTIONS, (4, 4), None, 4, code[at]), [(K[at], T[at])], [0])
+        return sum_blocks(IdentificationSet(EMOTIONS, (4, 4), None, 4, code[at]), [(K[at], T[at])], [0])
 
-    both, whole = pooled([firing(slice(0, 4)), firing(slice(4, 8))]), firing(slice(0, 8))
+    both, whole = pooled_firing([firing(slice(0, 4)), firing(slice(4, 8))]), firing(slice(0, 8))
     np.testing.assert_array_equal(both.K, whole.K)
     np.testing.assert_array_equal(both.T, whole.T)
 
@@ -122,7 +116,7 @@ def test_pooled_counts_are_those_of_all_utterances_at_once() -> None:
 def test_corpora_of_other_emotions_are_not_summed() -> None:
     one = Firing(EMOTIONS, np.zeros((2, 1, 1), np.int64), np.array([1, 1]))
     with pytest.raises(ValueError, match="different emotions"):
-        pooled([one, Firing(("anger", "sadness"), one.K, one.T)])
+        pooled_firing([one, Firing(("anger", "sadness"), one.K, one.T)])
 
 
 def test_an_experts_probability_is_over_the_positions_that_were_sent_to_it() -> None:
@@ -131,8 +125,8 @@ def test_an_experts_probability_is_over_the_positions_that_were_sent_to_it() -> 
     T = random.integers(1, 5, (4, 3, 2, 2)).astype(np.uint16)
     T[2:, :, 1, 1] = 0
     K = random.binomial(np.repeat(T, 2, axis=3), 0.5).astype(np.uint16)
-    chosen = Identification(EMOTIONS, (2, 2), None, 2, np.array([0, 0, 1, 1], np.int8))
-    firing = accumulate(chosen, [(K[:1], T[:1]), (K[1:], T[1:])], [0, 2])
+    chosen = IdentificationSet(EMOTIONS, (2, 2), None, 2, np.array([0, 0, 1, 1], np.int8))
+    firing = sum_blocks(chosen, [(K[:1], T[:1]), (K[1:], T[1:])], [0, 2])
     for emotion, rows in enumerate(([0, 1], [2, 3])):
         for layer in range(2):
             for neuron in range(4):
@@ -141,7 +135,7 @@ def test_an_experts_probability_is_over_the_positions_that_were_sent_to_it() -> 
                 expected = fired / sent if sent else np.nan
                 np.testing.assert_equal(firing.probability[emotion, layer, neuron], expected)
     assert firing.comparable.tolist() == [[True] * 4, [True, True, False, False]]
-    assert pooled([firing, firing]).T.tolist() == (2 * firing.T).tolist()
+    assert pooled_firing([firing, firing]).T.tolist() == (2 * firing.T).tolist()
 
 
 def test_counts_of_experts_that_do_not_divide_the_gates_are_refused() -> None:

@@ -13,7 +13,7 @@ import pytest
 from esn_dist.api import open_sweep
 from esn_dist.errors import UserError
 from esn_dist.report.searches import searches
-from esn_dist.runner.mask_selection import Selection
+from esn_dist.runner.mask_selection import MaskSelection
 from esn_dist.runner.prepare import check_mask_files
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
@@ -99,7 +99,7 @@ def test_the_file_s_masks_are_written_as_they_are_and_joined_for_mix(
     sweep = load(tmp_path, str(file))
     folder, keys = store_for(sweep, tmp_path / "store")
     files = {f.label: f.path for f in sweep.studies["shared"].mask_files}
-    selection = Selection(folder, "mine", {}, {}, 1, files)
+    selection = MaskSelection(folder, "mine", {}, {}, 1, files)
     for key in keys.values():
         selection.write(key)
     theirs = {e: read_member(StoreFolder(small_store), "tiny", f"ConAct-studio-{e}") for e in EMOTIONS}
@@ -155,7 +155,7 @@ def test_a_missing_file_and_a_changed_one_are_told_apart_from_numbers(file: Path
     files = {f.label: f.path for f in sweep.studies["shared"].mask_files}
     for given in (files, {}):
         with pytest.raises(UserError, match="no such mask file any more"):
-            Selection(folder, "mine", {}, {}, 1, given).write(next(iter(keys.values())))
+            MaskSelection(folder, "mine", {}, {}, 1, given).write(next(iter(keys.values())))
 
 
 @pytest.mark.parametrize(

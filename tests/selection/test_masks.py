@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from esn_dist.errors import UserError
-from esn_dist.selection.masks import budget, random_like, random_mask, top
+from esn_dist.selection.masks import budget, layer_matched_mask, random_mask, top
 
 
 def test_the_paper_s_budget() -> None:
@@ -81,14 +81,14 @@ def test_a_layer_matched_mask_has_as_many_neurons_of_every_layer_and_no_others_b
     seed: int, layers: int, width: int
 ) -> None:
     member = np.random.default_rng(seed).random((layers, width)) < 0.3
-    mask = random_like(member, seed, "anger")
+    mask = layer_matched_mask(member, seed, "anger")
     np.testing.assert_array_equal(mask.sum(axis=1), member.sum(axis=1))
-    np.testing.assert_array_equal(mask, random_like(member, seed, "anger"))
+    np.testing.assert_array_equal(mask, layer_matched_mask(member, seed, "anger"))
 
 
 def test_layer_matched_masks_are_uniform_within_a_layer() -> None:
     member = np.zeros((2, 20), bool)
     member[1, :5] = True
-    drawn = sum(random_like(member, seed).astype(int) for seed in range(2_000))
+    drawn = sum(layer_matched_mask(member, seed).astype(int) for seed in range(2_000))
     assert np.asarray(drawn)[0].sum() == 0
     assert stats.chisquare(np.asarray(drawn)[1]).pvalue > 0.001

@@ -10,7 +10,7 @@ import pytest
 
 from esn_dist.corpora.utterance import Clip, Utterance
 from esn_dist.errors import UserError
-from esn_dist.runner.mask_selection import Selection
+from esn_dist.runner.mask_selection import MaskSelection
 from esn_dist.runner.schedule import Schedule
 from esn_dist.runner.stages import ModelPlan, Stages
 from esn_dist.store import create
@@ -61,7 +61,7 @@ def scheduled(folder: StoreFolder) -> Schedule:
     keys = {mask.id: mask for mask in (RANDOM, LOST, POOLED)}
     wanted = frozenset(cell.id for cell in CELLS[:2])
     stages = Stages(ModelPlan("m", {"here": items}, keys, wanted, (RANDOM,), {"here": 1}), folder, schedule)
-    selection = Selection(folder, "m", {"here": EMOTIONS}, {"here": 1}, 1)
+    selection = MaskSelection(folder, "m", {"here": EMOTIONS}, {"here": 1}, 1)
     for _ in range(20):
         unit = schedule.next_ready("worker")
         match unit:

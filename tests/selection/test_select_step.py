@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from esn_dist.runner.mask_selection import Selection
+from esn_dist.runner.mask_selection import MaskSelection
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.inputs import scores_of
 from esn_dist.selection.masks import random_mask, top
+from esn_dist.selection.selection_input import scores_of
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_masks, read_member
@@ -68,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StoreFolder:
          "+".join(k.parts), BUDGET) for k in KEYS
     ]  # fmt: skip
     create.add_masks(made, "tiny", MaskTable.from_rows(rows))
-    selection = Selection(made, "tiny", EMOTIONS, {"one": 500, "two": 500}, seed=9)
+    selection = MaskSelection(made, "tiny", EMOTIONS, {"one": 500, "two": 500}, seed=9)
     for mask in KEYS:
         selection.write(mask)
     return made

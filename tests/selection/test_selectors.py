@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from esn_dist.errors import UserError
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.inputs import Scores, SelectionInput, compute_scores, scores_of
 from esn_dist.selection.masks import top
 from esn_dist.selection.scores import conact, lap, lape, lape_filtered, mad
+from esn_dist.selection.selection_input import Scores, SelectionInput, compute_scores, scores_of
 from esn_dist.sweep.selectors import SELECTORS, Selector
 from esn_dist.testing.selectors import SelectorConformance
 

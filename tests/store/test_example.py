@@ -9,9 +9,10 @@ import pytest
 
 from esn_dist.analysis.measure import EffectSettings, measure
 from esn_dist.analysis.summary import baseline_rows, effect_rows
-from esn_dist.selection.firing import Sums, accumulate, identify
+from esn_dist.selection.count_passes import sum_counts
+from esn_dist.selection.count_sums import CountSums, sum_blocks
+from esn_dist.selection.identification_sets import identification_set
 from esn_dist.selection.masks import top
-from esn_dist.selection.passes import sum_counts
 from esn_dist.selection.scores import conact
 from esn_dist.store.done import damaged, done_units
 from esn_dist.store.folder import StoreFolder
@@ -49,9 +50,9 @@ def test_its_masks_follow_from_its_counts(example: StoreFolder) -> None:
     counts, masks = open_counts(example, MODEL, CORPUS), open_masks(example, MODEL).load()
     correct = (counts.outcome == 1).values & (counts.emotion.values[counts.answer.values] == counts.label.values)
     emotions = tuple(map(str, counts.emotion.values))
-    chosen = identify(counts.label.values, correct, emotions, cap=4)
+    chosen = identification_set(counts.label.values, correct, emotions, cap=4)
     blocks = ((block.K, block.T) for block in count_blocks(example, MODEL, CORPUS))
-    firing, sums = accumulate(chosen, blocks, parts=[0, 1, 2]), Sums(chosen, parts=[0, 1, 2])
+    firing, sums = sum_blocks(chosen, blocks, parts=[0, 1, 2]), CountSums(chosen, parts=[0, 1, 2])
     sum_counts([sums], example, MODEL, CORPUS)  # the example is older than the sums of its shards
     assert np.array_equal(sums.firing().K, firing.K) and not list(example.data.rglob("K_correct"))
     scores = conact(firing)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from esn_dist.runner.mask_selection import CountSource, Selection
+from esn_dist.runner.mask_selection import CountSource, MaskSelection
 from esn_dist.store import create, read, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.tables import ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
@@ -58,7 +58,7 @@ def test_what_was_sent_to_each_expert_is_read_back_and_divides_its_counts(folder
     np.testing.assert_array_equal(counts.T_expert.values[ROWS:], shard(1)["T_expert"])
     plain = xr.open_zarr(folder.data, group=GROUP, consolidated=False)
     assert (plain.T_expert.values[ROWS:32] == T_NOT_WRITTEN).all(), "pad rows"
-    selection = Selection(folder, "moe", {"studio": EMOTIONS}, {"studio": 9}, seed=0)
+    selection = MaskSelection(folder, "moe", {"studio": EMOTIONS}, {"studio": 9}, seed=0)
     firing, used = selection._input(CountSource("studio", "auto", ("audio", "text")))
     assert used == ROWS
     for emotion in range(2):

@@ -14,7 +14,7 @@ import torch
 
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.loading import load
-from esn_dist.runner.mask_selection import Selection
+from esn_dist.runner.mask_selection import MaskSelection
 from esn_dist.runner.prepare import prepare_corpus, prepare_model, prepare_root
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
@@ -66,7 +66,7 @@ def job_of(tmp_path: Path, text: str) -> Job:
     corpora = {spec.name: prepare_corpus(sweep, spec, folder, workers=1) for spec in sweep.corpora}
     profile, weights = prepare_model(sweep.models[0], plan(sweep), corpora, folder)
     emotions = {spec.name: spec.emotions for spec in sweep.corpora}
-    selection = Selection(folder, MODEL, emotions, {"tones": 3}, sweep.seed)
+    selection = MaskSelection(folder, MODEL, emotions, {"tones": 3}, sweep.seed)
     for mask in read_mask_keys(folder, MODEL).values():
         selection.write(mask)
     return Job(folder.root, sweep.cache, sweep.models[0], weights, profile, corpora, 1, 20, "token")

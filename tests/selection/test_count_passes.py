@@ -14,9 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esn_dist.selection import pools
-from esn_dist.selection.firing import Firing, Identification, NothingIdentified, Sums, accumulate
-from esn_dist.selection.passes import sum_counts
+from esn_dist.selection.count_passes import sum_counts
+from esn_dist.selection.count_sums import CountSums, sum_blocks
+from esn_dist.selection.firing import Firing
+from esn_dist.selection.identification_sets import (
+    IdentificationSet,
+    NothingIdentified,
+    counted_utterances,
+    identification_sets,
+)
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks
@@ -51,17 +57,17 @@ class Made:
 
     def chosen(
         self, model: str, corpora: Sequence[str], size: IdentificationSize, cap: int | None
-    ) -> list[Identification]:
-        found = [pools.correctly_answered(self.folder, model, corpus) for corpus in corpora]
-        return pools.identify_together(found, EMOTIONS, size, [cap] * len(corpora))
+    ) -> list[IdentificationSet]:
+        found = [counted_utterances(self.folder, model, corpus) for corpus in corpora]
+        return identification_sets(found, EMOTIONS, size, [cap] * len(corpora))
 
-    def passed(self, model: str, corpora: Sequence[str], sums: Sequence[Sequence[Sums]]) -> None:
+    def passed(self, model: str, corpora: Sequence[str], sums: Sequence[Sequence[CountSums]]) -> None:
         for index, corpus in enumerate(corpora):
             sum_counts([one[index] for one in sums], self.folder, model, corpus)
 
-    def slow(self, model: str, corpus: str, chosen: Identification, parts: Sequence[int]) -> Firing:
+    def slow(self, model: str, corpus: str, chosen: IdentificationSet, parts: Sequence[int]) -> Firing:
         """The obvious way: every row."""
-        return accumulate(chosen, ((b.K, b.positions) for b in count_blocks(self.folder, model, corpus)), parts)
+        return sum_blocks(chosen, ((b.K, b.positions) for b in count_blocks(self.folder, model, corpus)), parts)
 
 
 def counts(model: str, corpus: str, code: int, pattern: Pattern) -> dict[str, Any]:
@@ -141,7 +147,7 @@ def test_every_size_sums_to_what_its_rows_sum_to(
     auto = made.chosen(model, corpora, "auto", cap)[0].size
     sizes: list[IdentificationSize] = ["auto", 1, 21, 22, 23, auto - 1, auto, auto + 1, 1_000]
     chosen = [made.chosen(model, corpora, size, cap) for size in sizes]
-    sums = [[Sums(own, parts) for own in of_size] for of_size in chosen]
+    sums = [[CountSums(own, parts) for own in of_size] for of_size in chosen]
     made.passed(model, corpora, sums)
     for of_size, summed in zip(chosen, sums, strict=True):
         for corpus, own, one in zip(corpora, of_size, summed, strict=True):
@@ -149,19 +155,19 @@ def test_every_size_sums_to_what_its_rows_sum_to(
 
 
 def test_emotions_that_only_one_corpus_has_are_passed_over(made: Made) -> None:
-    found = [pools.correctly_answered(made.folder, "dense", corpus) for corpus in EACH]
-    chosen = pools.identify_together(found, ("sadness", "anger"), "auto", [None, None])
-    sums = [Sums(own, [0, 1]) for own in chosen]
+    found = [counted_utterances(made.folder, "dense", corpus) for corpus in EACH]
+    chosen = identification_sets(found, ("sadness", "anger"), "auto", [None, None])
+    sums = [CountSums(own, [0, 1]) for own in chosen]
     made.passed("dense", tuple(EACH), [sums])
     for corpus, own, one in zip(EACH, chosen, sums, strict=True):
         same(one.firing(), made.slow("dense", corpus, own, [0, 1]))
 
 
 def test_wrongly_answered_utterances_count_too_where_they_are_chosen(made: Made) -> None:
-    found = pools.correctly_answered(made.folder, "dense", "one")
-    everybody = replace(found, right=np.full(len(found.label), True))
-    (chosen,) = pools.identify_together([everybody], EMOTIONS, 60, [None])
-    sums = Sums(chosen, [0, 1, 2])
+    found = counted_utterances(made.folder, "dense", "one")
+    everybody = replace(found, correct=np.full(len(found.label), True))
+    (chosen,) = identification_sets([everybody], EMOTIONS, 60, [None])
+    sums = CountSums(chosen, [0, 1, 2])
     made.passed("dense", ["one"], [[sums]])
     same(sums.firing(), made.slow("dense", "one", chosen, [0, 1, 2]))
 
@@ -187,7 +193,7 @@ def test_whatever_was_answered_the_sums_are_those_of_the_rows(
         chosen = [patterned.chosen("dense", ["two"], size, cap) for size in sizes]
     except NothingIdentified:
         return
-    sums = [[Sums(one, [0, 1, 2]) for one in of_size] for of_size in chosen]
+    sums = [[CountSums(one, [0, 1, 2]) for one in of_size] for of_size in chosen]
     patterned.passed("dense", ["two"], sums)
     for (own,), (one,) in zip(chosen, sums, strict=True):
         same(one.firing(), patterned.slow("dense", "two", own, [0, 1, 2]))
@@ -205,7 +211,9 @@ def rows_of(made: Made, model: str, corpus: str) -> dict[int, Path]:
     return {int(file.name.split(".")[1]): file for file in files}
 
 
-def fate(chosen: Identification, right: npt.NDArray[np.bool_], shard_of_row: npt.NDArray[np.int64]) -> dict[int, str]:
+def fate(
+    chosen: IdentificationSet, right: npt.NDArray[np.bool_], shard_of_row: npt.NDArray[np.int64]
+) -> dict[int, str]:
     """By shard: "none", "all" or "some" of its correct utterances are chosen."""
     found = {}
     for shard in np.unique(shard_of_row):
@@ -220,22 +228,22 @@ def test_only_shards_that_a_size_cuts_through_are_read_row_by_row(own: Made, mod
     """Rows of all other shards are spoiled, and the sums of those that are cut through: neither is looked at."""
     (chosen,) = own.chosen(model, ["one"], 30, None)
     expected = own.slow(model, "one", chosen, [0, 1])
-    found = pools.correctly_answered(own.folder, model, "one")
+    found = counted_utterances(own.folder, model, "one")
     shard = np.concatenate([block.rows.start // SHARD_ROWS * np.ones(len(block.T), np.int64)
                             for block in count_blocks(own.folder, model, "one")])  # fmt: skip
-    fates = fate(chosen, found.right, shard)
+    fates = fate(chosen, found.correct, shard)
     assert sorted(fates.values()) == ["all"] * 3 + ["none"] * 3 + ["some"] * 3
     for number, file in rows_of(own, model, "one").items():
         if fates[number] != "some":
             file.write_bytes(b"spoiled")
         if fates[number] != "all":
             (file.parents[1] / "K_correct" / file.name).write_bytes(b"spoiled")
-    sums = Sums(chosen, [0, 1])
+    sums = CountSums(chosen, [0, 1])
     own.passed(model, ["one"], [[sums]])
     same(sums.firing(), expected)
     next(file for number, file in rows_of(own, model, "one").items() if fates[number] == "some").write_bytes(b"spoiled")
     with pytest.raises((ValueError, RuntimeError)):
-        own.passed(model, ["one"], [[Sums(chosen, [0, 1])]])
+        own.passed(model, ["one"], [[CountSums(chosen, [0, 1])]])
 
 
 def test_a_store_without_sums_is_read_row_by_row(own: Made) -> None:
@@ -243,18 +251,18 @@ def test_a_store_without_sums_is_read_row_by_row(own: Made) -> None:
     (own.folder.data / "models/dense/two/counts/K_correct/c.0.0.0.0").unlink()  # as an older version writes on
     for corpus in EACH:
         (chosen,) = own.chosen("dense", [corpus], "auto", None)
-        sums = Sums(chosen, [0, 1, 2])
+        sums = CountSums(chosen, [0, 1, 2])
         own.passed("dense", [corpus], [[sums]])
         same(sums.firing(), own.slow("dense", corpus, chosen, [0, 1, 2]))
 
 
 def test_a_sum_of_several_emotions_or_of_nobody_and_passing_over_somebody_are_refused() -> None:
-    chosen = Identification(EMOTIONS[:2], (1, 1), None, 1, np.array([0, 1, -1], np.int8))
+    chosen = IdentificationSet(EMOTIONS[:2], (1, 1), None, 1, np.array([0, 1, -1], np.int8))
     T, K = np.ones((3, 1), np.uint16), np.zeros((1, 1, 1), np.uint32)
     with pytest.raises(ValueError, match="one sum cannot be that of 2 emotions"):
-        Sums(chosen, [0]).add_summed(K, T)
+        CountSums(chosen, [0]).add_summed(K, T)
     with pytest.raises(ValueError, match="2 rows from 0 on are passed over"):
-        Sums(chosen, [0]).skip(2)
+        CountSums(chosen, [0]).skip(2)
     unwritten = np.full((1, 1), 65535, np.uint16)
     with pytest.raises(ValueError, match="utterance 0 were never written"):
-        Sums(chosen, [0]).add_summed(K, unwritten)
+        CountSums(chosen, [0]).add_summed(K, unwritten)
