@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from esn_dist.runner.logged_studies import logged_studies
 from esn_dist.runner.loop import RunResult
 from esn_dist.runner.model_run import ModelPlacement, RunContext, run_model
 from esn_dist.runner.preflight import check_models, devices, replicas
@@ -46,12 +47,16 @@ def run(
     with Lock(folder.lock) as lease, recorded(folder, text):
         prepare_root(sweep, folder)
         sweep_orphans(folder, lease)
-        check_models(sweep, plan(sweep))
+        planned = plan(sweep)
+        check_models(sweep, planned)
+        log = RunLog(folder)
+        log.write_studies(logged_studies(sweep, planned))
+        del planned  # it may be large
         requested = actors or sweep.actors
         with backend.session(requested) as session, stop_on_signals(result):
             placements = _place_models(sweep, session, requested)
             corpora = _prepare_corpora(sweep, folder, requested or session.default_actors, progress, result)
-            context = RunContext(sweep, corpora, folder, lease, session, progress, RunLog(folder), result)
+            context = RunContext(sweep, corpora, folder, lease, session, progress, log, result)
             for placement in placements:
                 run_model(context, placement)
     return result
