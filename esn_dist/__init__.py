@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ if TYPE_CHECKING:
     from esn_dist.api import OpenSweep
 
 __all__ = ["open"]
+
+# The standard way of a library: silent until the program that uses it configures logging.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def open(path: str | Path) -> OpenSweep:

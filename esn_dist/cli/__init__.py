@@ -11,6 +11,7 @@ import typer
 from esn_dist.cli.corpora import survey_corpora
 from esn_dist.cli.doctor import check_model
 from esn_dist.cli.exit_codes import EPILOG, with_exit_codes
+from esn_dist.cli.log_output import print_warnings
 from esn_dist.cli.masks import export_masks
 from esn_dist.cli.plan import show_plan
 from esn_dist.cli.power import show_power
@@ -37,4 +38,5 @@ app.add_typer(masks, name="masks")
 
 def main() -> None:
     """Entry point of the console script."""
+    print_warnings()
     app()

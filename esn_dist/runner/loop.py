@@ -149,10 +149,12 @@ class Loop:
             case Failed(actor, unit, reason, traceback):
                 self._deaths = 0
                 gave_up = self.schedule.fail(unit, reason)
-                logger.warning("an attempt at %s failed on actor %d: %s", unit, actor, reason)
+                logger.warning(
+                    "%s failed on actor %d and %s: %s", unit, actor, "gave up" if gave_up else "is tried again", reason
+                )
                 self.log.write(GaveUp(unit, traceback) if gave_up else AttemptFailed(unit, traceback))
             case Left(actor, reason):
-                logger.warning("actor %d left: %s", actor, reason)
+                logger.warning("actor %d left: %s", actor, _first_line(reason))
                 self.schedule.worker_left(actor)
                 self.log.write(WorkerLeft(actor, reason))
             case Died(actor, reason):
@@ -170,7 +172,7 @@ class Loop:
 
     def _process_death(self, actor: int, reason: str) -> None:
         gave_up = self.schedule.worker_died(actor, f"its actor died: {reason}")
-        logger.warning("actor %d died: %s", actor, reason)
+        logger.warning("actor %d died: %s", actor, _first_line(reason))
         self.log.write(WorkerDied(actor, reason, tuple(gave_up)))
         self._deaths += 1
         if self._deaths > MAX_DEATHS:
@@ -179,7 +181,7 @@ class Loop:
     def _process_selection(self, unit: str, error: UserError | None) -> None:
         if error:
             self.schedule.give_up(unit, str(error))
-            logger.warning("%s cannot be selected: %s", unit, error)
+            logger.warning("%s gave up: %s", unit, error)
             self.log.write(GaveUp(unit, str(error)))
         else:
             self._finish(unit)
@@ -191,3 +193,7 @@ class Loop:
 
     def _show(self) -> None:
         self.progress.show(self.stages.plan.model, self.schedule, self.log)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]

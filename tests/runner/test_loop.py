@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -30,6 +31,7 @@ from esn_dist.worker.protocol import (
     ActorEvent,
     ActorPool,
     Died,
+    Failed,
     Finished,
     Left,
     Ready,
@@ -209,6 +211,33 @@ def test_units_of_actors_that_leave_are_done_by_others_and_no_attempt_is_counted
 
     result = run(schedule, FakePool(1, leave))
     assert (result.finished, result.failed) == (3, {})
+
+
+@pytest.mark.parametrize(
+    ("level", "messages"),
+    [
+        (logging.DEBUG, {"actor 0 finished encode-m-c-evaluation-1", "encode-m-c-evaluation-0 failed on actor 0"}),
+        (logging.WARNING, {"encode-m-c-evaluation-0 failed on actor 0"}),
+        (logging.ERROR, set[str]()),
+    ],
+)
+def test_a_user_of_the_library_raises_and_lowers_verbosity(
+    run: Callable[..., RunResult], caplog: pytest.LogCaptureFixture, level: int, messages: set[str]
+) -> None:
+    schedule = Schedule()
+    for number in range(2):
+        schedule.add(encode(number))
+
+    def fail_first(actor: int, unit: Unit) -> ActorEvent:
+        broken = unit == encode(0)
+        return Failed(actor, unit.id, "no reason", "a traceback") if broken else finished(actor, unit)
+
+    with caplog.at_level(level, logger="esn_dist"):
+        run(schedule, FakePool(1, fail_first))
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith("esn_dist.")]
+    assert bool(logged) == bool(messages)
+    assert all(any(text.startswith(message) for text in logged) for message in messages)
+    assert all(record.levelno >= level for record in caplog.records)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "remove", "submit", "end"]), st.integers(0, 9)), max_size=60))
