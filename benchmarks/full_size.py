@@ -39,9 +39,8 @@ from esn_dist.gates.scale import scaled
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.inference.selfcheck import clip
 from esn_dist.models.audio_lm import AudioLM
-from esn_dist.models.download import GLM
 from esn_dist.models.from_pretrained import skeleton
-from esn_dist.models.kimi_audio.config import ARCHITECTURE, WHISPER, read_kimi
+from esn_dist.models.kimi_audio.config import ARCHITECTURE, SPEECH_TOKENIZER, WHISPER, read_kimi
 from esn_dist.models.kimi_audio.network import KimiNetwork
 from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
@@ -234,15 +233,18 @@ def write_kimi(folder: Path, small: bool) -> None:
     }  # fmt: skip
     _write_json(folder / "config.json", text | more)
     _write_json(folder / WHISPER / "config.json", {"model_type": "whisper", **sizes, "encoder_layers": 32})
-    _write_json(folder / GLM / "config.json", sizes | glm)
-    for place in (WHISPER, GLM):
+    _write_json(folder / SPEECH_TOKENIZER / "config.json", sizes | glm)
+    for place in (WHISPER, SPEECH_TOKENIZER):
         WhisperFeatureExtractor(feature_size=128).save_pretrained(folder / place)
     ranks = [bytes([i]) if i < 256 else b"\x00" + i.to_bytes(4, "big") for i in range(base)]
     lines = b"\n".join(base64.b64encode(token) + b" %d" % rank for rank, token in enumerate(ranks))
     (folder / "tiktoken.model").write_bytes(lines)
     with torch.device("meta"):
-        network = KimiNetwork(kimi := read_kimi(folder, folder / GLM))
-    parameters, places = dict(network.named_parameters()), {place: Shapes() for place in ("", WHISPER, GLM)}
+        network = KimiNetwork(kimi := read_kimi(folder, folder / SPEECH_TOKENIZER))
+    parameters, places = (
+        dict(network.named_parameters()),
+        {place: Shapes() for place in ("", WHISPER, SPEECH_TOKENIZER)},
+    )
     for name, place, spellings in network.stored_names():
         places[place][spellings[0]] = tuple(parameters[name].shape)
     layer = {n.removeprefix("model.layers.0."): s for n, s in places[""].items() if n.startswith("model.layers.0.")}
@@ -259,7 +261,7 @@ def write_kimi(folder: Path, small: bool) -> None:
     spoken = Spoken(tuple(ord(str(n)) for n in range(1, len(EMOTIONS) + 1)), kimi.specials.text_end)
     _shards(folder, {**mimo, **places[""]}, odd="model-36-of-36.safetensors", spoken=spoken)
     _shards(folder / WHISPER, places[WHISPER])
-    _shards(folder / GLM, places[GLM], torch.float32)
+    _shards(folder / SPEECH_TOKENIZER, places[SPEECH_TOKENIZER], torch.float32)
 
 
 def _renamed(meta: Any, moved: Mapping[str, str]) -> Shapes:

@@ -144,7 +144,7 @@ def buzzes(folder: Path, utterances: int, system: str) -> tuple[Path, ...]:
     """Speech-like clips with which a prompt has `TOKENS` tokens on average, as wav files; half to one and a half."""
     words = tokenizer()
     turns = conversation(system, question(EMOTIONS), "audio, text")
-    text = len(chat_prompt(words, turns, words.vocab["<|AUDIO|>"], rows=0))
+    text = len(chat_prompt(words, turns, words.vocab["<|AUDIO|>"], 0))
     mean = (TOKENS - text) / ROWS_PER_SECOND
     folder.mkdir(parents=True, exist_ok=True)
     seconds = np.random.default_rng(0).permutation(np.linspace(0.5 * mean, 1.5 * mean, utterances))

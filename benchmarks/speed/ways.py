@@ -26,7 +26,7 @@ from esn_dist.gates.positions import TokenPositions
 from esn_dist.gates.protocols import ActivationObserver, SiluAndMul
 from esn_dist.gates.scale import Scale
 from esn_dist.inference.packed.engine import engine_of
-from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni, audio_rows
+from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni, audio_token_count
 from esn_dist.task.prompt import question
 from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 from speed.clock import at_threads, seconds_of, thread_counts
@@ -75,7 +75,8 @@ def inputs_of(lm: Qwen25Omni, paths: Sequence[Path]) -> dict[str, Tensor]:
     """What the official processor makes of the clips and their prompt_batches, padded left, on the model's device."""
     mels = [lm.mel(decode(path)) for path in paths]
     prompts = [
-        lm.prompt(audio_rows(mel.shape[1]), question(order_of(path))) for mel, path in zip(mels, paths, strict=True)
+        lm.prompt(audio_token_count(mel.shape[1]), question(order_of(path)))
+        for mel, path in zip(mels, paths, strict=True)
     ]
     ids = [torch.from_numpy(prompt.ids_L) for prompt in prompts]
     empty = lm.tokenizer.pad_token_id

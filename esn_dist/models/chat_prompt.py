@@ -1,44 +1,43 @@
-"""A chat prompt around one clip: the template's text as ids, the placeholder repeated once per audio row, parts named.
+"""A chat prompt around one clip: the template's ids, one placeholder per audio token, and the part of each position.
 
-Knows templates only as the tokenizer applies them; which messages there are is each adapter's.
+Knows templates only as the tokenizer applies them. Each adapter chooses its messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from esn_dist.models.audio_lm import Prompt
 from esn_dist.terms import UNCOUNTED, Part
 
-Order = Literal["audio, text", "text, audio"]
-
 
 def conversation(system_prompt: str, text: str, order: str) -> list[dict[str, Any]]:
-    """A system turn (none where the prompt is empty) and the user's turn with the clip and `text` in `order`."""
+    """The messages: a system turn unless its prompt is empty, and the user's turn with clip and `text` in `order`."""
     content = [{"type": "audio", "audio": ""}, {"type": "text", "text": text}]
     system = [{"role": "system", "content": [{"type": "text", "text": system_prompt}]}] if system_prompt else []
     return [*system, {"role": "user", "content": content if order == "audio, text" else content[::-1]}]
 
 
-def chat_prompt(tokenizer: Any, messages: list[dict[str, Any]], placeholder: int, rows: int) -> Prompt:
-    """The prompt in which the template's one audio placeholder stands `rows` times.
+def chat_prompt(tokenizer: Any, messages: list[dict[str, Any]], placeholder: int, audio_tokens: int) -> Prompt:
+    """The prompt with the template's one audio placeholder repeated `audio_tokens` times.
 
     Raises:
-        ValueError: the template makes another number of placeholders than one.
+        ValueError: the template makes no placeholder, or more than one.
     """
     chat: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     ids = tokenizer.encode(chat, add_special_tokens=False)
     if ids.count(placeholder) != 1:
         raise ValueError(f"the chat template makes {ids.count(placeholder)} audio placeholders of one clip")
-    at = ids.index(placeholder)
-    return marked([*ids[:at], *[placeholder] * rows, *ids[at + 1 :]], placeholder, special_ids(tokenizer))
+    audio = ids.index(placeholder)
+    repeated = [*ids[:audio], *[placeholder] * audio_tokens, *ids[audio + 1 :]]
+    return prompt_of_ids(repeated, placeholder, special_ids(tokenizer))
 
 
-def marked(ids: Sequence[int], placeholder: int, special: frozenset[int]) -> Prompt:
-    """Ids with their parts: audio at the placeholders, none at special tokens, text elsewhere."""
+def prompt_of_ids(ids: Sequence[int], placeholder: int, special: frozenset[int]) -> Prompt:
+    """Ids with their parts: audio at placeholders, uncounted at special tokens, text elsewhere."""
     ids_L = np.array(ids, np.int64)
     part_L = np.where(np.isin(ids_L, list(special)), UNCOUNTED, int(Part.TEXT)).astype(np.int8)
     part_L[ids_L == placeholder] = Part.AUDIO
@@ -46,8 +45,8 @@ def marked(ids: Sequence[int], placeholder: int, special: frozenset[int]) -> Pro
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:
-    """Template markers, audio begin and end, padding: whatever the tokenizer calls special."""
+    """The tokens that the tokenizer calls special: template markers, audio begin and end, padding."""
     added = tokenizer.added_tokens_decoder
-    if callable(added):  # mistral-common's tokenizers have it as a method that is not implemented
+    if callable(added):  # a method without an implementation in mistral-common's tokenizers
         return frozenset(tokenizer.all_special_ids)
     return frozenset(i for i, token in added.items() if token.special)

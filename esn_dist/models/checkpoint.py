@@ -1,12 +1,12 @@
-"""What a checkpoint folder holds, read from its headers alone: every tensor's shape, type and file, or what is wrong.
+"""The tensors of a checkpoint folder, read from file headers alone: shape, type and file of each, or the error.
 
-Follows the index, never a pattern of file names; opens no pickle. Knows nothing of any model.
+Follows the index, never a pattern of file names. Opens no pickle. Knows nothing of any model.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,7 +21,7 @@ DAMAGED = "download the file again; a copy that was cut off is the usual cause"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredTensor:
     """One tensor of a checkpoint, not read."""
 
     file: Path
@@ -33,11 +33,30 @@ class Stored:
         return prod(self.shape) * BYTES.get(self.dtype, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredWeights:
+    """Size of a checkpoint.
+
+    Attributes:
+        parameters: those of the model that the checkpoint is of; None where only the files were counted.
+    """
+
+    tensors: int
+    files: int
+    parameters: int | None = None
+
+    @classmethod
+    def of(cls, tensors: Iterable[StoredTensor], parameters: int | None = None) -> StoredWeights:
+        """Count tensors and their files."""
+        listed = list(tensors)
+        return cls(len(listed), len({tensor.file for tensor in listed}), parameters)
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The folder's `config.json`.
 
     Raises:
-        UserError: there is none, or it is no JSON object.
+        UserError: the file is missing, or is no JSON object.
     """
     path = folder / "config.json"
     try:
@@ -54,26 +73,26 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def stored_tensors(folder: Path) -> dict[str, Stored]:
+def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """Every tensor of the checkpoint by name; each file's header and size are checked.
 
     Raises:
-        UserError: no safetensors, a shard that is missing or cut off, or an index that its files contradict.
+        UserError: no safetensors, a shard that is missing or cut off, or an index that contradicts its files.
     """
-    placed = _placement(folder)
-    files = sorted(set(placed.values())) if placed is not None else [SINGLE]
-    found = {name: tensor for file in files for name, tensor in _header(folder / file).items()}
-    absent = [name for name, file in (placed or {}).items() if name not in found or found[name].file.name != file]
+    indexed = _weight_map(folder)
+    files = sorted(set(indexed.values())) if indexed is not None else [SINGLE]
+    stored = {name: tensor for file in files for name, tensor in _header(folder / file).items()}
+    absent = [name for name, file in (indexed or {}).items() if name not in stored or stored[name].file.name != file]
     if absent:
         raise UserError(
             f"the index names {len(absent)} tensors that their files do not hold, such as {absent[0]}",
             where=str(folder / INDEX), fix="download index and shards of one revision",
         )  # fmt: skip
-    return {name: found[name] for name in placed} if placed is not None else found
+    return {name: stored[name] for name in indexed} if indexed is not None else stored
 
 
-def require(stored: Mapping[str, Stored], wanted: Mapping[str, Sequence[int]], where: Path) -> None:
-    """Refuse a checkpoint that lacks a wanted tensor or has it in another shape."""
+def require(stored: Mapping[str, StoredTensor], wanted: Mapping[str, Sequence[int]], where: Path) -> None:
+    """Refuse a checkpoint in which a wanted tensor is missing or has another shape."""
     missing = sorted(name for name in wanted if name not in stored)
     if missing:
         raise UserError(
@@ -88,7 +107,7 @@ def require(stored: Mapping[str, Stored], wanted: Mapping[str, Sequence[int]], w
             )
 
 
-def _placement(folder: Path) -> dict[str, str] | None:
+def _weight_map(folder: Path) -> dict[str, str] | None:
     """File of each tensor, by the index; None where one file holds all."""
     if (folder / INDEX).is_file():
         try:
@@ -106,7 +125,7 @@ def _placement(folder: Path) -> dict[str, str] | None:
     )
 
 
-def _header(path: Path) -> dict[str, Stored]:
+def _header(path: Path) -> dict[str, StoredTensor]:
     """The tensors of one file: 8 bytes of header length, a JSON header, data up to the last offset."""
     try:
         size = path.stat().st_size
@@ -123,4 +142,4 @@ def _header(path: Path) -> dict[str, Stored]:
     whole = 8 + length + max((value["data_offsets"][1] for value in tensors.values()), default=0)
     if size != whole:
         raise UserError(f"has {size} bytes", where=str(path), expected=f"{whole} bytes by its own header", fix=DAMAGED)
-    return {name: Stored(path, tuple(value["shape"]), value["dtype"]) for name, value in tensors.items()}
+    return {name: StoredTensor(path, tuple(value["shape"]), value["dtype"]) for name, value in tensors.items()}

@@ -1,7 +1,7 @@
-"""Looks a model over before a GPU is touched: gates, sizes, memory from the configuration; files, names and shapes too.
+"""Examines a model before a GPU is touched: gates, sizes and memory; of a folder also its files, names and shapes.
 
-Takes a registered name, a folder, a hub id or a model type of transformers. Of a folder every shard's header is read
-and every wanted weight looked for, on the meta device: minutes of loading are not needed to find a missing file.
+Takes a registered name, a folder, a hub id or a model type of transformers. Weights are matched by the shards' headers
+on the meta device, so that a missing file is noticed without minutes of loading.
 """
 
 from __future__ import annotations
@@ -10,50 +10,47 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import hf_hub_download
 from transformers import CONFIG_MAPPING
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.models.checkpoint import read_config, stored_tensors
+from esn_dist.models.checkpoint import StoredWeights, read_config, stored_tensors
 from esn_dist.models.download import package_folder
-from esn_dist.models.from_pretrained import quiet, refuse_missing
-from esn_dist.models.kimi_audio.config import ARCHITECTURE as KIMI
-from esn_dist.models.kimi_audio.config import read_kimi
-from esn_dist.models.kimi_audio.network import KimiNetwork
-from esn_dist.models.kimi_audio.weights import find_weights, speech_tokenizer_folder
-from esn_dist.models.loading import UNNEEDED_WEIGHTS
-from esn_dist.models.structure import ModelStructure, default_config, inspect_config, model_class
-from esn_dist.sweep.model_catalog import known_models
+from esn_dist.models.loading import adapter_class, config_structure
+from esn_dist.models.resolve import adapter_of_config
+from esn_dist.models.structure import ModelStructure, UnknownArchitecture, default_config
+from esn_dist.sweep.model_catalog import MODELS
+
+BYTES = {"bfloat16": 2, "float32": 4}
 
 
 def diagnose(model: str, sparse: bool = False) -> dict[str, Any]:
-    """Everything that is found of `model`, as JSON-ready facts.
+    """All facts about `model` that need no loading, ready for JSON.
 
     Args:
-        sparse: whether gates that a top-k sets to zero are asked for, as by `sparse_gates` in a sweep.
+        sparse: whether gates that a top-k sets to zero are wanted, as by `sparse_gates` in a sweep.
 
     Raises:
-        UserError: there is no such model, or the folder's files are not as they should be.
+        UserError: there is no such model, or a file of the folder is missing or damaged.
     """
-    raw, folder = _configuration(model)
-    structure = inspect_config(raw, model, sparse)
-    facts = {"model": model, **asdict(structure), "neurons": structure.neurons, "weights": None, "deep": {}}
-    if folder is not None:
-        facts["weights"] = _weights(raw, folder, structure)
-    if facts["weights"] and facts["weights"]["parameters"]:
-        facts["parameters"] = facts["weights"]["parameters"]
-    size = facts["parameters"]
-    facts["memory_gb"] = {d: round(size * b / 1e9, 4) for d, b in (("bfloat16", 2), ("float32", 4))} if size else None
-    return facts
+    config, folder = _configuration(model)
+    structure = config_structure(config, model, sparse, model)
+    weights = None if folder is None else _weights(model, config, folder, structure)
+    parameters = (weights and weights.parameters) or structure.parameters
+    memory = {dtype: round(parameters * size / 1e9, 4) for dtype, size in BYTES.items()} if parameters else None
+    return {
+        "model": model, **_structure_facts(structure), "parameters": parameters,
+        "weights": None if weights is None else asdict(weights), "deep": {}, "memory_gb": memory,
+    }  # fmt: skip
 
 
 def doctor_text(facts: dict[str, Any]) -> str:
-    """The facts for a person."""
+    """The facts as lines of text."""
     lines = [f"{facts['model']}: {facts['architecture']}"]
     if facts["layers"]:
         experts = f", in {facts['experts']} experts" if facts["experts"] else ""
         lines.append(f"  gates       {facts['layers']} layers × {facts['width']} = {facts['neurons']:,}{experts}")
+    if facts["form"]:
         lines.append(f"  structure   {facts['form']}, activation {facts['activation']}")
     if facts["parameters"]:
         lines.append(f"  parameters  {facts['parameters']:,}")
@@ -62,24 +59,28 @@ def doctor_text(facts: dict[str, Any]) -> str:
     if facts["weights"]:
         lines.append(f"  weights     {facts['weights']['tensors']} tensors in {facts['weights']['files']} files, whole")
     lines.append("  supported   " + ("yes" if facts["supported"] else f"no: {facts['reason']}"))
-    for claim, held in facts["deep"].items():
-        lines.append(f"  deep        {claim.replace('_', ' ')}: {'yes' if held else 'NO'}")
+    for claim, holds in facts["deep"].items():
+        lines.append(f"  deep        {claim.replace('_', ' ')}: {'yes' if holds else 'NO'}")
     return "\n".join(lines)
 
 
+def _structure_facts(structure: ModelStructure) -> dict[str, Any]:
+    return {**asdict(structure), "neurons": structure.neurons, "supported": structure.supported}
+
+
 def _configuration(model: str) -> tuple[dict[str, Any], Path | None]:
-    """The model's `config.json`, and its folder where it has one here."""
-    source = str(known_models()[model]["source"]) if model in known_models() else model
+    """The model's `config.json`, and its folder if that is on this machine."""
+    source = MODELS[model].source if model in MODELS else model
     folder = package_folder(source) or Path(source)
     if folder.is_dir():
         return read_config(folder), folder
     if source in CONFIG_MAPPING:
         return default_config(source), None
     if "/" not in source or source.startswith((".", "/")):
-        hint = did_you_mean(source, [*known_models(), *CONFIG_MAPPING])
+        hint = did_you_mean(source, [*MODELS, *CONFIG_MAPPING])
         raise UserError(
             f"{source!r} is no registered model, folder, hub id or model type of transformers.{hint}",
-            expected=f"one of {', '.join(known_models())}; or a folder, or OWNER/NAME",
+            expected=f"one of {', '.join(MODELS)}; or a folder, or OWNER/NAME",
         )
     try:
         return read_config(Path(hf_hub_download(source, "config.json")).parent), None
@@ -87,30 +88,19 @@ def _configuration(model: str) -> tuple[dict[str, Any], Path | None]:
         raise
     except Exception as error:
         raise UserError(
-            f"its config.json cannot be had from the hub: {error}", where=source, fix="give a downloaded folder"
+            f"the download of its config.json from the hub failed: {error}", where=source, fix="give a local folder"
         ) from None
 
 
-def _weights(raw: dict[str, Any], folder: Path, structure: ModelStructure) -> dict[str, Any]:
-    """What the folder's files hold, every wanted name and shape found."""
-    stored = list(stored_tensors(folder).values())
-    parameters = structure.parameters
-    if raw.get("architectures") == [KIMI]:
-        glm = speech_tokenizer_folder(folder)
-        with torch.device("meta"):
-            network = KimiNetwork(read_kimi(folder, glm))
-        stored = [tensor for _, tensor in find_weights(network, folder, glm).values()]
-        parameters = sum(p.numel() for p in network.parameters())
-    elif structure.supported:
-        _find_all(raw, folder)
-    return {"tensors": len(stored), "files": len({s.file for s in stored}), "parameters": parameters}
+def _weights(model: str, config: dict[str, Any], folder: Path, structure: ModelStructure) -> StoredWeights:
+    """Counts of the folder's tensors; of a supported model every weight is found first.
 
-
-def _find_all(raw: dict[str, Any], folder: Path) -> None:
-    """Let transformers match the file's names to the model's, without reading a weight."""
-    with quiet():
-        _, report = model_class(raw, str(folder)).from_pretrained(
-            folder, device_map={"": "meta"}, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )  # fmt: skip
-    refuse_missing(report, folder, UNNEEDED_WEIGHTS)
+    An adapter without a class in transformers and without a search of its own has only its files checked.
+    """
+    entry = MODELS[model].adapter if model in MODELS else adapter_of_config(config)
+    if structure.supported:
+        try:
+            return adapter_class(entry).find_weights(config, folder)
+        except UnknownArchitecture:
+            pass
+    return StoredWeights.of(stored_tensors(folder).values(), structure.parameters)

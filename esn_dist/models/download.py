@@ -12,16 +12,13 @@ from typing import Any
 
 from esn_dist.errors import UserError
 from esn_dist.models.checkpoint import stored_tensors
-from esn_dist.models.resolve import adapter_name
-from esn_dist.sweep.model_catalog import known_models
+from esn_dist.models.resolve import adapter_of
+from esn_dist.sweep.model_catalog import BUILTIN_ADAPTERS, MODELS, AdapterEntry
 from esn_dist.sweep.spec import ModelSpec
 
-# Never a pickle, never code.
 DOWNLOADED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tiktoken.model")
-UNNEEDED = ("think/*", "audio_detokenizer/*", "vocoder/*")  # Flamingo's thinking adapter, Kimi's speech output
-# Repositories that a model's folder holds as a subfolder, at the revision that was looked at.
-GLM = "glm-4-voice-tokenizer"
-COMPANIONS = {"kimi-audio": (GLM, f"THUDM/{GLM}", "a5f2404e63c84e92f5238908e1706316324ebafa")}
+# Left out for every model, as it was when fingerprints of older stores were taken.
+UNNEEDED = tuple(pattern for adapter in BUILTIN_ADAPTERS.values() for pattern in adapter.unneeded_files)
 SAMPLES, SAMPLE_BYTES = 64, 65_536
 
 
@@ -29,9 +26,9 @@ def locate_checkpoint(spec: ModelSpec) -> Path:
     """The local folder of the model's checkpoint, downloaded where the source is a hub id.
 
     Raises:
-        UserError: the folder or the hub repository cannot be had, or its files are not whole safetensors.
+        UserError: the folder or repository is not available, or its files are not whole safetensors.
     """
-    source = spec.source or str(known_models()[spec.model]["source"])
+    source = spec.source or MODELS[spec.model].source
     if shipped := package_folder(source):
         folder = shipped
     elif Path(source).is_dir():
@@ -50,15 +47,19 @@ def package_folder(source: str) -> Path | None:
 
 
 def _download(spec: ModelSpec, source: str) -> Path:
+    """The downloaded repository, with the adapter's companion repository in its subfolder."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    options: dict[str, Any] = {"allow_patterns": list(DOWNLOADED), "ignore_patterns": list(UNNEEDED)}
+    registered = MODELS[spec.model].adapter.unneeded_files if spec.model in MODELS else ()
+    options: dict[str, Any] = {
+        "allow_patterns": list(DOWNLOADED), "ignore_patterns": list(dict.fromkeys((*UNNEEDED, *registered)))
+    }  # fmt: skip
     try:
         folder = Path(snapshot_download(source, revision=spec.revision, **options))
-        if companion := COMPANIONS.get(adapter_name(spec, folder)):
-            subfolder, repository, revision = companion
-            snapshot_download(repository, revision=revision, local_dir=folder / subfolder, **options)
+        if companion := adapter_of(spec, folder).companion:
+            subfolder = folder / companion.folder
+            snapshot_download(companion.repository, revision=companion.revision, local_dir=subfolder, **options)
         return folder
     except GatedRepoError:
         raise UserError(
@@ -67,25 +68,25 @@ def _download(spec: ModelSpec, source: str) -> Path:
         ) from None  # fmt: skip
     except RepositoryNotFoundError:
         raise UserError(
-            f"model {spec.name!r}: neither a folder here nor a repository on the hub", where=source,
+            f"model {spec.name!r}: neither a local folder nor a repository on the hub", where=source,
             fix="give the path of a folder or the id OWNER/NAME as `source`",
         ) from None  # fmt: skip
     except Exception as error:
         raise UserError(
-            f"model {spec.name!r}: cannot be had from the hub: {error}", where=source,
+            f"model {spec.name!r}: the download from the hub failed: {error}", where=source,
             fix="give a local folder as `source`",
         ) from None  # fmt: skip
 
 
-def weights_fingerprint(folder: Path) -> str:
-    """Hash of a checkpoint: its small files whole; of each weights file the size and 64 evenly spaced samples.
+def weights_fingerprint(folder: Path, adapter: AdapterEntry) -> str:
+    """Hash of a checkpoint: small files whole; of each weights file the size and 64 evenly spaced samples.
 
-    A whole hash of a 7B checkpoint takes a minute; samples see every retraining and almost every damage. What our
-    download leaves out does not count, so that a full clone of the same weights has the same fingerprint.
+    A whole hash of a 7B checkpoint takes a minute. Samples detect every retraining and almost every damage. Files that
+    are never downloaded do not count, so a full clone of the same weights has the same fingerprint.
     """
-    total = hashlib.sha256()
-    found = {p.relative_to(folder) for pattern in DOWNLOADED for p in folder.rglob(pattern)}
-    for name in sorted(n for n in found if not any(n.match(pattern) for pattern in UNNEEDED)):
+    total, unneeded = hashlib.sha256(), (*UNNEEDED, *adapter.unneeded_files)
+    names = {path.relative_to(folder) for pattern in DOWNLOADED for path in folder.rglob(pattern)}
+    for name in sorted(name for name in names if not any(name.match(pattern) for pattern in unneeded)):
         path = folder / name
         size = path.stat().st_size
         total.update(f"{name}:{size}".encode())

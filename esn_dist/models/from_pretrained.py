@@ -1,6 +1,6 @@
-"""Loads a model class of transformers: placed by an explicit map, whole or not at all, without noise and without code.
+"""Loads a model class of transformers: placed by an explicit map, whole or not at all, without progress bars.
 
-Safetensors only, `trust_remote_code` never. What a user can mend is told in one sentence before weights are read.
+Safetensors only, `trust_remote_code` never. Errors that a user can fix are raised before weights are read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 from transformers.utils import logging
 
 from esn_dist.errors import UserError
-from esn_dist.models.checkpoint import read_config, stored_tensors
+from esn_dist.models.checkpoint import StoredWeights, read_config, stored_tensors
 from esn_dist.models.placement import Placement
 
 
@@ -51,8 +51,24 @@ def load_transformers(
     return model.eval()
 
 
+def find_weights(cls: Any, source: Path, unneeded: Sequence[str] = ()) -> StoredWeights:
+    """Let transformers match the checkpoint's names and shapes to those of `cls`, without reading a weight.
+
+    Raises:
+        UserError: a weight is missing, or a shape differs.
+    """
+    stored = stored_tensors(source)
+    with quiet():
+        _, report = cls.from_pretrained(
+            source, device_map={"": "meta"}, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )  # fmt: skip
+    refuse_missing(report, source, unneeded)
+    return StoredWeights.of(stored.values())
+
+
 def refuse_missing(report: Mapping[str, Any], source: Path, unneeded: Sequence[str]) -> None:
-    """Refuse a checkpoint of which transformers found less than the model has; it would fill the rest with noise."""
+    """Refuse a checkpoint with missing weights, which transformers would fill with random numbers."""
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(tuple(unneeded)))
     if missing:
         raise UserError(
@@ -73,17 +89,17 @@ def skeleton(cls: Any, config: Any) -> Any:
 
 
 def accepted_types(cls: Any) -> tuple[str, ...]:
-    """Model types whose checkpoints `cls` loads: its own, and that of a whole of which it is a part."""
-    own = str(cls.config_class.model_type)
-    return (own, own.removesuffix("_thinker"))
+    """Model types whose checkpoints `cls` loads: its own, and that of the whole model around a thinker."""
+    model_type = str(cls.config_class.model_type)
+    return (model_type, model_type.removesuffix("_thinker"))
 
 
 def refuse_other_architecture(config: dict[str, Any], accepted: Sequence[str], source: Path) -> None:
-    """Refuse a folder of another model: transformers would only warn, and fill what does not match with noise."""
+    """Refuse a folder of another model: transformers would only warn, and draw at random what does not match."""
     if config.get("model_type") not in accepted:
         raise UserError(
             f"the folder holds a model of type {config.get('model_type')!r}", where=str(source),
-            expected=" or ".join(map(repr, dict.fromkeys(accepted))), fix="esn-dist doctor FOLDER shows what it is",
+            expected=" or ".join(map(repr, dict.fromkeys(accepted))), fix="see esn-dist doctor FOLDER",
         )  # fmt: skip
 
 
@@ -100,13 +116,13 @@ def load_tokenizer(source: Path) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its report of the weights that are meant to be absent."""
+    """Without transformers' progress bar and its report of absent weights."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            # A map may place a parameter that is no module's only content (Phi-4-multimodal has two): nothing is amiss.
+            # A map may place a single parameter of a module (Phi-4-multimodal has two such), which is correct.
             warnings.filterwarnings("ignore", message="The following device_map keys do not match any submodules")
             yield
     finally:

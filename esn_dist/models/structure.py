@@ -1,30 +1,28 @@
-"""What a model is made of, from its configuration alone: gates, sizes, memory; and whether it is supported, or why not.
+"""A model's gates and sizes from its configuration alone; whether it is supported, or why not.
 
-Builds the model on the meta device, so neither weights nor memory are needed. Knows nothing of folders' contents.
+The model is built on the meta device, so neither weights nor memory are needed. Knows no folder and no adapter.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import transformers
 from torch import nn
-from transformers import CONFIG_MAPPING, GenerationMixin, Qwen2Model
-from transformers.utils import logging
+from transformers import CONFIG_MAPPING, GenerationMixin
 
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.gates.find import Gate, NoGates, find_gates
-from esn_dist.models.kimi_audio.config import ARCHITECTURE as KIMI
+from esn_dist.models.from_pretrained import quiet, skeleton
 
-# Published whole (a thinker and a speech branch), loaded as the part that writes text.
-PARTS = {
-    "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
-    "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
-}
-UNUSED = ("visual", "vision_tower", "image_embed")  # parts that an audio question never reaches
+UNUSED = ("visual", "vision_tower", "image_embed")  # modules that an audio prompt never reaches
+
+
+class UnknownArchitecture(UserError):
+    """transformers has no class for a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,59 +36,68 @@ class ModelStructure:
         activation: class of the function between u and g.
         form: how gate and up projection are stored: separate, fused or experts.
         parameters, decoder_parameters: of all that is loaded, and of the text decoder.
-        supported: whether neurons can be identified and scaled; else `reason` says what is in the way.
+        reason: why neurons cannot be identified or scaled; None where they can.
     """
 
     architecture: str
-    layers: int | None
-    width: int | None
-    experts: int | None
-    activation: str | None
-    form: str | None
-    parameters: int | None
-    decoder_parameters: int | None
-    supported: bool
-    reason: str | None
+    layers: int | None = None
+    width: int | None = None
+    experts: int | None = None
+    activation: str | None = None
+    form: str | None = None
+    parameters: int | None = None
+    decoder_parameters: int | None = None
+    reason: str | None = None
+
+    @property
+    def supported(self) -> bool:
+        """Whether neurons can be identified and scaled."""
+        return self.reason is None
 
     @property
     def neurons(self) -> int | None:
-        """Gates of the whole decoder: what a fraction r is taken of."""
+        """Gates of the whole decoder, of which a mask holds the fraction r."""
         return self.layers * self.width if self.layers and self.width else None
 
-    def memory(self, dtype: str) -> float | None:
-        """GB of weights in `dtype`."""
-        size = {"float32": 4, "bfloat16": 2, "float16": 2}[dtype]
-        return None if self.parameters is None else self.parameters * size / 1e9
 
-
-def inspect_config(raw: dict[str, Any], where: str, sparse: bool = False) -> ModelStructure:
-    """The structure of the model whose `config.json` says `raw`.
+def inspect_class(cls: Any, raw: Mapping[str, Any], sparse: bool = False) -> ModelStructure:
+    """The structure of transformers' class `cls` with the `config.json` `raw`.
 
     Args:
-        sparse: whether gates that a top-k sets to zero are asked for.
-
-    Raises:
-        UserError: transformers has no such class; running code from the checkpoint is out of the question.
+        sparse: whether gates that a top-k sets to zero are wanted.
     """
-    if raw.get("architectures") == [KIMI]:
-        return _inspect_kimi(raw)
-    cls = model_class(raw, where)
     if "audio" not in cls.input_modalities:
-        return _refused(cls.__name__, "the model takes no audio")
+        return ModelStructure(cls.__name__, reason="the model takes no audio")
     try:
-        with _silent():
+        with quiet():
             config = config_of(cls, raw)
             if reason := unsupported(config.get_text_config(), sparse):
-                return _refused(cls.__name__, reason)
-            model = _meta(cls, config)
+                return ModelStructure(cls.__name__, reason=reason)
+            model = skeleton(cls, config)
     except (ImportError, ValueError, TypeError, AttributeError, KeyError) as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        return _refused(cls.__name__, f"the model cannot be built: {first.strip()}")
-    return _structure(cls.__name__, model, _text_decoder(model), sparse)
+        return ModelStructure(cls.__name__, reason=f"the model cannot be built: {first.strip()}")
+    return inspect_modules(cls.__name__, model, _text_decoder(model), sparse)
+
+
+def inspect_modules(architecture: str, model: nn.Module, decoder: nn.Module, sparse: bool = False) -> ModelStructure:
+    """The structure of a model that exists on the meta device."""
+    parameters, decoder_parameters = _count(model), _count(decoder)
+    try:
+        gates = find_gates(decoder, sparse)
+    except NoGates as error:
+        return ModelStructure(
+            architecture, parameters=parameters, decoder_parameters=decoder_parameters, reason=str(error)
+        )
+    first = gates[0]
+    return ModelStructure(
+        architecture, len(gates), first.width, first.experts, type(first.activation).__name__, _form(first, decoder),
+        parameters, decoder_parameters,
+    )  # fmt: skip
 
 
 def unsupported(text: Any, sparse: bool = False) -> str | None:
-    """Why a decoder with the configuration `text` cannot be studied, where its configuration says so: every reason."""
+    """Every reason in the configuration `text` of a decoder why it cannot be studied; None where there is none."""
     reasons = (None if sparse else _sparse(text), _windowed(text), _reading_ids(text))
     return "; and ".join(reason for reason in reasons if reason) or None
 
@@ -119,31 +126,34 @@ def _reading_ids(text: Any) -> str | None:
     return "every layer also reads the token ids, which the positions of a clip do not have"
 
 
-def model_class(raw: dict[str, Any], where: str) -> Any:
-    """transformers' class for a configuration; of a model with a speech branch the part that writes text."""
-    names = [PARTS.get(str(raw.get("model_type"))), *(raw.get("architectures") or ())]
-    for name in names:
-        if name and (cls := getattr(transformers, name, None)) is not None and hasattr(cls, "config_class"):
+def transformers_class(raw: Mapping[str, Any], where: str) -> Any:
+    """transformers' class for a `config.json`, by its `architectures`.
+
+    Raises:
+        UnknownArchitecture: transformers has none. Code from a checkpoint is never run.
+    """
+    for name in raw.get("architectures") or ():
+        if (cls := getattr(transformers, name, None)) is not None and hasattr(cls, "config_class"):
             return cls
-    raise UserError(
+    raise UnknownArchitecture(
         f"transformers {transformers.__version__} has no class {raw.get('architectures')} of type "
         f"{raw.get('model_type')!r}, and code that comes with weights is never run",
         where=where,
     )
 
 
-def config_of(cls: Any, raw: dict[str, Any]) -> Any:
-    """The configuration object of `cls`: the whole file, or the part that it describes."""
+def config_of(cls: Any, raw: Mapping[str, Any]) -> Any:
+    """The configuration object of `cls`: of the whole `config.json`, or of the part for the thinker."""
     part = raw.get("thinker_config", raw)
     return cls.config_class.from_dict({k: v for k, v in part.items() if k != "quantization_config"})
 
 
 def default_config(model_type: str) -> dict[str, Any]:
-    """What `config.json` of a model of this type says where it differs in nothing from transformers' defaults."""
+    """The `config.json` of a model of this type with all of transformers' defaults."""
     if model_type not in CONFIG_MAPPING:
         hint = did_you_mean(model_type, CONFIG_MAPPING)
         raise UserError(f"{model_type!r} is no registered model, folder, hub id or model type.{hint}")
-    with _silent():
+    with quiet():
         config = CONFIG_MAPPING[model_type]()
         prefix = type(config).__name__.removesuffix("Config").rstrip("_")
         architectures = [n for n in dir(transformers) if n.startswith(prefix) and _generates(n, type(config))]
@@ -152,40 +162,14 @@ def default_config(model_type: str) -> dict[str, Any]:
 
 
 def _generates(name: str, config: type) -> bool:
-    with contextlib.suppress(Exception):  # classes whose optional packages are missing raise on any look at them
+    with contextlib.suppress(Exception):  # classes whose optional packages are missing raise on any access
         cls = getattr(transformers, name)
         return cls.config_class is config and issubclass(cls, GenerationMixin)
     return False
 
 
-def _inspect_kimi(raw: dict[str, Any]) -> ModelStructure:
-    """Kimi-Audio's text path; its Whisper encoder and speech tokenizer have sizes of their own files."""
-    from esn_dist.models.kimi_audio.config import COPIED
-
-    text = transformers.Qwen2Config(**{name: raw[name] for name in COPIED if name in raw})
-    decoder = _meta(Qwen2Model, text)
-    hidden, adaptor = text.hidden_size, int(raw["kimia_adaptor_input_dim"])
-    whole = nn.ModuleList([decoder])
-    with torch.device("meta"):
-        whole.append(nn.Linear(hidden, text.vocab_size, bias=False))
-        whole.extend([nn.Linear(adaptor, hidden), nn.Linear(hidden, hidden), nn.LayerNorm(hidden)])
-    return _structure(KIMI, whole, decoder)
-
-
-def _structure(name: str, model: nn.Module, decoder: nn.Module, sparse: bool = False) -> ModelStructure:
-    try:
-        gates = find_gates(decoder, sparse)
-    except NoGates as error:
-        return _refused(name, str(error), _count(model), _count(decoder))
-    first = gates[0]
-    return ModelStructure(
-        name, len(gates), first.width, first.experts, type(first.activation).__name__, _form(first, decoder),
-        _count(model), _count(decoder), True, None,
-    )  # fmt: skip
-
-
 def _text_decoder(model: Any) -> nn.Module:
-    """The module that holds the text layers; some models name the whole around it their decoder."""
+    """The module that holds the text layers; the decoder of some models has it inside."""
     decoder: nn.Module = model.get_decoder()
     with_layers = [m for m in decoder.modules() if isinstance(getattr(m, "layers", None), nn.ModuleList)]
     return with_layers[0] if with_layers else decoder
@@ -198,24 +182,5 @@ def _form(gate: Gate, decoder: nn.Module) -> str:
     return "fused" if fused else "separate"
 
 
-def _refused(name: str, reason: str, parameters: int | None = None, decoder: int | None = None) -> ModelStructure:
-    return ModelStructure(name, None, None, None, None, None, parameters, decoder, False, reason)
-
-
 def _count(module: nn.Module) -> int:
     return sum(p.numel() for name, p in module.named_parameters() if not any(part in name for part in UNUSED))
-
-
-def _meta(cls: Any, config: Any) -> Any:
-    with torch.device("meta"):
-        return cls(config)
-
-
-@contextlib.contextmanager
-def _silent() -> Any:
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

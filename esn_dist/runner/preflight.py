@@ -24,7 +24,7 @@ def check_models(sweep: Sweep, planned: Plan) -> None:
             study needs something that its model cannot do.
     """
     for model in sweep.models:
-        experts = gate_shape(locate_checkpoint(model), model.sparse_gates).experts
+        experts = gate_shape(model, locate_checkpoint(model)).experts
         refuse_on_experts(planned.studies, model.name, experts)
 
 

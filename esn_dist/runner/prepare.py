@@ -17,7 +17,7 @@ from esn_dist.corpora.sets import SetRule
 from esn_dist.corpora.utterance import Clip, Exclusion, Utterance
 from esn_dist.errors import UserError
 from esn_dist.models.download import locate_checkpoint, weights_fingerprint
-from esn_dist.models.resolve import dtype_name, gate_shape, model_settings
+from esn_dist.models.resolve import adapter_of, dtype_name, gate_shape, model_attributes
 from esn_dist.runner.profile import new_profile
 from esn_dist.selection.masks import budget
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks, add_model, create_root
@@ -89,13 +89,13 @@ def prepare_model(
         The engine profile of the store, and the fingerprint of the weights.
     """
     checkpoint = locate_checkpoint(spec)
-    layers, width, experts = gates = gate_shape(checkpoint, spec.sparse_gates)
-    weights = weights_fingerprint(checkpoint)
+    layers, width, experts = gates = gate_shape(spec, checkpoint)
+    weights = weights_fingerprint(checkpoint, adapter_of(spec, checkpoint))
     profile = _stored_profile(spec, folder, on_gpu=inspect_gpu is not None)
     if profile is None:
         gpu = inspect_gpu() if inspect_gpu else None
         profile = new_profile(spec, dtype_name(spec, checkpoint), gates, checkpoint, gpu)
-    attributes = {"weights": weights, **model_settings(spec, checkpoint), "engine": profile.as_attributes()}
+    attributes = {"weights": weights, **model_attributes(spec, checkpoint), "engine": profile.as_attributes()}
     add_model(folder, spec.name, layers, width, {**attributes, "model": spec.model}, experts)
     add_masks(folder, spec.name, mask_table(plan.masks_of(spec.name), partial(budget, neurons=layers * width)))
     for corpus in corpora.values():

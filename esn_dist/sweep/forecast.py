@@ -17,7 +17,7 @@ from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.cost import Hours, Total, Work, hours_by_device, totals
 from esn_dist.sweep.fraction_search import rounds
 from esn_dist.sweep.keys import Cell, MaskKey
-from esn_dist.sweep.model_catalog import known_models
+from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.sweep.plan import Plan, plan
 from esn_dist.sweep.rates import Rate, rates_of
 from esn_dist.sweep.spec import Sweep
@@ -187,8 +187,8 @@ class _Costs:
 
     def _neurons(self) -> dict[str, int | None]:
         """Gates of each model; None where neither the registry nor a checkpoint at hand tells."""
-        known = {m.name: known_models().get(m.model, {}) for m in self.sweep.models}
-        shapes = {name: (facts["layers"], facts["width"]) for name, facts in known.items() if facts} | self.shapes
+        entries = {m.name: MODELS[m.model] for m in self.sweep.models if m.model in MODELS}
+        shapes = {name: (entry.layers, entry.width) for name, entry in entries.items()} | self.shapes
         return {m.name: prod(shapes[m.name]) if m.name in shapes else None for m in self.sweep.models}
 
 

@@ -16,7 +16,7 @@ from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.experts import refuse_on_experts
 from esn_dist.sweep.interventions import INTERVENTIONS
 from esn_dist.sweep.keys import Cell, MaskKey
-from esn_dist.sweep.model_catalog import known_models
+from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.sweep.selectors import FILE, RND, is_random, selector_provider
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import InterventionSpec, StudySpec
@@ -54,7 +54,8 @@ def plan(sweep: Sweep, found: Mapping[str, Sequence[Cell]] = MappingProxyType({}
         name: tuple(_once((*_cells(sweep, study), *found.get(name, ())))) for name, study in sweep.studies.items()
     }
     for model in sweep.models:
-        refuse_on_experts(studies, model.name, known_models().get(model.model, {}).get("experts", 0))
+        if model.model in MODELS:
+            refuse_on_experts(studies, model.name, MODELS[model.model].experts)
     selected = {name: tuple(_once(_masks(sweep, study, studies[name]))) for name, study in sweep.studies.items()}
     order = {at: i for i, at in enumerate(product((m.name for m in sweep.models), (c.name for c in sweep.corpora)))}
     # The baseline leads its group: every effect is a difference from it.

@@ -9,7 +9,7 @@ from importlib.resources import files
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from esn_dist.sweep.model_catalog import known_models
+from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.sweep.spec import ModelSpec
 
 
@@ -43,7 +43,8 @@ def known_rates() -> tuple[Rate, ...]:
 def rates_of(spec: ModelSpec) -> tuple[Rate, ...]:
     """Those that hold for a model of a sweep; none where it runs in another way than was measured."""
     usual = spec.gpus == 1 and spec.device != "cpu" and spec.offload is None
-    dtype = known_models().get(spec.model, {}).get("dtype")
+    entry = MODELS.get(spec.model)
+    dtype = entry.dtype if entry else None
     return tuple(r for r in known_rates() if r.model == spec.model and usual and spec.dtype in (None, dtype))
 
 

@@ -16,7 +16,7 @@ from pydantic import model_validator
 from esn_dist.sweep.base_spec import InvalidName, Name, Spec, identity, runtime
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.corpus_types import AnyCorpus
-from esn_dist.sweep.model_catalog import ANY, known_models
+from esn_dist.sweep.model_catalog import ANY, MODELS
 from esn_dist.sweep.study_spec import StudySpec
 
 
@@ -55,15 +55,15 @@ class ModelSpec(Spec):
             data = {"name": data}
         if not isinstance(data, dict) or "name" not in data:
             return data
-        told = data.get("source") and data["name"] not in known_models()
+        told = data.get("source") and data["name"] not in MODELS
         return {"model": ANY if told else data["name"], **data}
 
     @model_validator(mode="after")
     def _registered(self) -> ModelSpec:
         if self.model == ANY and not self.source:
             raise InvalidName(f"model {self.name!r} of any architecture needs a `source`", self.model, ())
-        if self.model not in (ANY, *known_models()):
-            raise InvalidName(f"unknown model {self.model!r}", self.model, known_models())
+        if self.model not in (ANY, *MODELS):
+            raise InvalidName(f"unknown model {self.model!r}", self.model, MODELS)
         return self
 
 

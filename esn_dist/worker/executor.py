@@ -67,7 +67,8 @@ class Executor:
         if not job.profile.together:
             self.model.encoder_batch = 0
         grouped = (self.model.encoder_batch,) if self.model.encoder_batch else ()
-        identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *grouped)
+        provider = (self.model.provider,) if self.model.provider else ()
+        identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *grouped, *provider)
         self.features = FeatureCache(job.cache / "features", identity)
         self.cell_transforms = CellTransforms(
             self.folder, job.model.name, self.gates, job.profile.scaling, self.engine.kernels

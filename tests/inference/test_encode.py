@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -126,17 +127,17 @@ def test_processors_of_transformers_are_called_by_one_thread_at_a_time() -> None
     """A tokenizer that is called twice at once answers "Already borrowed", or with the other call's padding."""
     lm = GenericAudioLM(*drawn(qwen2_audio))
     inside, most = [0], [0]
-    official = lm._official
+    apply = lm.processor.apply_chat_template
 
-    def watched(wave_S: npt.NDArray[np.float32], text: str) -> dict[str, torch.Tensor]:
+    def watched(*args: Any, **kwargs: Any) -> str:
         inside[0] += 1
         most[0] = max(most[0], inside[0])
         time.sleep(0.01)
         try:
-            return official(wave_S, text)
+            return str(apply(*args, **kwargs))
         finally:
             inside[0] -= 1
 
-    lm._official = watched  # type: ignore[method-assign]
+    lm.processor.apply_chat_template = watched
     said: list[Encoded] = encode_block(lm, [read_of(4_000)] * 6, threads=3)
     assert most == [1] and len(said) == 6

@@ -24,7 +24,7 @@ class Case:
     def __init__(self, model: Any, processor: Any) -> None:
         self.lm = GenericAudioLM(model.eval(), processor)
         self.gates = find_gates(self.lm.decoder)
-        self.official = [self.lm.official(wave(samples), text) for samples, text in ITEMS]
+        self.official = [self.lm.official_inputs(wave(samples), text) for samples, text in ITEMS]
         self.waves = [wave(samples) for samples, _ in ITEMS]
         self.rows = [self.lm.encode_clip(clip) for clip in self.waves]
         self.prompts = [self.lm.prompt(len(r), text) for r, (_, text) in zip(self.rows, ITEMS, strict=True)]

@@ -11,7 +11,7 @@ from esn_dist.errors import UserError
 from esn_dist.models.download import package_folder
 from esn_dist.models.loading import load, spec_of
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
-from esn_dist.models.resolve import adapter_name, dtype_name, local_gate_shapes, model_settings
+from esn_dist.models.resolve import adapter_of, dtype_name, local_gate_shapes, model_settings
 from esn_dist.report.plan import plan_text
 from esn_dist.runner.prepare import prepare_model
 from esn_dist.store import create
@@ -42,7 +42,7 @@ def test_a_folder_in_the_yaml_is_loaded_by_the_adapter_of_its_architecture(tmp_p
     assert SHIPPED
     loaded = load_sweep(sweep(tmp_path, SHIPPED))
     spec = loaded.models[0]
-    assert (spec.model, adapter_name(spec, SHIPPED), dtype_name(spec, SHIPPED)) == ("any", "qwen2.5-omni", "float32")
+    assert (spec.model, adapter_of(spec, SHIPPED).name, dtype_name(spec, SHIPPED)) == ("any", "qwen2.5-omni", "float32")
     assert model_settings(spec, SHIPPED)["system_prompt"] == "You are a helpful assistant."
     assert isinstance(load(spec, "cpu"), Qwen25Omni)
     folder = StoreFolder(tmp_path / "store")
@@ -64,7 +64,7 @@ def test_a_folder_in_the_yaml_is_loaded_by_the_adapter_of_its_architecture(tmp_p
 def test_the_adapter_is_told_by_the_architecture(tmp_path: Path, architecture: str, adapter: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture], "torch_dtype": "float16"}))
     spec = ModelSpec.model_validate({"name": "mine", "source": str(tmp_path)})
-    assert adapter_name(spec, tmp_path) == adapter and dtype_name(spec, tmp_path) == "float16"
+    assert adapter_of(spec, tmp_path).name == adapter and dtype_name(spec, tmp_path) == "float16"
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture]}))
     assert dtype_name(spec, tmp_path) == "bfloat16"
 

@@ -27,6 +27,7 @@ from esn_dist.runner.progress import ProgressDisplay
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import describe
 from esn_dist.sweep.load import load_sweep
+from esn_dist.sweep.model_catalog import BUILTIN_ADAPTERS
 from esn_dist.sweep.spec import ModelSpec
 
 SHIPPED = package_folder("package:models/tiny/checkpoint")
@@ -136,19 +137,19 @@ def test_unsupported_settings_are_refused_by_the_spec(field: str, value: Any) ->
 
 
 def test_the_fingerprint_of_a_full_clone_is_that_of_our_download(folder: Path) -> None:
-    before = weights_fingerprint(folder)
+    before = weights_fingerprint(folder, BUILTIN_ADAPTERS["kimi-audio"])
     for name in ("think", "vocoder"):
         (folder / name).mkdir()
         (folder / name / "config.json").write_text("{}")
-    assert weights_fingerprint(folder) == before
+    assert weights_fingerprint(folder, BUILTIN_ADAPTERS["kimi-audio"]) == before
 
 
 def test_the_fingerprint_sees_files_in_subfolders(folder: Path) -> None:
     """Kimi-Audio's Whisper weights lie in one."""
-    before = weights_fingerprint(folder)
+    before = weights_fingerprint(folder, BUILTIN_ADAPTERS["kimi-audio"])
     (folder / "whisper-large-v3").mkdir()
     (folder / "whisper-large-v3" / "config.json").write_text("{}")
-    assert weights_fingerprint(folder) != before
+    assert weights_fingerprint(folder, BUILTIN_ADAPTERS["kimi-audio"]) != before
 
 
 def test_the_last_models_mistake_is_told_before_a_corpus_is_read(folder: Path, tmp_path_factory: Any) -> None:

@@ -17,10 +17,10 @@ from esn_dist.errors import UserError
 from esn_dist.inference.packed import layers
 from esn_dist.inference.selfcheck import check, self_check
 from esn_dist.models.doctor import diagnose, doctor_text
-from esn_dist.models.loading import ADAPTERS
+from esn_dist.models.loading import adapter_class
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, feature_extractor, thinker_config, tokenizer
-from esn_dist.sweep.model_catalog import known_models
+from esn_dist.sweep.model_catalog import BUILTIN_ADAPTERS, MODELS, AdapterEntry
 
 # model type: (layers, width, structure, activation) of transformers' default configuration
 GATED = {
@@ -61,13 +61,14 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         diagnose("kimi-audio-7B-")
 
 
-def test_every_registered_model_has_an_adapter() -> None:
-    assert {facts["adapter"] for facts in known_models().values()} == set(ADAPTERS)
+@pytest.mark.parametrize("adapter", BUILTIN_ADAPTERS.values(), ids=BUILTIN_ADAPTERS.keys())
+def test_every_adapter_s_class_can_be_imported_and_has_the_entry_s_settings(adapter: AdapterEntry) -> None:
+    assert adapter_class(adapter).settings == adapter.settings  # type: ignore[attr-defined]
 
 
 def test_the_shipped_model_is_whole_and_its_registered_facts_are_true() -> None:
-    facts, known = diagnose("tiny-qwen2.5-omni"), known_models()["tiny-qwen2.5-omni"]
-    assert (facts["layers"], facts["width"]) == (known["layers"], known["width"])
+    facts, entry = diagnose("tiny-qwen2.5-omni"), MODELS["tiny-qwen2.5-omni"]
+    assert (facts["layers"], facts["width"]) == (entry.layers, entry.width)
     assert facts["weights"]["tensors"] > 50 and facts["supported"]
     assert "supported   yes" in doctor_text(facts)
 

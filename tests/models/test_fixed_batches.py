@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from esn_dist.models.fixed_batches import PACKED, attention_implementation, encode_in_fixed_batches
+from esn_dist.models.fixed_batches import EQUAL_CHUNKS, attention_implementation, encode_in_fixed_batches
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from tests.models.encoder_batches import (
@@ -76,9 +76,9 @@ def test_the_one_by_one_way_has_its_bits_back_after_groups(omni: Qwen25Omni) -> 
     assert torch.equal(omni.encode_clip(wave(37_920)), before)
     config = omni.tower.config
     kind = config._attn_implementation
-    with pytest.raises(RuntimeError), attention_implementation(config, PACKED):
+    with pytest.raises(RuntimeError), attention_implementation(config, EQUAL_CHUNKS):
         raise RuntimeError("no room")
-    assert config._attn_implementation == kind != PACKED
+    assert config._attn_implementation == kind != EQUAL_CHUNKS
 
 
 def test_on_a_cpu_clips_go_one_by_one(omni: Qwen25Omni) -> None:

@@ -19,9 +19,10 @@ from esn_dist.gates.find import NoGates, find_gates
 from esn_dist.gates.positions import TokenPositions
 from esn_dist.gates.scale import scaled
 from esn_dist.models.generic.adapter import GenericAudioLM
+from esn_dist.models.loading import config_structure, spec_of
 from esn_dist.models.placement import Placement
 from esn_dist.models.resolve import gate_shape
-from esn_dist.models.structure import inspect_config, unsupported
+from esn_dist.models.structure import unsupported
 
 SPARSE, WINDOW, IDS = "in 1 layers 80% of the gates", "sliding window of 4", "reads the token ids"
 TEXT: dict[str, Any] = {
@@ -49,12 +50,12 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("sparse", [False, True])
 def test_it_is_refused_with_every_reason_and_asking_for_sparse_gates_takes_one_away(folder: Path, sparse: bool) -> None:
     raw = json.loads((folder / "config.json").read_text())
-    structure = inspect_config(raw, str(folder), sparse)
+    structure = config_structure(raw, str(folder), sparse)
     reason = structure.reason or ""
     assert (structure.architecture, structure.supported) == ("Gemma3nForConditionalGeneration", False)
     assert [part in reason for part in (SPARSE, WINDOW, IDS)] == [not sparse, True, True]
     with pytest.raises(UserError, match="Gemma3nForConditionalGeneration is not supported") as error:
-        gate_shape(folder, sparse)
+        gate_shape(spec_of(str(folder)).model_copy(update={"sparse_gates": sparse}), folder)
     assert reason in str(error.value)
     settings = {**GenericAudioLM.settings, **({"sparse_gates": "yes"} if sparse else {})}
     with pytest.raises(UserError, match="Gemma3nForConditionalGeneration: ") as error:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from transformers import AudioFlamingo3Config
 
+from esn_dist.models.loading import config_structure, spec_of
 from esn_dist.models.resolve import gate_shape
-from esn_dist.models.structure import inspect_config
 from esn_dist.models.tiny.architecture import Size, thinker_config, tokenizer
 
 
@@ -23,8 +23,8 @@ def test_the_shape_read_off_equals_that_of_the_built_model(tmp_path: Path, layer
     for name, config in {"Qwen2_5OmniThinker": omni, "AudioFlamingo3": flamingo}.items():
         config["architectures"] = [f"{name}ForConditionalGeneration"]
         (tmp_path / "config.json").write_text(json.dumps(config, default=str), encoding="utf-8")
-        structure = inspect_config(config, "here")
-        assert gate_shape(tmp_path)[:2] == (structure.layers, structure.width) == (layers, 48)
+        structure = config_structure(config, "here", sparse=False)
+        assert gate_shape(spec_of(str(tmp_path)), tmp_path)[:2] == (structure.layers, structure.width) == (layers, 48)
 
 
 def test_the_driver_waits_for_neither_torch_nor_transformers() -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from esn_dist.models.qwen2_5_omni.adapter import audio_rows
+from esn_dist.models.qwen2_5_omni.adapter import audio_token_count
 from esn_dist.models.tiny.architecture import Size, build, save, tokenizer
 from esn_dist.models.tiny.speech import log_mels
 
@@ -125,7 +125,7 @@ def _set_tower(tower: Any) -> None:
         for number in range(100, 104):  # other recordings than the corpus's
             mel_1MF, frames = log_mels([_tone(code, number)])
             tower(mel_1MF[0, :, : frames[0]], feature_lens=torch.tensor(frames))
-            target_RD = torch.zeros(audio_rows(frames[0]), len(EMOTIONS))
+            target_RD = torch.zeros(audio_token_count(frames[0]), len(EMOTIONS))
             target_RD[:, code] = 1.0
             targets.append(target_RD)
     hook.remove()

@@ -95,7 +95,7 @@ def inputs(lm: GenericAudioLM, folder: Path, id: str) -> tuple[Any, npt.NDArray[
     """The processor's own inputs of one utterance's question, and the part of each position."""
     wave, _ = soundfile.read(folder / "tones" / f"{id}.wav", dtype="float32")
     text = question(option_order(EMOTIONS, 1, "tones", id))
-    return lm.official(wave, text), lm.prompt(len(lm.encode_clip(wave)), text).part_L
+    return lm.official_inputs(wave, text), lm.prompt(len(lm.encode_clip(wave)), text).part_L
 
 
 def test_the_store_says_that_there_are_experts(store: StoreFolder) -> None:

@@ -18,7 +18,7 @@ from esn_dist.sweep import rates as shipped
 from esn_dist.sweep.cost import PARTS, Total, Work, hours_by_device, totals
 from esn_dist.sweep.forecast import ModelForecast, forecast
 from esn_dist.sweep.load import load_sweep
-from esn_dist.sweep.model_catalog import known_models
+from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.sweep.rates import Rate, forecast_error, known_rates, rates_of
 from esn_dist.sweep.spec import ModelSpec, Sweep
 
@@ -106,7 +106,7 @@ def test_a_part_without_a_rate_is_unknown_and_the_total_names_it(monkeypatch: py
 def test_a_larger_pool_needs_the_bytes_that_the_store_s_arrays_of_counts_grow_by() -> None:
     corpus: dict[str, Any] = {"name": "one", "type": "synthetic", "condition": "studio", "emotions": ["anger", "joy"]}
     sweeps = [small(corpora=[corpus | {"identification": {"candidates": n, "cap": 8}}]) for n in (32, 96)]
-    shape = known_models()[QWEN]["layers"], known_models()[QWEN]["width"]
+    shape = MODELS[QWEN].layers, MODELS[QWEN].width
     raw = [
         sum(
             prod(a.shape) * np.dtype(a.dtype).itemsize
@@ -196,7 +196,7 @@ def test_every_part_is_in_the_sum_or_named_as_left_out(work: dict[str, Work], ra
 
 def test_shipped_rates_are_of_models_that_exist_one_for_each_device_and_say_how() -> None:
     known = [(r.model, r.device) for r in known_rates()]
-    assert len(set(known)) == len(known) and {model for model, _ in known} <= known_models().keys()
+    assert len(set(known)) == len(known) and {model for model, _ in known} <= MODELS.keys()
     assert all("python benchmarks/" in r.how for r in known_rates())
 
 

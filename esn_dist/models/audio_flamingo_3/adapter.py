@@ -1,7 +1,7 @@
-"""Audio Flamingo 3, not thinking: transformers' own class, audio in 30 s windows, `<sound>` before the question.
+"""Audio Flamingo 3 without thinking: transformers' own class, audio in 30 s windows, `<sound>` before the question.
 
-The thinking variant is a separate adapter in the checkpoint's `think/` folder, which is never loaded. Inputs equal the
-official processor's, which cuts a clip longer than 10 minutes with a warning; here it is refused.
+The thinking variant is a LoRA adapter in the checkpoint's `think/` folder, which is never loaded. Inputs equal the
+official processor's. That cuts a clip longer than 10 minutes with a warning; here such a clip is refused.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from transformers import AudioFlamingo3ForConditionalGeneration, WhisperFeatureE
 from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import AudioLM, ClipTooLong, ClipTooShort, Prompt, execution_device
 from esn_dist.models.chat_prompt import chat_prompt, conversation
-from esn_dist.models.fixed_batches import PADDED, attention_implementation, encode_in_fixed_batches
+from esn_dist.models.fixed_batches import MASKED, attention_implementation, encode_in_fixed_batches
 from esn_dist.models.from_pretrained import load_tokenizer, load_transformers
 from esn_dist.models.placement import Placement
-from esn_dist.models.resolve import DEFAULTS
+from esn_dist.sweep.model_catalog import BUILTIN_ADAPTERS
 from esn_dist.transfer import to_device_async
 
 LONGEST = 600  # seconds
@@ -33,13 +33,13 @@ Windows = tuple[Tensor, Tensor]
 class AudioFlamingo3(AudioLM):
     """Adapter around a loaded `AudioFlamingo3ForConditionalGeneration`."""
 
-    settings: ClassVar = DEFAULTS["audio-flamingo-3"]
+    settings: ClassVar = BUILTIN_ADAPTERS["audio-flamingo-3"].settings
     GPU_ENCODER_BATCH: ClassVar = 8  # windows of 30 s
 
     def __init__(self, model: Any, tokenizer: Any, extractor: Any, settings: Mapping[str, str] = settings) -> None:
         if settings["order"] != "audio, text":
             raise UserError(
-                f"order {settings['order']!r}: Audio Flamingo 3's template puts the clip first whatever is asked",
+                f"order {settings['order']!r}: Audio Flamingo 3's template always puts the clip first",
                 expected="'audio, text'",
             )
         self.model = model
@@ -64,43 +64,47 @@ class AudioFlamingo3(AudioLM):
     def preprocess(self, wave_S: npt.NDArray[np.float32]) -> Windows:
         rate = self.extractor.sampling_rate
         if len(wave_S) > LONGEST * rate:
-            raise ClipTooLong(f"{len(wave_S) / rate:.1f} s; the model hears {LONGEST} s at most")
-        mel_WMF, mask_WF = self.mel(wave_S)
-        if not any(map(self._rows, mask_WF)):
-            raise ClipTooShort(f"{len(wave_S)} samples give {int(mask_WF.sum())} mel frames and no audio token")
-        return mel_WMF, mask_WF
+            raise ClipTooLong(f"{len(wave_S) / rate:.1f} s; the model takes {LONGEST} s at most")
+        mel_WMF, valid_WF = self.mel(wave_S)
+        if not any(map(self._count, valid_WF)):
+            raise ClipTooShort(f"{len(wave_S)} samples give {int(valid_WF.sum())} mel frames and no audio token")
+        return mel_WMF, valid_WF
 
     @torch.inference_mode()
-    def encode_audio(self, heard: Iterable[Windows]) -> list[Tensor]:
+    def encode_audio(self, input_features: Iterable[Windows]) -> list[Tensor]:
         if not self.encoder_batch:
-            return [self._alone(windows) for windows in heard]
-        clips = (list(zip(*windows, strict=True)) for windows in heard)
-        with attention_implementation(self.tower.config, PADDED):
-            return [torch.cat(rows) for rows in encode_in_fixed_batches(clips, self.encoder_batch, self._together)]
+            return [self._encode_one(windows) for windows in input_features]
+        clips = (list(zip(*windows, strict=True)) for windows in input_features)
+        with attention_implementation(self.tower.config, MASKED):
+            encoded = encode_in_fixed_batches(clips, self.encoder_batch, self._encode_windows)
+        return [torch.cat(windows) for windows in encoded]
 
-    def _alone(self, windows: Windows) -> Tensor:
-        """Rows [R, D] of one clip, as officially."""
-        (mel_WMF, mask_WF), device = windows, execution_device(self.tower)
+    def _encode_one(self, windows: Windows) -> Tensor:
+        """Audio embeddings [R, D] of one clip, by the official method."""
+        (mel_WMF, valid_WF), device = windows, execution_device(self.tower)
         output = self.model.get_audio_features(
-            mel_WMF.to(device, self.dtype), input_features_mask=mask_WF.to(device), return_dict=True
+            mel_WMF.to(device, self.dtype), input_features_mask=valid_WF.to(device), return_dict=True
         )
-        rows_RD: Tensor = output.pooler_output
-        return rows_RD
+        embeds_RD: Tensor = output.pooler_output
+        return embeds_RD
 
-    def _together(self, windows: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-        """Rows [R, D] of each window: what `get_audio_features` does, but without asking the device how many."""
-        mels, masks = zip(*windows, strict=True)
+    def _encode_windows(self, windows: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """Audio embeddings [R, D] of each window.
+
+        Does what `get_audio_features` does, but counts audio tokens on the host, without a wait for the device.
+        """
+        mels, valid = zip(*windows, strict=True)
         device = execution_device(self.tower)
-        frames_GTD = self.tower(
+        encoded_WPE = self.tower(
             to_device_async(torch.stack(mels).to(self.dtype), device),
-            input_features_mask=to_device_async(torch.stack(masks), device),
+            input_features_mask=to_device_async(torch.stack(valid), device),
         ).last_hidden_state
-        rows_GRD = self.model.model.multi_modal_projector(frames_GTD)
-        return [rows_RD[: self._rows(mask_F)] for rows_RD, mask_F in zip(rows_GRD, masks, strict=True)]
+        embeds_WPD = self.model.model.multi_modal_projector(encoded_WPE)
+        return [embeds_PD[: self._count(valid_F)] for embeds_PD, valid_F in zip(embeds_WPD, valid, strict=True)]
 
-    def _rows(self, mask_F: Tensor) -> int:
-        """Audio rows of a window with valid frames `mask_F`."""
-        return max(0, int(self.tower._get_feat_extract_output_lengths(mask_F.sum())[1]))
+    def _count(self, valid_F: Tensor) -> int:
+        """Audio tokens of a window with the valid frames `valid_F`."""
+        return max(0, int(self.tower._get_feat_extract_output_lengths(valid_F.sum())[1]))
 
     def mel(self, wave_S: npt.NDArray[np.float32]) -> Windows:
         """Log-mel [W, M, 3000] of W windows of 30 s, the last one filled with silence, and their valid frames."""
@@ -112,6 +116,6 @@ class AudioFlamingo3(AudioLM):
         )  # fmt: skip
         return features["input_features"], features["attention_mask"]
 
-    def prompt(self, rows: int, text: str) -> Prompt:
+    def prompt(self, audio_tokens: int, text: str) -> Prompt:
         messages = conversation(self.system_prompt, text, self.order)
-        return chat_prompt(self.tokenizer, messages, self.placeholder, rows)
+        return chat_prompt(self.tokenizer, messages, self.placeholder, audio_tokens)

@@ -1,8 +1,7 @@
 """Any gated audio-language model of transformers, through its own processor and its own merging of audio and text.
 
-Nothing about a model is restated here. A clip's rows are what the model itself hands to its decoder at the audio
-positions: its forward call is run up to the decoder and stopped there. A prompt is what its processor makes of a probe
-clip, with the audio placeholder repeated as often as the clip has rows.
+Nothing about a model is restated here. The audio embeddings of a clip are what the model itself hands to its decoder at
+the audio positions. A prompt is what its processor makes of a probe clip, with as many placeholders as the clip needs.
 """
 
 from __future__ import annotations
@@ -21,26 +20,32 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
+import transformers
 from torch import Tensor
 
 from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import AudioLM, ClipTooShort, Prompt
-from esn_dist.models.chat_prompt import conversation, marked, special_ids
+from esn_dist.models.chat_prompt import conversation, prompt_of_ids, special_ids
 from esn_dist.models.checkpoint import read_config
 from esn_dist.models.from_pretrained import load_transformers
+from esn_dist.models.generic.decoder_inputs import decoder_inputs
+from esn_dist.models.generic.token_ids import audio_span, placeholder_id, stop_ids
 from esn_dist.models.placement import Placement
 from esn_dist.models.processor import MISTRAL, load_processor
-from esn_dist.models.resolve import DEFAULTS
-from esn_dist.models.structure import config_of, model_class, unsupported
+from esn_dist.models.structure import config_of, unsupported
+from esn_dist.sweep.model_catalog import BUILTIN_ADAPTERS, GENERIC
 
 RATE = 16_000
 PROBE = np.zeros(RATE, np.float32)
+# Published whole (a thinker and a speech branch); loaded as the part that writes text. By `model_type`.
+THINKERS = {"qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration"}
 
 
 class GenericAudioLM(AudioLM):
     """Adapter around any loaded audio-language model and its processor."""
 
-    settings: ClassVar = DEFAULTS["generic"]
+    settings: ClassVar = BUILTIN_ADAPTERS[GENERIC].settings
+    unneeded_weights: ClassVar = ("model.visual.",)  # vision towers, which an audio prompt never reaches
 
     def __init__(self, model: Any, processor: Any, settings: Mapping[str, str] = settings) -> None:
         self.model, self.processor = model, processor
@@ -51,13 +56,16 @@ class GenericAudioLM(AudioLM):
         self.system_prompt, self.order = settings["system_prompt"], settings["order"]
         self.placeholder = placeholder_id(model.config, processor)
         self.stop_ids = stop_ids(model, self.tokenizer)
-        extractor = getattr(processor, "feature_extractor", None) or getattr(processor, "audio_processor", None)
-        takes_rate = extractor is not None and "sampling_rate" in signature(type(extractor).__call__).parameters
-        self._rate = {"audio_kwargs": {"sampling_rate": RATE}} if takes_rate else {}
-        self._processing = Lock()  # a tokenizer's settings are changed by its call
-        self._template = lru_cache(maxsize=4_096)(self._probe_ids)
+        self._processor_options = _sampling_rate(processor)
+        self._processor_lock = Lock()  # a call changes the tokenizer's settings
+        self._ids_around_audio = lru_cache(maxsize=4_096)(self._probe)
         if hasattr(model, "set_experts_implementation"):
             model.set_experts_implementation("eager")  # others call the activation once for all experts together
+
+    @classmethod
+    def transformers_class(cls, config: Mapping[str, Any], where: str) -> Any:
+        thinker = THINKERS.get(str(config.get("model_type")))
+        return getattr(transformers, thinker) if thinker else super().transformers_class(config, where)
 
     @classmethod
     def load(
@@ -66,136 +74,68 @@ class GenericAudioLM(AudioLM):
         config = read_config(source)
         if config.get("has_lora_adapter"):
             _require_peft(source)
-        model_type = model_class(config, str(source))
-        if reason := unsupported(config_of(model_type, config).get_text_config(), "sparse_gates" in settings):
-            raise UserError(f"{model_type.__name__}: {reason}", where=str(source))
-        model = load_transformers(model_type, source, dtype, placement, unneeded=("model.visual.",))
+        model_class = cls.transformers_class(config, str(source))
+        if reason := unsupported(config_of(model_class, config).get_text_config(), "sparse_gates" in settings):
+            raise UserError(f"{model_class.__name__}: {reason}", where=str(source))
+        model = load_transformers(model_class, source, dtype, placement, cls.unneeded_weights)
         if getattr(model, "_hf_peft_config_loaded", False):
             model.enable_adapters()  # made for audio prompts, and every prompt here has audio
-        processor = load_processor(source)
-        lm = cls(model, processor, settings)
+        lm = cls(model, load_processor(source), settings)
         if placement.offload:
-            _probe_offloaded(lm, source)
+            _check_offloaded_encoder(lm, source)
         return lm
 
     def preprocess(self, wave_S: npt.NDArray[np.float32]) -> dict[str, Tensor]:
-        inputs = self.official(wave_S, "")
+        inputs = self.official_inputs(wave_S, "")
         audio_L = inputs["input_ids"][0] == self.placeholder
         if not audio_L.any():
             raise ClipTooShort(f"{len(wave_S)} samples give no audio token")
-        _one_run(audio_L)
+        audio_span(audio_L)
         return inputs
 
     @torch.inference_mode()
-    def encode_audio(self, heard: Iterable[dict[str, Tensor]]) -> list[Tensor]:
-        return [self._rows(inputs) for inputs in heard]
+    def encode_audio(self, input_features: Iterable[dict[str, Tensor]]) -> list[Tensor]:
+        return [self._encode_one(inputs) for inputs in input_features]
 
-    def _rows(self, inputs: dict[str, Tensor]) -> Tensor:
-        first, last = _one_run(inputs["input_ids"][0] == self.placeholder)
-        return self._entering_decoder(inputs)[0, first : last + 1]
+    def _encode_one(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Audio embeddings [R, D]: the decoder's inputs [1, L, D] at the audio positions."""
+        first, last = audio_span(inputs["input_ids"][0] == self.placeholder)
+        on_device = {name: self._on_device(tensor) for name, tensor in inputs.items()}
+        return decoder_inputs(self.model, self.decoder, on_device)[0, first : last + 1]
 
-    def prompt(self, rows: int, text: str) -> Prompt:
-        before, after = self._template(text)
-        return marked([*before, *[self.placeholder] * rows, *after], self.placeholder, special_ids(self.tokenizer))
+    def prompt(self, audio_tokens: int, text: str) -> Prompt:
+        before, after = self._ids_around_audio(text)
+        ids = [*before, *[self.placeholder] * audio_tokens, *after]
+        return prompt_of_ids(ids, self.placeholder, special_ids(self.tokenizer))
 
-    def official(self, wave_S: npt.NDArray[np.float32], text: str) -> dict[str, Tensor]:
-        """The processor's own inputs of one clip and question."""
-        with self._processing:
-            return self._official(wave_S, text)
-
-    def _official(self, wave_S: npt.NDArray[np.float32], text: str) -> dict[str, Tensor]:
+    def official_inputs(self, wave_S: npt.NDArray[np.float32], text: str) -> dict[str, Tensor]:
+        """The processor's own inputs of one clip and prompt: `input_ids` [1, L] and features."""
         messages = conversation(self.system_prompt, text, self.order)
-        if type(self.tokenizer).__name__ == MISTRAL:  # it makes audio tokens from the clip itself
-            for part in messages[-1]["content"]:
-                if part["type"] == "audio":
-                    part["base64"] = _as_wav(wave_S)
-                    part.pop("audio")
-            return dict(self.processor.apply_chat_template(messages))
-        chat = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        # Without its rate some extractors warn at every clip.
-        return dict(self.processor(text=[chat], audio=[wave_S], return_tensors="pt", **self._rate))
+        with self._processor_lock:
+            if type(self.tokenizer).__name__ == MISTRAL:
+                return dict(self.processor.apply_chat_template(_with_samples(messages, wave_S)))
+            chat = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            return dict(self.processor(text=[chat], audio=[wave_S], return_tensors="pt", **self._processor_options))
 
-    def _probe_ids(self, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Ids before and after the audio of a question."""
-        ids_L = self.official(PROBE, text)["input_ids"][0]
-        first, last = _one_run(ids_L == self.placeholder)
+    def _probe(self, text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids before and after the audio of a prompt."""
+        ids_L = self.official_inputs(PROBE, text)["input_ids"][0]
+        first, last = audio_span(ids_L == self.placeholder)
         return tuple(ids_L[:first].tolist()), tuple(ids_L[last + 1 :].tolist())
 
-    def _entering_decoder(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Embeddings [1, L, D] that the model's own forward call hands to its decoder."""
-
-        def at_decoder(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-            if kwargs.get("inputs_embeds") is not None:
-                raise _Reached(kwargs["inputs_embeds"])
-
-        def at_first_layer(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-            raise _Reached(args[0] if args else kwargs["hidden_states"])
-
-        hooks = [
-            self.decoder.register_forward_pre_hook(at_decoder, with_kwargs=True),
-            self.decoder.layers[0].register_forward_pre_hook(at_first_layer, with_kwargs=True),  # type: ignore
-        ]
-        try:
-            self.model(**{name: self._placed(value) for name, value in inputs.items()}, use_cache=False)
-        except _Reached as reached:
-            return reached.embedded_BLD
-        finally:
-            for hook in hooks:
-                hook.remove()
-        raise RuntimeError(f"{type(self.model).__name__} never called its decoder")
-
-    def _placed(self, value: Tensor) -> Tensor:
-        return value.to(self.device, self.dtype if value.is_floating_point() else None)
+    def _on_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, self.dtype if tensor.is_floating_point() else None)
 
 
-class _Reached(Exception):
-    """Thrown from inside a forward call when the embeddings are complete."""
-
-    def __init__(self, embedded_BLD: Tensor) -> None:
-        super().__init__()
-        self.embedded_BLD = embedded_BLD
-
-
-def placeholder_id(config: Any, processor: Any) -> int:
-    """The token that stands for a row of audio, from the configuration or the processor.
-
-    Raises:
-        UserError: neither names it.
-    """
-    for owner in (config, getattr(config, "audio_config", None), processor):
-        for name in ("audio_token_id", "audio_token_index"):
-            if isinstance(found := getattr(owner, name, None), int):
-                return found
-    raise UserError(f"{type(config).__name__} names no audio placeholder", expected="audio_token_id")
+def _sampling_rate(processor: Any) -> dict[str, Any]:
+    """Options that give the sampling rate to an extractor that takes one; without it some warn at every clip."""
+    extractor = getattr(processor, "feature_extractor", None) or getattr(processor, "audio_processor", None)
+    takes_rate = extractor is not None and "sampling_rate" in signature(type(extractor).__call__).parameters
+    return {"audio_kwargs": {"sampling_rate": RATE}} if takes_rate else {}
 
 
-def stop_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Every end token that the checkpoint names anywhere; any of them ends an answer.
-
-    Raises:
-        UserError: none is named, so that every answer would run to its limit.
-    """
-    named = (
-        getattr(model.generation_config, "eos_token_id", None),
-        getattr(model.config.get_text_config(), "eos_token_id", None),
-        tokenizer.eos_token_id,
-    )
-    found = [i for ids in named for i in (ids if isinstance(ids, Iterable) else [ids]) if i is not None]
-    if not found:
-        raise UserError("the checkpoint names no end token", expected="eos_token_id in generation_config.json")
-    return tuple(dict.fromkeys(found))
-
-
-def _one_run(audio_L: Tensor) -> tuple[int, int]:
-    """First and last audio position, which must be one run: a prompt is cut there."""
-    at = audio_L.nonzero().flatten()
-    if not len(at) or int(at[-1] - at[0]) + 1 != len(at):
-        raise ValueError("the processor does not make one unbroken run of audio placeholders of one clip")
-    return int(at[0]), int(at[-1])
-
-
-def _probe_offloaded(lm: GenericAudioLM, source: Path) -> None:
-    """Encode one clip: a model that reads a weight's device beside its module's call finds a placeholder there."""
+def _check_offloaded_encoder(lm: GenericAudioLM, source: Path) -> None:
+    """Encode one clip. A model that reads a weight's device outside its module's call fails under offload."""
     try:
         lm.encode_clip(PROBE)
     except NotImplementedError as error:
@@ -213,7 +153,16 @@ def _require_peft(source: Path) -> None:
         )  # fmt: skip
 
 
-def _as_wav(wave_S: npt.NDArray[np.float32]) -> str:
+def _with_samples(messages: list[dict[str, Any]], wave_S: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
+    """Messages with the clip itself, of which mistral-common's tokenizers make the audio tokens."""
+    for part in messages[-1]["content"]:
+        if part["type"] == "audio":
+            part["base64"] = _wav_base64(wave_S)
+            part.pop("audio")
+    return messages
+
+
+def _wav_base64(wave_S: npt.NDArray[np.float32]) -> str:
     """A float WAV file as base64 text, bit for bit."""
     file = io.BytesIO()
     soundfile.write(file, wave_S, RATE, format="WAV", subtype="FLOAT")

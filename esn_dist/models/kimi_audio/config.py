@@ -1,7 +1,7 @@
-"""Kimi-Audio's three configurations as plain facts, read from JSON; nothing is left to a class's defaults.
+"""Kimi-Audio's three configurations, read from JSON; nothing is left to a class's defaults.
 
 The published `config.json` has no `model_type` and asks for remote code, so no Auto class reads it. A missing value is
-refused: the remote class's own defaults (a rotary base of 10,000, say) are not the checkpoint's.
+refused: the defaults of the remote class, such as a rotary base of 10,000, are not the checkpoint's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from esn_dist.models.checkpoint import read_config
 
 ARCHITECTURE = "MoonshotKimiaForCausalLM"
 WHISPER = "whisper-large-v3"
+SPEECH_TOKENIZER = "glm-4-voice-tokenizer"  # subfolder, as the adapter's companion in models.yaml
 COPIED = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "hidden_act", "rms_norm_eps", "rope_theta", "max_position_embeddings",
@@ -26,7 +27,7 @@ COPIED = (
 
 @dataclass(frozen=True, slots=True)
 class Specials:
-    """Ids of the special tokens that an audio question uses; they follow the base tokens at fixed places."""
+    """Ids of the special tokens of an audio prompt; they follow the base tokens at fixed offsets."""
 
     base: int
 
@@ -44,7 +45,7 @@ class Specials:
 
     @property
     def blank(self) -> int:
-        """What a stream holds where the other one speaks; its embedding is trained and added everywhere."""
+        """Filler of a stream where the other one has a token; its trained embedding is added at every position."""
         return self.base + 23
 
     @property
@@ -62,7 +63,7 @@ class Specials:
 
     @property
     def answer_in_text(self) -> int:
-        """Asks for text without speech; stands only where the turn's last message is audio."""
+        """Asks for text without speech; only used where the turn's last message is audio."""
         return self.base + 32
 
 
@@ -72,8 +73,8 @@ class SpeechTokenizerConfig:
 
     Attributes:
         encoder: sizes of its Whisper layers.
-        layers: those below the quantizer.
-        codes: rows of the codebook.
+        layers: number of layers below the quantizer.
+        codes: size of the codebook.
         pool: frames (50 a second) averaged into one code.
         block: frames within which attention looks ahead.
     """
@@ -90,8 +91,8 @@ class KimiConfig:
     """The whole model.
 
     Attributes:
-        text: the 28 layers that text comes from; a plain Qwen2.
-        adaptor_width: of a continuous feature, four Whisper frames side by side.
+        text: the 28 layers that produce text; a plain Qwen2.
+        adaptor_width: width of a continuous feature, which is four Whisper positions concatenated.
         audio_offset: token id of code 0.
         mimo_layers: layers of the speech branch, which is neither loaded nor run.
     """
@@ -109,7 +110,7 @@ def read_kimi(folder: Path, glm: Path) -> KimiConfig:
     """The configuration of a checkpoint in `folder`, with the speech tokenizer's in `glm`.
 
     Raises:
-        UserError: another model's folder, or a value is missing.
+        UserError: the folder is another model's, or a value is missing.
     """
     raw = read_config(folder)
     if raw.get("architectures") != [ARCHITECTURE]:
@@ -130,7 +131,7 @@ def read_kimi(folder: Path, glm: Path) -> KimiConfig:
 
 
 class _Values:
-    """A JSON object each of whose values must be there."""
+    """A JSON object in which a missing value is an error."""
 
     def __init__(self, values: dict[str, Any], folder: Path) -> None:
         self.values, self.folder = values, folder
@@ -160,7 +161,7 @@ def _speech_tokenizer(values: _Values) -> SpeechTokenizerConfig:
             )
     layers = values["quantize_position"]
     if values["pooling_position"] != layers:
-        raise UserError("pools elsewhere than it quantizes", where=str(values.folder / "config.json"))
+        raise UserError("pooling_position differs from quantize_position", where=str(values.folder / "config.json"))
     return SpeechTokenizerConfig(
         _whisper(values, layers), layers, values["quantize_vocab_size"], values["pooling_kernel_size"],
         values["quantize_causal_block_size"],

@@ -1,7 +1,7 @@
 """Kimi-Audio's weights as one module: speech tokenizer, Whisper encoder, adaptor, 28 Qwen2 layers, text head.
 
-The speech branch (six MIMO layers and the audio head) takes nothing back into the text path and is left out. Knows
-where each weight stands in the published files; knows no prompts.
+The speech branch (six MIMO layers and the audio head) feeds nothing back into the text path and is left out. Knows the
+name of each weight in the published files; knows no prompts.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from torch import Tensor, nn
 from transformers import Qwen2Model
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from esn_dist.models.download import GLM
-from esn_dist.models.kimi_audio.config import WHISPER, KimiConfig
+from esn_dist.models.kimi_audio.config import SPEECH_TOKENIZER, WHISPER, KimiConfig
 from esn_dist.models.kimi_audio.speech_tokenizer import SpeechTokenizer
 
-# Part of the module → folder, and what stands before the name there (several spellings circulate).
+# Submodule → folder of its file, and the prefixes that its names may have there (several spellings circulate).
 STORED: dict[str, tuple[str, tuple[str, ...]]] = {
     "decoder.": ("", ("model.",)),
     "head.": ("", ("lm_head.",)),
     "adaptor.": ("", ("model.vq_adaptor.layers.",)),
     "whisper.": (WHISPER, ("model.encoder.", "encoder.")),
-    "speech_tokenizer.": (GLM, ("", "model.encoder.")),
+    "speech_tokenizer.": (SPEECH_TOKENIZER, ("", "model.encoder.")),
 }
 
 
 class KimiNetwork(nn.Module):
-    """All that text output needs."""
+    """Everything that text output needs."""
 
     _no_split_modules: ClassVar = ["Qwen2DecoderLayer", "WhisperEncoderLayer"]
 
@@ -50,23 +49,27 @@ class KimiNetwork(nn.Module):
         self.head = nn.Linear(hidden, config.text.vocab_size, bias=False)
 
     @torch.inference_mode()
-    def codes(self, mel_SMF: Tensor, valid_SF: Tensor) -> Tensor:
-        """Discrete codes [R] of one utterance's segments."""
-        codes_R: Tensor = self.speech_tokenizer(mel_SMF, valid_SF)
+    def codes(self, mel_WMF: Tensor, valid_WF: Tensor) -> Tensor:
+        """Discrete codes [R] of the windows of one clip."""
+        codes_R: Tensor = self.speech_tokenizer(mel_WMF, valid_WF)
         return codes_R
 
     @torch.inference_mode()
-    def features(self, mel_SMF: Tensor, rows: Sequence[int]) -> list[Tensor]:
-        """Continuous features [R, 4 · 1280] of each segment: Whisper over all 30 s, four frames side by side."""
-        frames_STD: Tensor = self.whisper(mel_SMF).last_hidden_state
+    def features(self, mel_WMF: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        """Continuous features [R, 4·E] of each window: Whisper over all 30 s, four positions concatenated.
+
+        Args:
+            counts: R of each window.
+        """
+        encoded_WPE: Tensor = self.whisper(mel_WMF).last_hidden_state
         return [
-            frames_TD[: count * self.stacked].reshape(count, -1)
-            for frames_TD, count in zip(frames_STD, rows, strict=True)
+            encoded_PE[: count * self.stacked].reshape(count, -1)
+            for encoded_PE, count in zip(encoded_WPE, counts, strict=True)
         ]
 
     def stored_names(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """Each parameter's name, the folder of its file, and the names it may have there."""
         for name, _ in self.named_parameters():
-            part = next(part for part in STORED if name.startswith(part))
-            folder, prefixes = STORED[part]
-            yield name, folder, tuple(prefix + name.removeprefix(part) for prefix in prefixes)
+            submodule = next(submodule for submodule in STORED if name.startswith(submodule))
+            folder, prefixes = STORED[submodule]
+            yield name, folder, tuple(prefix + name.removeprefix(submodule) for prefix in prefixes)

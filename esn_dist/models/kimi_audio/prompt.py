@@ -1,7 +1,7 @@
-"""A question as Kimi-Audio takes it: two parallel streams of ids, one of audio and one of text.
+"""A prompt for Kimi-Audio: two parallel streams of ids, one of audio and one of text.
 
-Everywhere one of the two is blank. So a prompt is one stream of the ids that speak, and the blank's embedding is added
-at every position. Knows ids, no weights.
+At every position one of the two is blank. So a prompt is one stream of the ids that are not blank, and the embedding of
+the blank is added at every position. Knows ids, no weights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from esn_dist.terms import UNCOUNTED, Part
 
 
 class Streams(NamedTuple):
-    """Two streams of equal length, and where the continuous features are added."""
+    """Two streams of equal length, and the positions at which continuous features are added."""
 
     audio: list[int]
     text: list[int]
@@ -29,25 +29,28 @@ def streams(specials: Specials, text: Sequence[int], codes: Sequence[int], order
 
     Args:
         codes: token ids of the clip's codes.
-        order: "text, audio" (the official one), or "audio, text", which gets no token that asks for text.
+        order: "text, audio" (the official one), or "audio, text", which has no token that asks for text.
     """
     s = specials
-    spoken = [s.media_begin, *codes, s.media_end]
-    messages = {"audio": spoken, "text": [s.blank] * len(text)}
+    clip = [s.media_begin, *codes, s.media_end]
+    # 1. The audio stream: the clip, blanks where the text is, and markers.
+    messages = {"audio": clip, "text": [s.blank] * len(text)}
     first, last = order.split(", ")
-    wanted = [s.answer_in_text] if last == "audio" else []
-    audio = [s.user, *messages[first], *messages[last], *wanted, s.message_end, s.assistant]
-    written = [s.blank] * len(audio)
-    at = 1 if first == "text" else 1 + len(spoken)
-    written[at : at + len(text)] = text
-    begin = audio.index(s.media_begin) + 1
-    return Streams(audio, written, [begin <= i < begin + len(codes) for i in range(len(audio))])
+    request = [s.answer_in_text] if last == "audio" else []
+    audio_stream = [s.user, *messages[first], *messages[last], *request, s.message_end, s.assistant]
+    # 2. The text stream: blanks everywhere but at the text.
+    text_stream = [s.blank] * len(audio_stream)
+    start = 1 if first == "text" else 1 + len(clip)
+    text_stream[start : start + len(text)] = text
+    # 3. Continuous features are added at the codes.
+    begin = audio_stream.index(s.media_begin) + 1
+    return Streams(audio_stream, text_stream, [begin <= i < begin + len(codes) for i in range(len(audio_stream))])
 
 
 def merged(specials: Specials, both: Streams) -> Prompt:
-    """The ids that speak, with their parts: codes are audio, written words text, markers none."""
-    audio, text, heard = (np.array(stream) for stream in both)
-    assert ((audio == specials.blank) | (text == specials.blank)).all()
-    ids_L = np.where(audio == specials.blank, text, audio).astype(np.int64)
-    part_L = np.where(heard, int(Part.AUDIO), np.where(ids_L < specials.base, int(Part.TEXT), UNCOUNTED))
+    """The ids that are not blank, with their parts: codes are audio, base tokens text, markers uncounted."""
+    audio_L, text_L, continuous_L = (np.array(stream) for stream in both)
+    assert ((audio_L == specials.blank) | (text_L == specials.blank)).all()
+    ids_L = np.where(audio_L == specials.blank, text_L, audio_L).astype(np.int64)
+    part_L = np.where(continuous_L, int(Part.AUDIO), np.where(ids_L < specials.base, int(Part.TEXT), UNCOUNTED))
     return Prompt(ids_L, part_L.astype(np.int8))

@@ -1,7 +1,8 @@
 """Discrete audio codes, 12.5 a second: GLM-4-Voice's speech tokenizer on transformers' Whisper layers, in float32.
 
-Causal convolutions, attention that looks ahead only inside blocks of 4 s, mean over 4 frames, nearest codebook row.
-In bfloat16 the nearest row flips, so it stays in float32 whatever the model's dtype. Knows nothing of token ids.
+Causal convolutions; attention that looks ahead only inside blocks of 4 s; mean over 4 positions; nearest code vector.
+In bfloat16 the nearest code flips, so this module stays in float32. Knows no token ids.
+Beyond the letters of `esn_dist.models`: Q pooled positions of a window, N = W·Q, Z codes of the codebook.
 """
 
 from __future__ import annotations
@@ -29,40 +30,44 @@ class SpeechTokenizer(nn.Module):
         self.layers = nn.ModuleList(WhisperEncoderLayer(encoder) for _ in range(config.layers))
         self.codebook = nn.Embedding(config.codes, width)
 
-    def forward(self, mel_SMF: Tensor, valid_SF: Tensor) -> Tensor:
-        """Codes [R] of one utterance's segments, in order, padding left out.
+    def forward(self, mel_WMF: Tensor, valid_WF: Tensor) -> Tensor:
+        """Codes [R] of the windows of one clip, in order, without those of padding.
 
         Args:
-            mel_SMF: log-mel of S segments; F is a multiple of 2 × `pool`.
-            valid_SF: 1 on frames of the clip, 0 on padding. Best on the CPU: which codes are kept is asked there.
+            mel_WMF: log-mel of W windows; F is a multiple of 2 × `pool`.
+            valid_WF: 1 on frames of the clip, 0 on padding. Best on the CPU, where the kept codes are computed.
         """
-        hidden_STD = self._frames(mel_SMF)
-        valid_ST = valid_SF[:, ::2].bool()
-        kept_R = valid_ST[:, :: self.pool].flatten().nonzero().flatten()
-        attend_S1TT = self._visible(to_device_async(valid_ST, mel_SMF.device))
+        # 1. Convolutions: M × F → P = F / 2 positions of width E.
+        hidden_WPE = self._convolve(mel_WMF)
+        valid_WP = valid_WF[:, ::2].bool()
+        # 2. Layers, under a mask that is causal between blocks.
+        mask_W1PP = self._mask(to_device_async(valid_WP, mel_WMF.device))
         for layer in self.layers:
-            hidden_STD = layer(hidden_STD, attend_S1TT)
-        pooled_SQD = hidden_STD.unflatten(1, (-1, self.pool)).mean(2)  # padding in a last window counts in its mean
-        return self._nearest(pooled_SQD).flatten()[to_device_async(kept_R, mel_SMF.device)]
+            hidden_WPE = layer(hidden_WPE, mask_W1PP)
+        # 3. Mean over `pool` positions: Q = P / pool. Padding in a last group of positions counts in its mean.
+        pooled_WQE = hidden_WPE.unflatten(1, (-1, self.pool)).mean(2)
+        # 4. Nearest codes [W·Q], of which those of the clip stay.
+        kept_R = valid_WP[:, :: self.pool].flatten().nonzero().flatten()
+        return self._nearest(pooled_WQE).flatten()[to_device_async(kept_R, mel_WMF.device)]
 
-    def _frames(self, mel_SMF: Tensor) -> Tensor:
-        """Two convolutions that see no future; zeros stand before the first frame."""
-        hidden_SDT = gelu(self.conv1(pad(mel_SMF, (2, 0))))
-        hidden_SDT = gelu(self.conv2(pad(hidden_SDT, (2, 0))))
-        return hidden_SDT.transpose(1, 2) + self.embed_positions.weight[: hidden_SDT.shape[2]]
+    def _convolve(self, mel_WMF: Tensor) -> Tensor:
+        """Two causal convolutions, with zeros before the first frame: [W, P, E]."""
+        hidden_WEP = gelu(self.conv1(pad(mel_WMF, (2, 0))))
+        hidden_WEP = gelu(self.conv2(pad(hidden_WEP, (2, 0))))
+        return hidden_WEP.transpose(1, 2) + self.embed_positions.weight[: hidden_WEP.shape[2]]
 
-    def _visible(self, valid_ST: Tensor) -> Tensor:
-        """Additive mask [S, 1, T, T]: query i sees a valid key j where j ≤ i or both lie in one block."""
-        at_T = torch.arange(valid_ST.shape[1], device=valid_ST.device)
-        block_T = at_T // self.block
-        seen_TT = (at_T <= at_T[:, None]) | (block_T == block_T[:, None])
-        seen_S1TT = seen_TT & valid_ST[:, None, None]
-        return torch.zeros(seen_S1TT.shape, device=valid_ST.device).masked_fill(
-            ~seen_S1TT, torch.finfo(torch.float32).min
+    def _mask(self, valid_WP: Tensor) -> Tensor:
+        """Additive mask [W, 1, P, P]: query i attends to a valid key j if j ≤ i or both are in one block."""
+        index_P = torch.arange(valid_WP.shape[1], device=valid_WP.device)
+        block_P = index_P // self.block
+        attends_PP = (index_P <= index_P[:, None]) | (block_P == block_P[:, None])
+        attends_W1PP = attends_PP & valid_WP[:, None, None]
+        return torch.zeros(attends_W1PP.shape, device=valid_WP.device).masked_fill(
+            ~attends_W1PP, torch.finfo(torch.float32).min
         )
 
-    def _nearest(self, rows_SQD: Tensor) -> Tensor:
-        """Index [S, Q] of the codebook row at the smallest squared distance, by the official order of operations."""
-        rows_ND, codebook_CD = rows_SQD.flatten(0, 1), self.codebook.weight
-        squares_NC = rows_ND.square().sum(1, keepdim=True) + codebook_CD.square().sum(1)
-        return torch.addmm(squares_NC, rows_ND, codebook_CD.T, alpha=-2.0).argmin(1).view(rows_SQD.shape[:2])
+    def _nearest(self, pooled_WQE: Tensor) -> Tensor:
+        """Index [W, Q] of the code vector at the smallest squared distance, by the official order of operations."""
+        pooled_NE, codebook_ZE = pooled_WQE.flatten(0, 1), self.codebook.weight
+        squares_NZ = pooled_NE.square().sum(1, keepdim=True) + codebook_ZE.square().sum(1)
+        return torch.addmm(squares_NZ, pooled_NE, codebook_ZE.T, alpha=-2.0).argmin(1).view(pooled_WQE.shape[:2])

@@ -1,7 +1,7 @@
-"""Kimi-Audio's text tokens: a tiktoken file with Qwen2's pattern, read by hand, no remote code.
+"""Kimi-Audio's text tokens: a tiktoken file with Qwen2's pattern, read without remote code.
 
-Special markers in a text are plain text. Only ids of the base vocabulary are text; everything above is left out when
-an answer is decoded, as officially.
+Special markers in a text are plain text. Only ids of the base vocabulary are text. As in the official code, all others
+are left out when an answer is decoded.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class TextTokens:
         )
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        """Token ids of `text`; there are no special tokens to add."""
+        """Token ids of `text`; this tokenizer adds no special tokens."""
         return self._encoding.encode_ordinary(text)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """Text of the base tokens among `ids`, decoded as one, since a character may span several tokens."""
+        """Text of the base tokens among `ids`, decoded together, since a character may span several tokens."""
         joined = self._encoding.decode_bytes([i for i in ids if i < self.base])
         return joined.decode("utf-8", errors="replace")
 

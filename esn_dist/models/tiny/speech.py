@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
-from esn_dist.models.qwen2_5_omni.adapter import HOP, TAIL, audio_rows
+from esn_dist.models.qwen2_5_omni.adapter import HOP, TAIL, audio_token_count
 from esn_dist.models.tiny.architecture import feature_extractor
 
 TOGETHER = 64  # clips through the tower at a time
@@ -82,7 +82,7 @@ def _rows(paths: Sequence[Path], model: Qwen2_5OmniThinkerForConditionalGenerati
             mels, frames = log_mels([_samples(path) for path in paths[start : start + TOGETHER]])
             joined = torch.cat([mel[:, :length] for mel, length in zip(mels, frames, strict=True)], dim=1)
             tower(joined.to(device), feature_lens=torch.tensor(frames, device=device))
-            yield from caught.pop().cpu().clone().split([audio_rows(length) for length in frames])
+            yield from caught.pop().cpu().clone().split([audio_token_count(length) for length in frames])
     hook.remove()
 
 

@@ -17,7 +17,7 @@ from esn_dist.gates.scale import scaled
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.kimi_audio.adapter import KimiAudio
-from esn_dist.models.kimi_audio.audio import segments
+from esn_dist.models.kimi_audio.audio import windows
 from esn_dist.terms import Part
 from tests.models.encoder_batches import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device
 from tests.models.kimi_audio.maths import (
@@ -159,7 +159,7 @@ def test_segments_and_rows_at_every_boundary(
     kimi: KimiAudio, tools: Any, seconds: float, codes: int, pieces: int
 ) -> None:
     wave = tools.wave(round(seconds * 16_000))
-    assert len(segments(wave)) == pieces
+    assert len(windows(wave)) == pieces
     heard = kimi.preprocess(wave)
     assert len(kimi.codes(heard)) == len(kimi.features([heard])[0]) == codes
-    assert codes == sum(-(-len(piece) // 1280) for piece in segments(wave))
+    assert codes == sum(-(-len(piece) // 1280) for piece in windows(wave))

@@ -10,6 +10,7 @@ import pytest
 from esn_dist.errors import UserError
 from esn_dist.inference.selfcheck import self_check
 from esn_dist.models.doctor import diagnose
+from esn_dist.models.loading import spec_of
 from esn_dist.models.resolve import gate_shape
 
 
@@ -18,7 +19,7 @@ def test_a_folder_is_looked_over_in_all_three_of_its_parts(tmp_path: Path, write
     facts = diagnose(str(folder))
     assert (facts["layers"], facts["width"], facts["supported"]) == (3, 64, True)
     assert facts["weights"]["files"] == 5  # three shards, Whisper, the speech tokenizer
-    assert gate_shape(folder)[:2] == (3, 64)
+    assert gate_shape(spec_of(str(folder)), folder)[:2] == (3, 64)
     (folder / "whisper-large-v3" / "model.safetensors").unlink()
     with pytest.raises(UserError, match="no weights"):
         diagnose(str(folder))

@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2_5OmniThinkerForConditionalGeneration
 
+from esn_dist.models.loading import spec_of
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.resolve import gate_shape
 from esn_dist.models.tiny.architecture import EMOTIONS, SYSTEM, Size, build, save, tokenizer
-from esn_dist.sweep.model_catalog import known_models
+from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.task.prompt import question
 
 SHIPPED = Path(str(files("esn_dist"))) / "models" / "tiny" / "checkpoint"
@@ -28,8 +29,8 @@ def test_what_is_shipped_is_a_few_megabytes_of_safetensors() -> None:
 
 
 def test_the_shipped_checkpoint_has_the_registered_shape() -> None:
-    facts = known_models()["tiny-qwen2.5-omni"]
-    assert gate_shape(SHIPPED)[:2] == (facts["layers"], facts["width"])
+    entry = MODELS["tiny-qwen2.5-omni"]
+    assert gate_shape(spec_of(str(SHIPPED)), SHIPPED)[:2] == (entry.layers, entry.width)
 
 
 def test_transformers_loads_the_shipped_checkpoint_by_itself() -> None:
