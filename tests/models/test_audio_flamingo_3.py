@@ -165,7 +165,7 @@ def test_a_clip_without_any_audio_token_is_refused_by_name(flamingo: AudioFlamin
 
 
 def test_a_clip_that_the_official_processor_would_cut_is_refused(flamingo: AudioFlamingo3) -> None:
-    with pytest.raises(ClipTooLong, match="hears 600 s at most"):
+    with pytest.raises(ClipTooLong, match="takes 600 s at most"):
         flamingo.encode_clip(np.zeros(600 * 16_000 + 1, np.float32))
 
 

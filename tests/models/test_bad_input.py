@@ -104,7 +104,7 @@ def test_a_tokenizer_without_a_chat_template(folder: Path) -> None:
     ("refusal", "problem", "fix"),
     [
         (errors.GatedRepoError, "gated and this machine has no token", "hf auth login"),
-        (errors.RepositoryNotFoundError, "neither a folder here nor a repository", "OWNER/NAME"),
+        (errors.RepositoryNotFoundError, "neither a local folder nor a repository", "OWNER/NAME"),
     ],
 )
 def test_what_the_hub_refuses(monkeypatch: pytest.MonkeyPatch, refusal: Any, problem: str, fix: str) -> None:
@@ -119,12 +119,12 @@ def test_what_the_hub_refuses(monkeypatch: pytest.MonkeyPatch, refusal: Any, pro
     assert error.value.fix and fix in error.value.fix
 
 
-def test_no_network_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(UserError, match="cannot be had from the hub: no route to host"):
+    with pytest.raises(UserError, match="the download from the hub failed: no route to host"):
         locate_checkpoint(spec("some/where"))
 
 

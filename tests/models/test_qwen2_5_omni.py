@@ -81,7 +81,7 @@ def test_a_clip_without_any_audio_token_is_refused_by_name(omni: Qwen25Omni, sam
 
 
 def test_a_clip_that_the_official_processor_would_silently_cut_is_refused(omni: Qwen25Omni) -> None:
-    with pytest.raises(ClipTooLong, match="hears 300 s at most"):
+    with pytest.raises(ClipTooLong, match="takes 300 s at most"):
         omni.encode_clip(np.zeros(300 * 16_000 + 1, np.float32))
 
 
