@@ -77,7 +77,7 @@ def _pairs(found: xr.DataArray) -> Iterator[tuple[tuple[int, int], tuple[str, st
 
 
 def _alone(trials: Trials, pairs: Group) -> Group:
-    wanted = replace(pairs.condition, intervention=INTERVENTIONS[pairs.condition.intervention].single)
+    wanted = replace(pairs.condition, intervention=INTERVENTIONS[pairs.condition.intervention].single_type)
     for group in trials.groups:
         if group.condition == wanted and pairs.source_emotions <= set(group.sources):
             return group

@@ -87,7 +87,7 @@ def pair_section(found: list[PairMatrix]) -> Iterator[str]:
 
 
 def _of_pairs(trials: Trials) -> Iterator[Group]:
-    pairs = {name for name, entry in INTERVENTIONS.items() if entry.masks == "pair" and entry.single}
+    pairs = {name for name, entry in INTERVENTIONS.items() if entry.masks == "pair" and entry.single_type}
     return (g for g in trials.groups if g.condition.intervention in pairs and g.has_sources)
 
 
