@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from esn_dist.analysis.bootstrap import BOOTSTRAP_DRAWS
-from esn_dist.analysis.identification import Pool, pool
+from esn_dist.analysis.identification import IdentificationPool, identification_pool
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.selection.masks import budget, top
 from esn_dist.selection.selection_input import scores_of
@@ -135,13 +135,13 @@ class OpenSweep:
         chosen = self.identification(model, corpus, **pool)
         return _named(chosen, scores_of(selector, chosen.firing()), "score").assign_attrs(selector=selector)
 
-    def identification(self, model: str | None = None, corpus: str | None = None, **options: Any) -> Pool:
+    def identification(self, model: str | None = None, corpus: str | None = None, **options: Any) -> IdentificationPool:
         """The identification pool that `probability` and `mask` use, e.g. for `analysis.stability.mask_stability`.
 
         Corpora that are joined, such as `iemocap+meld`, give as many utterances each as all of them have.
         """
         joined = JOIN.join(self._corpus(name) for name in corpus.split(JOIN)) if corpus else self._corpus(corpus)
-        return pool(self.folder, self._model(model), joined, **options)
+        return identification_pool(self.folder, self._model(model), joined, **options)
 
     def effects(
         self,
@@ -204,7 +204,7 @@ class OpenSweep:
         return int(facts["layers"] * facts["width"])
 
 
-def _named(chosen: Pool, values: np.ndarray, name: str) -> xr.DataArray:
+def _named(chosen: IdentificationPool, values: np.ndarray, name: str) -> xr.DataArray:
     attributes = {"model": chosen.model, "corpus": chosen.corpus, "identified": chosen.chosen.size}
     return xr.DataArray(
         values, dims=NEURONS, coords={"emotion": list(chosen.chosen.emotions)}, name=name, attrs=attributes

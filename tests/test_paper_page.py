@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from copy import copy
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from esn_dist.cli import app
 from esn_dist.report.figures import figures
-from esn_dist.report.findings import Findings, collect
+from esn_dist.report.results import Results
 from esn_dist.store.folder import StoreFolder
 from esn_dist.sweep.load import load_sweep
 
@@ -40,7 +40,7 @@ def test_the_plan_command_prints_every_line_of_the_page() -> None:
 
 
 def test_files_that_the_page_names_are_what_a_report_writes(small_store: Path) -> None:
-    results: Findings = collect(StoreFolder(small_store))
+    results = Results(StoreFolder(small_store))
     written = [name for name, _ in figures(results)]
     for axis, values, ending in (
         ("fraction", [0.1, 0.2, 0.3], "2ac-tiny-studio-ConAct-0-maps"),
@@ -52,7 +52,8 @@ def test_files_that_the_page_names_are_what_a_report_writes(small_store: Path) -
         frame = frame.isel(condition=steerable.values).assign_coords(
             {n: ("condition", v) for n, v in coordinates.items()}
         )
-        varied = replace(results, frames={("tiny", "studio"): frame})
+        varied = copy(results)
+        varied.frames = {("tiny", "studio"): frame}
         assert f"figure{ending}" in [name for name, _ in figures(varied)]
     for number, ending in (("1", ""), ("3", "-maps"), ("3", "-curves"), ("4", ""), ("5", "")):
         assert any(name.startswith(f"figure{number}-") and name.endswith(ending) for name in written)

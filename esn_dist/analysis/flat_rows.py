@@ -5,20 +5,33 @@ The only place that spells these columns. Undefined values are None. Knows no fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import BaselineRow, EffectRow
 from esn_dist.analysis.trials import Condition
+from esn_dist.sweep.interventions import InterventionParameters
 
 Value = str | int | float | bool | None
 FlatRow = dict[str, Value]
-CONDITION_COLUMNS = tuple(field.name for field in fields(Condition))
+CONDITION_COLUMNS = (
+    "selector", "intervention", "alpha", "fraction", "source_corpus", "tau", "identification_size", "parts",
+    "parameters",
+)  # fmt: skip
 
 
 def flat_condition(condition: Condition) -> FlatRow:
-    """One column per attribute of the condition."""
-    return {name: getattr(condition, name) for name in CONDITION_COLUMNS}
+    """The columns of a condition; `parameters` is JSON, and `tau` repeats the temperature (0 where there is none)."""
+    known = {field.name: getattr(condition, field.name) for field in fields(condition) if field.name != "parameters"}
+    derived = {"tau": dict(condition.parameters.values).get("tau", 0.0), "parameters": condition.parameters.json}
+    return {name: {**known, **derived}[name] for name in CONDITION_COLUMNS}
+
+
+def condition_from(columns: Mapping[str, Value]) -> Condition:
+    """The inverse of `flat_condition`, of which the column `tau` is not read."""
+    known = {field.name: columns[field.name] for field in fields(Condition) if field.name != "parameters"}
+    return Condition(**known, parameters=InterventionParameters.from_json(str(columns["parameters"])))  # type: ignore[arg-type]
 
 
 def flat_estimate(name: str, estimate: Estimate, bounds: str | None = None) -> FlatRow:
@@ -56,6 +69,11 @@ def flat_effect(row: EffectRow) -> FlatRow:
         **flat_estimate("cross_effect", row.cross_effect),
         "missing_pairs": row.missing_pairs,
     }
+
+
+def json_effect(row: EffectRow) -> dict[str, Value | list[str]]:
+    """As `flat_effect`, its source emotions a list."""
+    return {**flat_effect(row), "sources": list(row.sources)}
 
 
 def flat_baseline(row: BaselineRow) -> FlatRow:

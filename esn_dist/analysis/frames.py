@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from esn_dist.analysis.bootstrap import Floats, estimate
+from esn_dist.analysis.bootstrap import UNDEFINED, Estimate, Floats, estimate
 from esn_dist.analysis.flat_rows import CONDITION_COLUMNS, flat_condition
 from esn_dist.analysis.measure import MeasuredEffects
 from esn_dist.analysis.trials import Group
@@ -49,6 +49,12 @@ def effects_dataset(measured: MeasuredEffects) -> xr.Dataset:
         },
         attrs={"model": trials.model, "corpus": trials.corpus},
     )
+
+
+def estimate_of(bounds: Floats) -> Estimate:
+    """The estimate of bounds[bound] = (point, low, high); NaN is undefined."""
+    point, low, high = (float(bound) if np.isfinite(bound) else None for bound in bounds)
+    return UNDEFINED if point is None else Estimate(point, low, high)
 
 
 def _by_source(group: Group, changes: Floats, sources: list[str]) -> Floats:

@@ -29,7 +29,7 @@ from esn_dist.terms import JOIN, PARTS
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class IdentificationPool:
     """Which of a model's logged utterances count, and where over the counts they lie.
 
     Attributes:
@@ -70,7 +70,7 @@ class Pool:
             yield from ((block.K, block.positions) for block in count_blocks(self.folder, self.model, name))
 
 
-def pool(
+def identification_pool(
     folder: StoreFolder,
     model: str,
     corpus: str,
@@ -79,7 +79,7 @@ def pool(
     cap: int | None = None,
     parts: Sequence[str] = PARTS,
     all_items: bool = False,
-) -> Pool:
+) -> IdentificationPool:
     """The identification pool of a model on a corpus, or on several joined by "+".
 
     Args:
@@ -105,7 +105,7 @@ def pool(
     caps = [(of.get("identification") or {}).get("cap") if cap is None else cap for of in facts]
     chosen = identification_sets(found, emotions, size, caps)
     at = tuple(PARTS.index(part) for part in dict.fromkeys(parts))
-    return Pool(folder, model, corpus, _joined(chosen), at, _strata(chosen))
+    return IdentificationPool(folder, model, corpus, _joined(chosen), at, _strata(chosen))
 
 
 def _joined(chosen: Sequence[IdentificationSet]) -> IdentificationSet:

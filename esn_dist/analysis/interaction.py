@@ -33,9 +33,11 @@ def interactions(trials: Trials, pairs: Group, sample: Resample) -> xr.DataArray
         sample: the same for all three changes, so that the differences are paired.
 
     Raises:
-        NoSingleCells: the cells of single emotions, with the same gain and masks, are not there.
+        NoSingleCells: the cells of single emotions, with the same gain and masks, do not exist.
     """
-    single = _alone(trials, pairs)
+    single = single_group(trials, pairs)
+    if single is None:
+        raise NoSingleCells(f"the cells of single emotions that {pairs.condition} is measured against do not exist")
     alone = dict(zip(single.sources, accuracy_changes(trials, single, sample), strict=True))
     together = accuracy_changes(trials, pairs, sample)
     emotions = [e for e in single.sources if e in pairs.source_emotions]
@@ -76,9 +78,16 @@ def _pairs(found: xr.DataArray) -> Iterator[tuple[tuple[int, int], tuple[str, st
             yield (a, b), (str(first), str(second))
 
 
-def _alone(trials: Trials, pairs: Group) -> Group:
-    wanted = replace(pairs.condition, intervention=INTERVENTIONS[pairs.condition.intervention].single_type)
+def pair_groups(trials: Trials) -> Iterator[Group]:
+    """The groups whose cells act on the masks of two emotions."""
     for group in trials.groups:
-        if group.condition == wanted and pairs.source_emotions <= set(group.sources):
-            return group
-    raise NoSingleCells(f"the cells of single emotions that {pairs.condition} is measured against are not there")
+        entry = INTERVENTIONS.get(group.condition.intervention)
+        if entry is not None and entry.single and group.has_sources:
+            yield group
+
+
+def single_group(trials: Trials, pairs: Group) -> Group | None:
+    """The group of single emotions that `pairs` is measured against: same gain and masks, every emotion of a pair."""
+    wanted = replace(pairs.condition, intervention=INTERVENTIONS[pairs.condition.intervention].single)
+    groups = (group for group in trials.groups if group.condition == wanted)
+    return next((group for group in groups if pairs.source_emotions <= set(group.sources)), None)

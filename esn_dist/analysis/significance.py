@@ -8,12 +8,13 @@ over one emotion's utterances), and of each condition's *gap* (exchange test, wi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
 from esn_dist.analysis.families import benjamini_hochberg, holm
+from esn_dist.analysis.flat_rows import CONDITION_COLUMNS, flat_condition
 from esn_dist.analysis.mcnemar import Flips, flips
 from esn_dist.analysis.permutation import assignment_test, exchange_test
 from esn_dist.analysis.summary import ALL
@@ -23,7 +24,7 @@ CELL, ENTRY, GAP = "cell", "heat-map entry", "gap"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SignificanceTest:
     """One test.
 
     Attributes:
@@ -60,7 +61,9 @@ class Verdict:
         return f"{self.model} on {self.corpus}, {self.condition.intervention}: {self.question}"
 
 
-def significance(datasets: Sequence[xr.Dataset], *, seed: int = 0, invalid_is_wrong: bool = True) -> list[Verdict]:
+def significance(
+    datasets: Sequence[xr.Dataset], *, seed: int = 0, invalid_is_wrong: bool = True
+) -> list[SignificanceTest]:
     """All tests of all datasets.
 
     Args:
@@ -72,7 +75,7 @@ def significance(datasets: Sequence[xr.Dataset], *, seed: int = 0, invalid_is_wr
     return _corrected([verdict for trials in read for verdict in _verdicts(trials, seed)])
 
 
-def _verdicts(trials: Trials, seed: int) -> Iterator[Verdict]:
+def _verdicts(trials: Trials, seed: int) -> Iterator[SignificanceTest]:
     for group in trials.groups:
         for number, cell in enumerate(group.cells):
             yield _verdict(trials, group, number, CELL, ALL, flips(trials, cell))
@@ -83,22 +86,30 @@ def _verdicts(trials: Trials, seed: int) -> Iterator[Verdict]:
             yield from (_gap(trials, _of_seed(group, mask_seed), seed) for mask_seed in dict.fromkeys(group.seeds))
 
 
-def _verdict(trials: Trials, group: Group, number: int, question: str, evaluation: str, found: Flips) -> Verdict:
-    return Verdict(
+def _verdict(
+    trials: Trials, group: Group, number: int, question: str, evaluation: str, found: Flips
+) -> SignificanceTest:
+    return SignificanceTest(
         question, trials.model, trials.corpus, group.condition,
         source=group.sources[number], mask_seed=group.seeds[number], evaluation=evaluation,
         effect=found.effect, pairs=found.pairs, lost=found.lost, gained=found.gained, p=found.p,
     )  # fmt: skip
 
 
-def _gap(trials: Trials, group: Group, seed: int) -> Verdict:
-    exchange = exchange_test(trials, group, seed, trials.model, trials.corpus, *map(str, astuple(group.condition)))
-    return Verdict(
+def _gap(trials: Trials, group: Group, seed: int) -> SignificanceTest:
+    exchange = exchange_test(trials, group, seed, trials.model, trials.corpus, *_seed_key(group.condition))
+    return SignificanceTest(
         GAP, trials.model, trials.corpus, group.condition,
         source="", mask_seed=group.seeds[0], evaluation=ALL,
         effect=exchange.gap, pairs=exchange.items, lost=None, gained=None, p=exchange.p, exact=exchange.exact,
         assignment_p=assignment_test(trials, group).p,
     )  # fmt: skip
+
+
+def _seed_key(condition: Condition) -> list[str]:
+    """What the draws of a condition's test are hashed from; in this order they stay what they were."""
+    columns = flat_condition(condition)
+    return [str(columns[name]) for name in CONDITION_COLUMNS if name != "parameters"]
 
 
 def _of_seed(group: Group, seed: int) -> Group:
@@ -112,7 +123,7 @@ def _of_seed(group: Group, seed: int) -> Group:
     )
 
 
-def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def _corrected(verdicts: Sequence[SignificanceTest]) -> list[SignificanceTest]:
     members: dict[str, list[int]] = {}
     for position, verdict in enumerate(verdicts):
         if verdict.p is not None:

@@ -15,7 +15,7 @@ from esn_dist.sweep.fraction_search import next_fraction, smallest_fraction
 
 
 @dataclass(frozen=True, slots=True)
-class Smallest:
+class SmallestFraction:
     """One search.
 
     Attributes:
@@ -31,7 +31,9 @@ class Smallest:
     awaited: Decimal | None = None
 
 
-def smallest_fractions(trials: Trials, share: float, fractions: Sequence[Decimal] | None = None) -> Iterator[Smallest]:
+def smallest_fractions(
+    trials: Trials, share: float, fractions: Sequence[Decimal] | None = None
+) -> Iterator[SmallestFraction]:
     """One for every condition that ran with two or more fractions.
 
     Args:
@@ -50,4 +52,4 @@ def smallest_fractions(trials: Trials, share: float, fractions: Sequence[Decimal
                 fraction: point_gap(trials, group) for fraction, group in sorted(groups.items()) if fraction in among
             }
             found, awaited = smallest_fraction(among, gaps, share), next_fraction(among, gaps, share)
-            yield Smallest(replace(line, fraction=float(max(among))), gaps, found, awaited)
+            yield SmallestFraction(replace(line, fraction=float(max(among))), gaps, found, awaited)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from esn_dist.analysis.bootstrap import Floats, resample
-from esn_dist.analysis.identification import Pool
+from esn_dist.analysis.identification import IdentificationPool
 from esn_dist.analysis.locality import jaccard
 from esn_dist.seeds import SeedKey
 from esn_dist.selection.firing import Firing
@@ -25,7 +25,7 @@ STABILITY_DRAWS = 20
 
 
 def mask_stability(
-    pool: Pool, selectors: Sequence[str], fraction: str, *seed: SeedKey, draws: int = STABILITY_DRAWS
+    pool: IdentificationPool, selectors: Sequence[str], fraction: str, *seed: SeedKey, draws: int = STABILITY_DRAWS
 ) -> xr.Dataset:
     """Overlap of bootstrapped masks with the mask itself, and with each other; one pass for all selectors.
 
@@ -51,7 +51,7 @@ def mask_stability(
     )
 
 
-def _identified(pool: Pool) -> dict[str, object]:
+def _identified(pool: IdentificationPool) -> dict[str, object]:
     """What masks that are identified alike have in common, as in the store's table of masks."""
     asked = pool.chosen.requested or 0
     return {"identification_size": asked, "parts": JOIN.join(PARTS[part] for part in pool.parts)}
@@ -71,7 +71,7 @@ def _stability(masks: list[npt.NDArray[np.bool_]]) -> xr.Dataset:
     )
 
 
-def resampled_firing(pool: Pool, *seed: SeedKey, draws: int) -> list[Firing]:
+def resampled_firing(pool: IdentificationPool, *seed: SeedKey, draws: int) -> list[Firing]:
     """Firing statistics of the chosen utterances themselves, then of every bootstrapped set."""
     emotions = pool.chosen.emotions
     weights = _weights(pool, *seed, draws=draws)  # [1 + draw, utterance]
@@ -93,7 +93,7 @@ def resampled_firing(pool: Pool, *seed: SeedKey, draws: int) -> list[Firing]:
     return [Firing(emotions, k.astype(np.int64), t.astype(np.int64)) for k, t in zip(K, T, strict=True)]
 
 
-def _weights(pool: Pool, *seed: SeedKey, draws: int) -> Floats:
+def _weights(pool: IdentificationPool, *seed: SeedKey, draws: int) -> Floats:
     """How often each chosen utterance counts, in the store's order."""
     strata = int(pool.stratum.max()) + 1
     sample = resample(pool.stratum, strata, "identification", pool.corpus, *seed, draws=draws)

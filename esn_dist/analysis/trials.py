@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from esn_dist.sweep.interventions import INTERVENTIONS, NO_PARAMETERS, InterventionParameters
 from esn_dist.terms import JOIN, Outcome
 
 
@@ -21,7 +22,7 @@ class Condition:
     """What one effect is about; its cells differ only in source emotion, or in the seed of their mask.
 
     Attributes:
-        tau: temperature of mix; 0 where there is none.
+        parameters: what the type of intervention takes besides its gain.
         identification_size, parts: of the masks; −1 and "" where they rest on no counts.
     """
 
@@ -30,7 +31,7 @@ class Condition:
     alpha: float
     fraction: float
     source_corpus: str
-    tau: float = 0.0
+    parameters: InterventionParameters = NO_PARAMETERS
     identification_size: int = -1
     parts: str = ""
 
@@ -136,20 +137,35 @@ def read_trials(answers: xr.Dataset, *, invalid_is_wrong: bool = True) -> Trials
     )
 
 
-def _groups(answers: xr.Dataset, baseline: int) -> tuple[Group, ...]:
-    shared = [_texts(answers, name) for name in ("selector", "intervention", "source_corpus")]
+def conditions_of(answers: xr.Dataset) -> list[Condition]:
+    """The condition of every cell of "answers"; that of the baseline has no selector, gain or masks."""
+    selectors, interventions, corpora = (_texts(answers, n) for n in ("selector", "intervention", "source_corpus"))
     sizes, parts = _column(answers, "identification_size", -1), _column(answers, "parts", "")
-    taus = np.nan_to_num(_column(answers, "tau", 0.0))
+    return [
+        Condition(
+            selectors[cell], interventions[cell], float(answers["alpha"].values[cell]),
+            float(answers["fraction"].values[cell]), corpora[cell], _parameters(answers, interventions[cell], cell),
+            int(sizes[cell]), str(parts[cell]),
+        )
+        for cell in range(answers.sizes["cell"])
+    ]  # fmt: skip
+
+
+def _parameters(answers: xr.Dataset, intervention: str, cell: int) -> InterventionParameters:
+    """From the text column `parameters`, and from the columns that some parameters have for themselves."""
+    stored = InterventionParameters.from_json(str(_column(answers, "parameters", "")[cell]))
+    entry = INTERVENTIONS.get(intervention)
+    columns = {
+        p.name: _column(answers, p.column, np.nan)[cell] for p in (entry.parameters if entry else ()) if p.column
+    }
+    return stored.with_values({name: float(value) for name, value in columns.items() if np.isfinite(value)})
+
+
+def _groups(answers: xr.Dataset, baseline: int) -> tuple[Group, ...]:
     sources, seeds = _texts(answers, "source_emotion"), [int(seed) for seed in answers["mask_seed"].values]
     members: dict[Condition, list[int]] = {}
-    for cell in range(answers.sizes["cell"]):
-        selector, intervention, source_corpus = (texts[cell] for texts in shared)
-        alpha, fraction = float(answers["alpha"].values[cell]), float(answers["fraction"].values[cell])
+    for cell, condition in enumerate(conditions_of(answers)):
         if cell != baseline:
-            identified = int(sizes[cell]), str(parts[cell])
-            condition = Condition(
-                selector, intervention, alpha, fraction, source_corpus, float(taus[cell]), *identified
-            )
             members.setdefault(condition, []).append(cell)
     return tuple(_group(condition, cells, sources, seeds) for condition, cells in members.items())
 

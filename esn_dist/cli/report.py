@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from esn_dist.cli.options import AsJson, StoreFolderArgument
-from esn_dist.cli.results import effect_rows, unverified_speakers
+
+if TYPE_CHECKING:
+    from esn_dist.report.results import Results
 
 
 def print_report(
@@ -36,31 +38,29 @@ def print_report(
 
     Example: esn-dist report store/quickstart --out report
     """
-    reading = {"draws": draws, "seed": seed, "by_speaker": by_speaker, "invalid_is_wrong": not leave_out_invalid}
+    from esn_dist.analysis.measure import EffectSettings
+    from esn_dist.report.results import ReportSettings, Results
+    from esn_dist.store.folder import StoreFolder
+
+    effects = EffectSettings(draws, seed, by_speaker, invalid_is_wrong=not leave_out_invalid)
+    results = Results(StoreFolder(folder), ReportSettings(effects, stability))
     if out is not None:
-        _write_files(folder, out, {**reading, "stability": stability})
-        return
-    rows, baselines = effect_rows(folder, **reading)
-    if as_json:
-        from esn_dist.report.tables import json_rows
+        _write_files(results, out)
+    elif as_json:
+        from esn_dist.analysis.flat_rows import json_effect
 
-        typer.echo(json.dumps(json_rows(rows), indent=1))
-        return
-    from esn_dist.report.markdown import markdown
-    from esn_dist.store.folder import StoreFolder
-    from esn_dist.store.read import describe
+        typer.echo(json.dumps(list(map(json_effect, results.rows)), indent=1))
+    else:
+        from esn_dist.report.markdown import markdown
+        from esn_dist.report.sections.builders import SUMMARY, build_document
 
-    corpora = describe(StoreFolder(folder)).corpora
-    set_aside = {name: facts["set_aside"] for name, facts in corpora.items()}
-    sys.stdout.write(markdown(rows, baselines, set_aside, unverified_speakers(folder)))
+        sys.stdout.write(markdown(build_document(results, SUMMARY)))
 
 
-def _write_files(folder: Path, out: Path, settings: dict[str, int]) -> None:
-    from esn_dist.report.findings import Settings, collect
-    from esn_dist.report.folder import missing, write_report
-    from esn_dist.store.folder import StoreFolder
+def _write_files(results: Results, out: Path) -> None:
+    from esn_dist.report.folder import missing_figures, write_report
 
-    written = write_report(collect(StoreFolder(folder), Settings(**settings)), out)  # type: ignore[arg-type]
+    written = write_report(results, out)
     typer.echo(f"{len(written)} files in {out}; open {out / 'report.html'}")
-    if lacking := missing(written):
-        typer.echo(lacking, err=True)
+    if note := missing_figures(written):
+        typer.echo(note, err=True)

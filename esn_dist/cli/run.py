@@ -14,7 +14,6 @@ from rich.console import Console
 
 from esn_dist.cli.exit_codes import missing_package
 from esn_dist.cli.options import AsJson, StoreOption, SweepFile
-from esn_dist.cli.results import effect_rows, unverified_speakers
 
 if TYPE_CHECKING:
     from esn_dist.runner.loop import RunResult
@@ -38,7 +37,7 @@ def run_sweep(
 
     loaded = load_sweep(sweep)
     if store is not None:
-        moved = {"store": store.resolve()} | ({"cache": store.resolve() / "cache"} if loaded.cache_in_store else {})
+        moved = {"store": store.resolve()} | ({"cache": store.resolve() / "cache"} if loaded.own_cache else {})
         loaded = loaded.model_copy(update=moved)
     try:
         from esn_dist.backends.ray_session import RayBackend
@@ -78,10 +77,13 @@ def print_conclusion(console: Console, store: Path, result: RunResult, sweep: Pa
         remaining = f"{result.remaining} units remain" if result.remaining else "stopped before any unit was planned"
         console.print(f"{remaining}; run it again: esn-dist run {sweep}", markup=False)
         return
-    from esn_dist.report.terminal import summary
+    from esn_dist.report.results import Results
+    from esn_dist.report.speakers import unverified_speakers
+    from esn_dist.report.terminal import run_summary
+    from esn_dist.store.folder import StoreFolder
 
-    rows, baselines = effect_rows(store)
-    console.print(summary(rows, baselines))
-    for line in unverified_speakers(store):
+    results = Results(StoreFolder(store))
+    console.print(run_summary(results.rows, results.baselines))
+    for line in unverified_speakers(results.speakers):
         console.print(line, markup=False)
     console.print(f"results are in {store}; more tables: esn-dist report {store}", markup=False)

@@ -17,12 +17,15 @@ from matplotlib.ticker import MaxNLocator
 
 from esn_dist.analysis.bootstrap import Floats
 from esn_dist.analysis.summary import ALL
-from esn_dist.report.dose_response import Axis, axes, conditions, curve, describe
-from esn_dist.report.findings import Findings
-from esn_dist.report.tables import AGNOSTIC
+from esn_dist.report.dose_response import Axis, axes, curve, frame_conditions
+from esn_dist.report.effect_tables import is_agnostic
+from esn_dist.report.numbers import decimal_text, fraction_text
+from esn_dist.report.results import Results
+from esn_dist.report.titles import condition_title, place_title
 from esn_dist.terms import JOIN
 
 DIVERGING, SEQUENTIAL = "RdBu", "viridis"
+PANEL_ATTRIBUTES = frozenset(("selector", "source_corpus"))  # what differs between the panels of Figure 1
 AXIS_LABELS = {"fraction": "fraction r", "alpha": "gain α", "identification_size": "identified utterances per emotion"}
 NUMBERS = {"fraction": "2ac", "alpha": "3", "identification_size": "2d"}
 CURVES = {"self_effect": "self", "cross_effect": "cross", "gap": "gap"}
@@ -35,12 +38,12 @@ class Panel(NamedTuple):
     change: xr.DataArray
 
 
-def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
+def figures(results: Results) -> Iterator[tuple[str, Figure]]:
     """Name and figure, in the paper's order; the name begins with the figure's number in the paper."""
-    yield from _figure_1(findings)
-    yield from _figures_2_and_3(findings)
-    yield from _figure_4(findings)
-    yield from _figure_5(findings)
+    yield from _figure_1(results)
+    yield from _figures_2_and_3(results)
+    yield from _figure_4(results)
+    yield from _figure_5(results)
 
 
 def heat_maps(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
@@ -49,10 +52,10 @@ def heat_maps(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
     figure = Figure(figsize=(2.6 * width + 0.9, 2.4 * len(rows) + 0.5), layout="constrained")
     limit = max(1.0, max(float(np.nanmax(np.abs(panel.change.values))) for row in rows for panel in row))
     grid = figure.subplots(len(rows), width, squeeze=False)
-    for of_row, row in zip(grid, rows, strict=True):
-        for at, axis in enumerate(of_row):
-            if at < len(row):
-                image = _heat_map(axis, row[at], limit)
+    for axes_of_row, row in zip(grid, rows, strict=True):
+        for column, axis in enumerate(axes_of_row):
+            if column < len(row):
+                image = _heat_map(axis, row[column], limit)
             else:
                 axis.axis("off")
     figure.colorbar(image, ax=grid, label="Δ accuracy (points)", shrink=0.7)
@@ -95,10 +98,10 @@ def _axes_of_curves(frame: xr.Dataset, axis: Axis) -> tuple[Figure, Axes]:
     if axis.name != "alpha" and axis.values[-1] / axis.values[0] > 5:
         plot.set_xscale("log")
     percent = axis.name == "fraction"
-    plot.set_xticks(values, [f"{100 * v:g} %" if percent else f"{v:g}" for v in values])
+    plot.set_xticks(values, [fraction_text(v) if percent else f"{v:g}" for v in values])
     plot.set_xticks([], minor=True)
     plot.set_xlabel(AXIS_LABELS[axis.name])
-    plot.set_title(f"{frame.attrs['model']} on {frame.attrs['corpus']}\n{axis.title}", fontsize=7)
+    plot.set_title(f"{place_title(frame.attrs['model'], frame.attrs['corpus'])}\n{axis.title}", fontsize=7)
     return figure, plot
 
 
@@ -109,28 +112,28 @@ def _line(plot: Axes, values: Sequence[float], bounds: Floats, label: str) -> No
         plot.fill_between(values, bounds[:, 1], bounds[:, 2], alpha=0.2)
 
 
-def _figure_1(findings: Findings) -> Iterator[tuple[str, Figure]]:
-    """Per model, intervention and fraction: corpora below each other, selectors beside each other, own masks."""
+def _figure_1(results: Results) -> Iterator[tuple[str, Figure]]:
+    """Per model, intervention and fraction: a row per corpus, a column per selector, each with its own masks."""
     grids: dict[tuple[str, str], dict[str, list[Panel]]] = {}
-    for (model, corpus), frame in findings.frames.items():
-        for at, condition in enumerate(conditions(frame)):
-            if condition["source_corpus"] == corpus and condition["intervention"] not in AGNOSTIC:
-                shared = {name: value for name, value in condition.items() if name not in ("selector", "source_corpus")}
-                panel = Panel(f"{condition['selector']}, {corpus}", _matrix(frame, at))
-                grids.setdefault((model, describe(shared)), {}).setdefault(corpus, []).append(panel)
+    for (model, corpus), frame in results.frames.items():
+        for number, condition in enumerate(frame_conditions(frame)):
+            if condition.source_corpus == corpus and not is_agnostic(condition.intervention):
+                panel = Panel(f"{condition.selector}, {corpus}", _matrix(frame, number))
+                shared = condition_title(condition, omit=PANEL_ATTRIBUTES)
+                grids.setdefault((model, shared), {}).setdefault(corpus, []).append(panel)
     for number, ((model, title), rows) in enumerate(grids.items()):
         yield f"figure1-{model}-{number}", heat_maps(list(rows.values()), f"{model}: {title}")
 
 
-def _figures_2_and_3(findings: Findings) -> Iterator[tuple[str, Figure]]:
-    unmasked = {(row.model, row.corpus): row.accuracy.point for row in findings.baselines if row.emotion == ALL}
-    for (model, corpus), frame in findings.frames.items():
+def _figures_2_and_3(results: Results) -> Iterator[tuple[str, Figure]]:
+    unmasked = {(row.model, row.corpus): row.accuracy.point for row in results.baselines if row.emotion == ALL}
+    for (model, corpus), frame in results.frames.items():
         # Deactivation and one gain are two heat maps of Figure 1, not yet a row of their own.
         shown = (axis for axis in axes(frame) if axis.name != "alpha" or sum(value > 0 for value in axis.values) > 1)
         for number, axis in enumerate(shown):
-            name = f"figure{NUMBERS[axis.name]}-{model}-{corpus}-{axis.fixed['selector']}-{number}"
-            if axis.fixed["source_corpus"] and axis.fixed["intervention"] not in AGNOSTIC:
-                yield f"{name}-maps", heat_maps([_panels(frame, axis)], f"{model} on {corpus}: {axis.title}")
+            name = f"figure{NUMBERS[axis.name]}-{model}-{corpus}-{axis.shared.selector}-{number}"
+            if axis.shared.source_corpus and not is_agnostic(axis.shared.intervention):
+                yield f"{name}-maps", heat_maps([_panels(frame, axis)], f"{place_title(model, corpus)}: {axis.title}")
             yield f"{name}-curves", curves(frame, axis)
             level = unmasked[model, corpus]
             if axis.name == "identification_size" and level is not None:
@@ -138,39 +141,38 @@ def _figures_2_and_3(findings: Findings) -> Iterator[tuple[str, Figure]]:
 
 
 def _panels(frame: xr.Dataset, axis: Axis) -> list[Panel]:
-    """A heat map per value; deactivation, which is Figure 1's, would wash out the colours of the gains."""
+    """A heat map per value. Deactivation, which is in Figure 1, would make the colours of the gains too weak."""
     shown = [pair for pair in zip(axis.values, axis.positions, strict=True) if axis.name != "alpha" or pair[0] != -1]
     titles = {"fraction": "r = {0:g} %", "alpha": "α = {1:g}", "identification_size": "{1:g} utterances"}
-    return [Panel(titles[axis.name].format(100 * value, value), _matrix(frame, at)) for value, at in shown]
+    return [Panel(titles[axis.name].format(100 * value, value), _matrix(frame, position)) for value, position in shown]
 
 
-def _figure_4(findings: Findings) -> Iterator[tuple[str, Figure]]:
-    """Per source corpus and fraction: selectors below each other, models beside each other; emotions by layers."""
+def _figure_4(results: Results) -> Iterator[tuple[str, Figure]]:
+    """Per source corpus and fraction: a row per selector, a column per model; emotions by layers."""
     places = dict.fromkeys(
         (str(corpus), float(fraction))
-        for neurons in findings.layers.values()
+        for neurons in results.layers.values()
         for corpus, fraction in zip(neurons["source_corpus"].values, neurons["fraction"].values, strict=True)
         if corpus
     )
     for corpus, fraction in places:
-        chosen = {m: _masks_of(neurons, corpus, fraction) for m, neurons in findings.layers.items()}
+        chosen = {m: _masks_of(neurons, corpus, fraction) for m, neurons in results.layers.items()}
         selectors = list(dict.fromkeys(str(s) for neurons in chosen.values() for s in neurons["selector"].values))
         yield (
             f"figure4-{corpus}-{fraction:g}",
-            _layers(chosen, selectors, f"masks from {corpus}, r = {100 * fraction:g} %"),
+            _layers(chosen, selectors, f"masks from {corpus}, r = {fraction_text(fraction)}"),
         )
 
 
-def _figure_5(findings: Findings) -> Iterator[tuple[str, Figure]]:
-    """Per model and condition: every source corpus → evaluation corpus beside each other."""
+def _figure_5(results: Results) -> Iterator[tuple[str, Figure]]:
+    """Per model and condition: a panel per source corpus → evaluation corpus."""
     transfers: dict[tuple[str, str], list[Panel]] = {}
-    for (model, corpus), frame in findings.frames.items():
-        for at, condition in enumerate(conditions(frame)):
-            source = condition.pop("source_corpus")
-            if source and source != corpus and condition["intervention"] not in AGNOSTIC:
-                transfers.setdefault((model, describe(condition)), []).append(
-                    Panel(f"{source} → {corpus}", _matrix(frame, at))
-                )
+    for (model, corpus), frame in results.frames.items():
+        for number, condition in enumerate(frame_conditions(frame)):
+            source = condition.source_corpus
+            if source and source != corpus and not is_agnostic(condition.intervention):
+                panel = Panel(f"{source} → {corpus}", _matrix(frame, number))
+                transfers.setdefault((model, condition_title(condition, omit=("source_corpus",))), []).append(panel)
     for number, ((model, title), panels) in enumerate(transfers.items()):
         rows = [panels[start : start + 3] for start in range(0, len(panels), 3)]
         yield f"figure5-{model}-{number}", heat_maps(rows, f"{model}: {title}, masks of another corpus")
@@ -199,9 +201,9 @@ def _masks_of(neurons: xr.DataArray, corpus: str, fraction: float) -> xr.DataArr
     """One mask per selector and emotion, without unions: of several identification sizes or parts the first."""
     kept: dict[tuple[str, str], int] = {}
     rows = zip(*(neurons[n].values for n in ("source_corpus", "fraction", "selector", "source_emotion")), strict=True)
-    for at, (source, r, selector, emotion) in enumerate(rows):
+    for row, (source, r, selector, emotion) in enumerate(rows):
         if (source, r) == (corpus, fraction) and JOIN not in emotion:
-            kept.setdefault((selector, emotion), at)
+            kept.setdefault((selector, emotion), row)
     return neurons.isel(mask=list(kept.values()))
 
 
@@ -218,8 +220,7 @@ def _heat_map(axis: Axes, panel: Panel, limit: float) -> Any:
     axis.set_yticks(range(values.shape[0]), panel.change["source"].values, fontsize=6)
     axis.set_title(panel.title, fontsize=7)
     for (row, column), value in np.ndenumerate(values):
-        dark = abs(value) > 0.6 * limit
-        axis.text(
-            column, row, f"{value:+.1f}", ha="center", va="center", fontsize=5, color="white" if dark else "black"
-        )
+        colour = "white" if abs(value) > 0.6 * limit else "black"
+        text = decimal_text(float(value) if np.isfinite(value) else None, 1, signed=True)
+        axis.text(column, row, text, ha="center", va="center", fontsize=5, color=colour)
     return image

@@ -14,8 +14,8 @@ from esn_dist.analysis.mcnemar import Flips, flips
 from esn_dist.analysis.power import utterances_needed
 from esn_dist.analysis.trials import Group, Trials, read_trials
 from esn_dist.errors import UserError
-from esn_dist.report.findings import finished
-from esn_dist.report.tables import condition_title
+from esn_dist.report.results import finished_answers
+from esn_dist.report.titles import condition_title
 from esn_dist.store.folder import StoreFolder
 
 
@@ -58,7 +58,7 @@ def _needed(effect: float, share: float, *, target: float, level: float) -> int 
 def _shares(store: Path) -> list[tuple[str, float]]:
     """Per condition, the share of flipped answers on the source emotions' own utterances (RND: on all)."""
     found = []
-    for (model, corpus), answers in finished(StoreFolder(store))[0].items():
+    for (model, corpus), answers in finished_answers(StoreFolder(store))[0].items():
         trials = read_trials(answers)
         found += [(f"{model} on {corpus}, {condition_title(g.condition)}", _share(trials, g)) for g in trials.groups]
     return [(name, share) for name, share in found if share]

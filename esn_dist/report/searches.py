@@ -1,31 +1,30 @@
-"""What adaptive studies (`reach`) found: the smallest fraction of neurons that reaches a share of the effect.
+"""What adaptive studies (`reach`) concluded: the smallest fraction of neurons that reaches a share of the effect.
 
-Which studies searched, and for what, the YAML of the runs says, which every run leaves in the store's provenance.
-Knows no stores: texts and finished answers in, rows out.
+Which studies searched, the store's run log says; stores without it have the YAML of every run in their provenance.
+Knows no markup.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
 
 import xarray as xr
 import yaml
 from pydantic import ValidationError
 
 from esn_dist.analysis.bootstrap import UNDEFINED, Estimate
-from esn_dist.analysis.smallest import Smallest, smallest_fractions
+from esn_dist.analysis.flat_rows import flat_condition
+from esn_dist.analysis.smallest import SmallestFraction, smallest_fractions
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition, read_trials
-from esn_dist.report.markdown import DASH, interval, number, pipe_table
-from esn_dist.report.tables import condition_title
-from esn_dist.sweep.keys import Cell
+from esn_dist.report.document import CsvRow
+from esn_dist.report.numbers import decimal_text, fraction_text
+from esn_dist.store.run_log import LoggedStudy, StudyCondition
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
-from esn_dist.sweep.study_spec import StudySpec
-from esn_dist.terms import JOIN
+from esn_dist.sweep.study_log import logged_studies
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ class Search:
     """One search of one study on one corpus.
 
     Attributes:
-        share: of the largest fraction's gap that was looked for.
-        found: its condition has the largest fraction.
+        share: of the largest fraction's gap that was searched for.
+        smallest: its condition has the largest fraction.
         whole: the largest fraction's gap with its interval; a share of what may be 0 means nothing.
     """
 
@@ -42,110 +41,88 @@ class Search:
     model: str
     corpus: str
     share: float
-    found: Smallest
+    smallest: SmallestFraction
     whole: Estimate
 
     @property
     def outcome(self) -> str:
         """`r = 0.05 %`, or why there is none."""
-        if self.found.fraction is not None:
-            return f"r = {_percent(self.found.fraction)}" + (", but the largest r may have no effect" * self.doubtful)
-        if self.found.awaited is not None:
-            return f"not finished: r = {_percent(self.found.awaited)} has not run"
+        if self.smallest.fraction is not None:
+            doubt = ", but the largest r may have no effect" if self.doubtful else ""
+            return f"r = {fraction_text(self.smallest.fraction)}{doubt}"
+        if self.smallest.awaited is not None:
+            return f"not finished: r = {fraction_text(self.smallest.awaited)} has not run"
         return "the largest r has no effect"
 
     @property
     def doubtful(self) -> bool:
         """Whether the interval of the largest fraction's gap holds 0."""
-        return self.whole.low is not None and self.whole.high is not None and self.whole.low <= 0 <= self.whole.high
+        low, high = self.whole.low, self.whole.high
+        return low is not None and high is not None and low <= 0 <= high
 
 
 def searches(
-    answers: Mapping[tuple[str, str], xr.Dataset], texts: Iterable[str], rows: Iterable[EffectRow]
+    answers: Mapping[tuple[str, str], xr.Dataset], studies: Iterable[LoggedStudy], rows: Iterable[EffectRow]
 ) -> list[Search]:
     """Every search of every study with `reach`.
 
     Args:
         answers: finished cells by model and corpus.
-        texts: the YAML of the store's runs, oldest first; of studies of one name the last counts.
+        studies: of the store's plans.
         rows: effects of the same answers, for the interval of the largest fraction's gap.
     """
     gaps = {(row.model, row.corpus, row.condition): row.gap for row in rows}
-    studies = {title: (study, cells) for text in texts for title, study, cells in _adaptive(text)}
+
+    def whole(model: str, corpus: str, smallest: SmallestFraction) -> Estimate:
+        return gaps.get((model, corpus, smallest.condition), UNDEFINED)
+
     return [
-        Search(title, model, corpus, study.reach, found, gaps.get((model, corpus, found.condition), UNDEFINED))
-        for title, (study, cells) in studies.items()
-        for (model, corpus), dataset in answers.items()
+        Search(study.name, model, corpus, study.reach, smallest, whole(model, corpus, smallest))
+        for study in studies
         if study.reach is not None
-        for found in smallest_fractions(read_trials(dataset), study.reach, study.fractions)
-        if _line(found.condition) in {_line(_condition(c)) for c in cells if (c.model, c.corpus) == (model, corpus)}
+        for (model, corpus), dataset in answers.items()
+        for smallest in smallest_fractions(read_trials(dataset), study.reach, [Decimal(r) for r in study.fractions])
+        if _searched(model, corpus, smallest.condition) in study.conditions
     ]
 
 
-def search_rows(found: Iterable[Search]) -> Iterator[dict[str, Any]]:
+def studies_of_provenance(texts: Iterable[str]) -> list[LoggedStudy]:
+    """The studies of the YAML of a store's runs, oldest first; of studies of one name the last counts."""
+    return list({study.name: study for text in texts for study in _studies(text)}.values())
+
+
+def search_rows(found: Iterable[Search]) -> Iterator[CsvRow]:
     """One row per fraction that a search tried."""
     for search in found:
-        for fraction, gap in search.found.gaps.items():
-            condition = asdict(replace(search.found.condition, fraction=float(fraction)))
+        gaps = search.smallest.gaps
+        for fraction, gap in gaps.items():
+            condition = flat_condition(replace(search.smallest.condition, fraction=float(fraction)))
             head = {"study": search.study, "model": search.model, "corpus": search.corpus, **condition}
-            low, high = (search.whole.low, search.whole.high) if fraction == max(search.found.gaps) else (None, None)
-            said = {"gap": gap if gap == gap else None, "gap_low": low, "gap_high": high}
-            yield {**head, "share": search.share, **said, "outcome": search.outcome}
+            low, high = (search.whole.low, search.whole.high) if fraction == max(gaps) else (None, None)
+            values = {"gap": gap if gap == gap else None, "gap_low": low, "gap_high": high}
+            yield {**head, "share": search.share, **values, "outcome": search.outcome}
 
 
-def search_section(found: list[Search]) -> Iterator[str]:
-    """As Markdown; nothing where no study searched."""
-    if not found:
-        return
-    yield "## The smallest fraction that reaches a share of the effect"
-    yield (
-        "By bisection over the fractions of a study: the smallest r whose self–cross gap is at least this share of the "
-        "largest one's. Beside it every fraction that was tried, with its gap in points, and the interval of the "
-        "largest one's: a share of a gap whose interval holds 0 says nothing."
-    )
-    lines = [[s.study, s.model, s.corpus, condition_title(s.found.condition), _gap(s), *_answer(s)] for s in found]
-    heads = ["Study", "Model", "Corpus", "Largest", "Its gap", "Share", "Smallest", "Tried: gap"]
-    yield pipe_table(heads, lines, texts=len(heads))
-
-
-def _gap(search: Search) -> str:
-    return f"{number(search.whole.point)} {interval(search.whole)}".rstrip()
-
-
-def _answer(search: Search) -> list[str]:
-    return [f"{100 * search.share:g} %", search.outcome, tried(search)]
-
-
-def tried(search: Search) -> str:
+def tried_text(search: Search) -> str:
     """`0.1 %: -3.2; 2 %: -6.1`."""
-    gaps = search.found.gaps.items()
-    return "; ".join(f"{_percent(r)}: {number(gap) if gap == gap else DASH}" for r, gap in gaps)
+    gaps = search.smallest.gaps.items()
+    return "; ".join(
+        f"{fraction_text(r)}: {decimal_text(gap if gap == gap else None, 1, signed=True)}" for r, gap in gaps
+    )
 
 
-def _adaptive(text: str) -> Iterator[tuple[str, StudySpec, tuple[Cell, ...]]]:
+def _searched(model: str, corpus: str, condition: Condition) -> StudyCondition:
+    """What all fractions of a search share."""
+    size, parts = condition.identification_size, condition.parts
+    masks = (condition.selector, condition.source_corpus, condition.alpha, size, parts)
+    return StudyCondition(model, corpus, condition.intervention, *masks)
+
+
+def _studies(text: str) -> Sequence[LoggedStudy]:
     try:
         sweep = Sweep.model_validate(yaml.safe_load(text))
     except (ValidationError, yaml.YAMLError):
-        return  # written for another version; its cells are in the tables all the same
-    adaptive = {title: study for title, study in sweep.studies.items() if study.reach is not None}
-    planned = plan(sweep.model_copy(update={"studies": adaptive}))
-    yield from ((title, study, planned.studies[title]) for title, study in adaptive.items())
-
-
-def _condition(cell: Cell) -> Condition:
-    if cell.mask is None:
-        return Condition("", str(cell.intervention), 0.0, 0.0, "")
-    size = cell.mask.size if isinstance(cell.mask.size, int) else 0
-    parts = JOIN.join(cell.mask.parts)
-    return Condition(
-        str(cell.mask.selector), str(cell.intervention), cell.alpha, 0.0, cell.mask.corpus, 0.0, size, parts
-    )
-
-
-def _line(condition: Condition) -> Condition:
-    """What all fractions of a search share."""
-    return replace(condition, fraction=0.0)
-
-
-def _percent(fraction: Decimal) -> str:
-    return f"{(100 * fraction).normalize():f} %"
+        return ()  # written for another version; its cells are in the tables all the same
+    searching = {name: study for name, study in sweep.studies.items() if study.reach is not None}
+    sweep = sweep.model_copy(update={"studies": searching})
+    return logged_studies(sweep, plan(sweep))

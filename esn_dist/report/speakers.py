@@ -1,4 +1,4 @@
-"""For which utterances a sweep's promise of separate speakers could not be kept, in words and as rows.
+"""For which utterances the speakers of evaluation and identification sets are not known to differ, as text and rows.
 
 Knows no stores: facts of `store.speakers` in.
 """
@@ -11,31 +11,36 @@ from typing import Any
 from esn_dist.store.speakers import Speakers
 
 
-def speaker_line(found: Speakers) -> str:
+def speaker_text(speakers: Speakers) -> str:
     """One sentence on one corpus."""
-    if not found.asked:
-        shared = f"{len(found.shared):,} of {found.identification:,} identification utterances are theirs"
-        return f"{found.corpus}: speakers of the evaluation set were not kept out of identification; {shared}"
+    if not speakers.asked:
+        count = f"{len(speakers.shared):,} of {speakers.identification:,}"
+        shared = f"{count} identification utterances have a speaker of it"
+        return f"{speakers.corpus}: identification may share speakers with the evaluation set; {shared}"
     unknown = [
-        (len(found.unknown_evaluation), found.evaluation, "evaluation"),
-        (len(found.unknown_identification), found.identification, "identification"),
+        (len(speakers.unknown_evaluation), speakers.evaluation, "evaluation"),
+        (len(speakers.unknown_identification), speakers.identification, "identification"),
     ]
-    but = " and ".join(f"{n:,} of {total:,} {name} utterances" for n, total, name in unknown if n)
-    promised = f"{found.corpus}: no named speaker of the evaluation set is in identification"
-    return promised + (f"; of unknown speaker, so not promised: {but}" if but else "")
+    counts = " and ".join(f"{n:,} of {total:,} {name} utterances" for n, total, name in unknown if n)
+    verified = f"{speakers.corpus}: no named speaker of the evaluation set is in identification"
+    return verified + (f"; unverified, because the speaker is unknown: {counts}" if counts else "")
 
 
-def unpromised(found: Iterable[Speakers]) -> list[str]:
-    """The sentences on corpora whose speakers should be apart, and are not known to be."""
-    return [speaker_line(one) for one in found if one.asked and (one.unknown_evaluation or one.unknown_identification)]
+def unverified_speakers(all_speakers: Iterable[Speakers]) -> list[str]:
+    """The sentences on corpora whose speakers should be disjoint, and are not known to be."""
+    return [
+        speaker_text(speakers)
+        for speakers in all_speakers
+        if speakers.asked and (speakers.unknown_evaluation or speakers.unknown_identification)
+    ]
 
 
-def speaker_rows(found: Iterable[Speakers]) -> Iterator[dict[str, Any]]:
+def speaker_rows(all_speakers: Iterable[Speakers]) -> Iterator[dict[str, Any]]:
     """One row per utterance whose speaker is, or may be, in both sets."""
-    for one in found:
-        reasons = [("identification", "speaker of the evaluation set", one.shared)]
-        reasons += [("evaluation", "unknown speaker", one.unknown_evaluation)]
-        reasons += [("identification", "unknown speaker", one.unknown_identification)]
+    for speakers in all_speakers:
+        reasons = [("identification", "speaker of the evaluation set", speakers.shared)]
+        reasons += [("evaluation", "unknown speaker", speakers.unknown_evaluation)]
+        reasons += [("identification", "unknown speaker", speakers.unknown_identification)]
         for set_name, reason, utterances in reasons:
-            head = {"corpus": one.corpus, "asked": one.asked, "set": set_name, "reason": reason}
+            head = {"corpus": speakers.corpus, "asked": speakers.asked, "set": set_name, "reason": reason}
             yield from ({**head, "utterance": name} for name in utterances)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esn_dist.report.speakers import unpromised
+from esn_dist.report.speakers import unverified_speakers
 from esn_dist.store.status import StoreStatus
 
 
@@ -18,7 +18,7 @@ def status_text(status: StoreStatus) -> str:
             lines.append(f"  about {state.eta_seconds:.0f} s left")
         lines += [f"  failed: {unit}: {reason}" for unit, reason in state.failed.items()]
     lines += [f"could not be read: {clip}" for clip in status.unreadable_clips]
-    lines += unpromised(status.speakers)
+    lines += unverified_speakers(status.speakers)
     if not status.models:
         lines.append("preparing: no unit has been planned yet")
     return "\n".join(lines)

@@ -5,73 +5,87 @@ Knows no stores and prints nothing: it returns a rich renderable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from rich.table import Table as RichTable
+from rich.text import Text as RichText
 
-from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
-from esn_dist.report.markdown import heading, interval, number
-from esn_dist.report.tables import MEAN, EffectTable, Half, effect_tables
+from esn_dist.report.document import Cell, ColumnGroup, Number, Table, Text, display, number
+from esn_dist.report.effect_tables import EffectTable, InterventionColumns, effect_tables
+from esn_dist.report.numbers import decimal_text, percent_text
+from esn_dist.report.titles import place_title
 
-SHORT = {"Self-Effect": "self", "Cross-Effect Avg.": "cross", "Self-Cross Gap": "gap", MEAN: "mean"}
+Lines = Mapping[str, Callable[[EffectRow], Number]]  # head of a line → its cell of a column
+
+TARGETED: Lines = {
+    "self": lambda row: Number(row.self_effect),
+    "cross": lambda row: Number(row.cross_effect),
+    "gap": lambda row: Number(row.gap),
+}
+AGNOSTIC: Lines = {"mean": TARGETED["self"]}
+WHERE_DEFINED: Lines = {
+    "seeds ±": lambda row: number(row.seeds_sd, signed=False),
+    "Δm self": lambda row: Number(row.margin_self, 2),
+    "Δm cross": lambda row: Number(row.margin_cross, 2),
+}
 
 
-def summary(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> RenderableType:
+def run_summary(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> RenderableType:
     """The macro means where there are several corpora, else each corpus; baseline accuracy and losses below."""
     macro = [row for row in rows if row.corpus == ALL]
-    tables = effect_tables(macro or rows)
-    return Group(*(part for table in tables for part in _blocks(table)), *_footer(rows, baselines))
+    blocks = [_table(table, columns) for table in effect_tables(macro or rows) for columns in table.interventions]
+    return Group(*(part for block in blocks for part in _render(block)), *_notes(_losses(rows, baselines)))
 
 
-def _blocks(table: EffectTable) -> list[RenderableType]:
-    title = Text(f"{heading(table)}: change of accuracy, points", style="bold")
-    return [title, *(_half(half) for half in table.halves)]
+def _table(table: EffectTable, columns: InterventionColumns) -> Table:
+    """One intervention; seeds and margins have no line where they are undefined in every column."""
+    shown = {name: _cells(cell, columns) for name, cell in (AGNOSTIC if columns.agnostic else TARGETED).items()}
+    further = {name: _cells(cell, columns) for name, cell in WHERE_DEFINED.items()}
+    shown |= {name: cells for name, cells in further.items() if any(c.estimate.point is not None for c in cells)}
+    lines: list[tuple[Cell, ...]] = [(Text(name), *cells) for name, cells in shown.items()]
+    return Table(("",), (ColumnGroup(columns.title, columns.selectors),), tuple(lines), table.title)
 
 
-def _half(half: Half) -> Table:
-    # No padding beside the box's own blank: five intervals of two-digit points just fit 80 columns.
-    grid = Table(title=half.title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=0)
+def _cells(cell: Callable[[EffectRow], Number], columns: InterventionColumns) -> list[Number]:
+    return [cell(row) for row in columns.rows]
+
+
+def _render(table: Table) -> Iterator[RenderableType]:
+    (group,) = table.groups
+    yield RichText(f"{table.title}: change of accuracy, points", style="bold")
+    # No padding beyond the box's own blank: five intervals of two-digit points just fit 80 columns.
+    grid = RichTable(title=group.title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=0)
     grid.add_column("")
-    for selector in half.selectors:
-        grid.add_column(selector, justify="right")
-    for name, values in half.effects.items():
-        grid.add_row(SHORT[name], *(_cell(value) for value in values))
-    if any(row.seeds_sd is not None for row in half.columns):
-        grid.add_row("seeds", *(_spread(row) for row in half.columns))
-    for name, values in half.margins.items():
-        if all(value.point is None for value in values):
-            continue
-        grid.add_row(f"Δm {name.lower()}", *(_cell(value, digits=2) for value in values))
-    return grid
+    for head in group.heads:
+        grid.add_column(head, justify="right")
+    for label, *cells in table.lines:
+        grid.add_row(str(display(label)), *map(_cell, cells))
+    yield grid
 
 
-def _cell(value: Estimate, digits: int = 1) -> Text:
-    below = interval(value, digits).replace(" ", "")
-    return Text.assemble((number(value.point, digits), "bold"), (f"\n{below}", "dim"))
+def _cell(cell: Cell) -> RichText:
+    """The point in bold, the interval below it."""
+    shown = display(cell)
+    return RichText.assemble((shown.value, "bold"), (f"\n{shown.interval.replace(' ', '')}", "dim"))
 
 
-def _spread(row: EffectRow) -> str:
-    """RND's standard deviation over seeds."""
-    return "" if row.seeds_sd is None else f"±{row.seeds_sd:.1f}"
+def _notes(notes: Iterable[str]) -> Iterator[RenderableType]:
+    yield from map(RichText, notes)
+    yield RichText("Δm: change of the true option's log-probability margin over the best other, nats", style="dim")
+    yield RichText("intervals: 95 %, bootstrap over utterances", style="dim")
 
 
-def _footer(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> list[RenderableType]:
-    """What a reader must know beside the effects: how well the model does at all, and what was lost."""
-    lines: list[RenderableType] = [
-        Text(f"{row.model} on {row.corpus}: accuracy without intervention {row.accuracy.point:.1f} %")
-        for row in baselines
-        if row.emotion == ALL and row.accuracy.point is not None
-    ]
+def _losses(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> Iterator[str]:
+    """How often the model is right at all, and what is missing."""
+    for row in baselines:
+        if row.emotion == ALL and row.accuracy.point is not None:
+            accuracy = decimal_text(row.accuracy.point, 1)
+            yield f"{place_title(row.model, row.corpus)}: accuracy without intervention {accuracy} %"
     on_corpora = [row for row in rows if row.corpus != ALL]
     rates = [row.invalid_rate for row in on_corpora if row.invalid_rate is not None]
-    lost = sum(row.missing_pairs for row in on_corpora)
-    lines.append(
-        Text(f"invalid answers: at most {100 * max(rates, default=0.0):.1f} % of a row's; missing pairs: {lost}")
-    )
-    lines.append(Text("Δm: change of the true option's log-probability margin over the best other, nats", style="dim"))
-    lines.append(Text("intervals: 95 %, bootstrap over utterances", style="dim"))
-    return lines
+    missing = sum(row.missing_pairs for row in on_corpora)
+    worst = percent_text(max(rates, default=0.0))
+    yield f"invalid answers: at most {worst} of a condition's; missing pairs: {missing:,}"

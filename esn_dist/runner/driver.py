@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from esn_dist.runner.logged_studies import logged_studies
 from esn_dist.runner.loop import RunResult
 from esn_dist.runner.model_run import ModelPlacement, RunContext, run_model
 from esn_dist.runner.preflight import check_models, devices, replicas
@@ -23,6 +22,7 @@ from esn_dist.store.lock import Lock
 from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
+from esn_dist.sweep.study_log import logged_studies
 from esn_dist.worker.job import CorpusItems
 from esn_dist.worker.protocol import Backend, Session
 

@@ -83,7 +83,7 @@ class Sweep(Spec):
     studies: dict[Name, StudySpec] = identity(min_length=1)
 
     @property
-    def cache_in_store(self) -> bool:
+    def own_cache(self) -> bool:
         """Whether the cache lies inside the store, and so moves with it."""
         return bool(self.store and self.cache and self.cache.is_relative_to(self.store))
 

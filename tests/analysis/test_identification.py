@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esn_dist.analysis.identification import pool
+from esn_dist.analysis.identification import identification_pool
 from esn_dist.errors import UserError
 from esn_dist.selection.identification_sets import counted_utterances, identification_sets, shared_emotions
 from esn_dist.selection.masks import budget, top
@@ -22,7 +22,7 @@ EMOTIONS = ("anger", "joy", "sadness")
 def test_the_default_pool_gives_the_stored_masks(small_store: Path) -> None:
     folder = StoreFolder(small_store)
     for corpus in ("studio", "room"):
-        firing = pool(folder, "tiny", corpus).firing()
+        firing = identification_pool(folder, "tiny", corpus).firing()
         for selector in ("MAD", "ConAct"):
             masks = top(scores_of(selector, firing), budget("0.1", 64))
             for emotion, mask in zip(firing.emotions, masks, strict=True):
@@ -34,14 +34,14 @@ def test_the_default_pool_gives_the_stored_masks(small_store: Path) -> None:
     [({}, 30), ({"size": 10}, 10), ({"cap": 20}, 20), ({"cap": 99}, 32), ({"cap": 99, "all_items": True}, 36)],
 )
 def test_sizes_caps_and_all_items(small_store: Path, options: dict[str, int], size: int) -> None:
-    found = pool(StoreFolder(small_store), "tiny", "studio", **options)  # type: ignore[arg-type]
+    found = identification_pool(StoreFolder(small_store), "tiny", "studio", **options)  # type: ignore[arg-type]
     assert found.chosen.size == size
     assert np.bincount(found.chosen.code[found.chosen.code >= 0]).tolist() == [size] * 3
 
 
 def test_firing_of_some_parts_equals_a_slow_sum(small_store: Path) -> None:
     folder = StoreFolder(small_store)
-    firing = pool(folder, "tiny", "room", size=5, parts=["text"]).firing()
+    firing = identification_pool(folder, "tiny", "room", size=5, parts=["text"]).firing()
     blocks = list(count_blocks(folder, "tiny", "room"))
     for code, emotion in enumerate(firing.emotions):
         rows = [(b, r) for b in blocks for r in range(len(b.label)) if b.label[r] == emotion and b.answer[r] == code]
@@ -50,7 +50,7 @@ def test_firing_of_some_parts_equals_a_slow_sum(small_store: Path) -> None:
 
 
 def test_blocks_hold_what_firing_sums(small_store: Path) -> None:
-    found = pool(StoreFolder(small_store), "tiny", "room", size=5, parts=["audio", "text"])
+    found = identification_pool(StoreFolder(small_store), "tiny", "room", size=5, parts=["audio", "text"])
     code, K, T = (np.concatenate(arrays) for arrays in zip(*found.blocks(), strict=True))
     firing = found.firing()
     for emotion in range(3):
@@ -60,13 +60,13 @@ def test_blocks_hold_what_firing_sums(small_store: Path) -> None:
 
 def test_an_unknown_part_is_refused_with_the_nearest(small_store: Path) -> None:
     with pytest.raises(UserError, match="Did you mean 'audio'"):
-        pool(StoreFolder(small_store), "tiny", "room", parts=["audi"])
+        identification_pool(StoreFolder(small_store), "tiny", "room", parts=["audi"])
 
 
 def test_pooled_corpora_give_alike_and_equal_the_sum_of_their_own(small_store: Path) -> None:
     folder = StoreFolder(small_store)
-    together = pool(folder, "tiny", "studio+room", size=7)
-    own = [pool(folder, "tiny", corpus, size=7).firing() for corpus in ("studio", "room")]
+    together = identification_pool(folder, "tiny", "studio+room", size=7)
+    own = [identification_pool(folder, "tiny", corpus, size=7).firing() for corpus in ("studio", "room")]
     firing = together.firing()
     assert (firing.K == own[0].K + own[1].K).all() and (firing.T == own[0].T + own[1].T).all()
     assert (together.chosen.size, together.chosen.requested, together.chosen.available) == (14, 7, (64, 64, 64))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from esn_dist.analysis.bootstrap import resample
-from esn_dist.analysis.identification import pool
+from esn_dist.analysis.identification import identification_pool
 from esn_dist.analysis.locality import jaccard
 from esn_dist.analysis.stability import mask_stability, resampled_firing
 from esn_dist.selection.firing import Firing
@@ -19,7 +19,7 @@ from esn_dist.store.folder import StoreFolder
 
 def _slow(small_store: Path, draws: int) -> list[Firing]:
     """Every draw listed as utterances, and summed one at a time."""
-    found = pool(StoreFolder(small_store), "tiny", "studio", size=12)
+    found = identification_pool(StoreFolder(small_store), "tiny", "studio", size=12)
     code, K, T = (np.concatenate(arrays) for arrays in zip(*found.blocks(), strict=True))
     sample = resample(code.astype(np.int64), 3, "identification", "studio", 5, draws=draws)
     firings = []
@@ -35,14 +35,14 @@ def _slow(small_store: Path, draws: int) -> list[Firing]:
 
 
 def test_resampled_firing_equals_summing_utterance_by_utterance(small_store: Path) -> None:
-    found = resampled_firing(pool(StoreFolder(small_store), "tiny", "studio", size=12), 5, draws=4)
+    found = resampled_firing(identification_pool(StoreFolder(small_store), "tiny", "studio", size=12), 5, draws=4)
     for fast, slow in zip(found, _slow(small_store, 4), strict=True):
         assert (fast.K == slow.K).all() and (fast.T == slow.T).all()
 
 
 def test_stability_is_the_overlap_of_the_masks_of_the_draws(small_store: Path) -> None:
     found = mask_stability(
-        pool(StoreFolder(small_store), "tiny", "studio", size=12), ["MAD", "ConAct"], "0.1", 5, draws=4
+        identification_pool(StoreFolder(small_store), "tiny", "studio", size=12), ["MAD", "ConAct"], "0.1", 5, draws=4
     )
     found = found.sel(selector="ConAct")
     itself, *drawn = (top(scores_of("ConAct", firing), budget("0.1", 64)) for firing in _slow(small_store, 4))
@@ -56,7 +56,7 @@ def test_stability_is_the_overlap_of_the_masks_of_the_draws(small_store: Path) -
 
 def test_more_utterances_make_masks_more_stable(small_store: Path) -> None:
     def stable(size: int) -> float:
-        sized = pool(StoreFolder(small_store), "tiny", "studio", size=size)
+        sized = identification_pool(StoreFolder(small_store), "tiny", "studio", size=size)
         return float(mask_stability(sized, ["ConAct"], "0.1", 0, draws=10)["jaccard"].mean())
 
     assert stable(30) > stable(3)
@@ -64,7 +64,7 @@ def test_more_utterances_make_masks_more_stable(small_store: Path) -> None:
 
 def test_pooled_corpora_are_resampled_each_by_itself(small_store: Path) -> None:
     """Every draw keeps what each corpus gives: T of one corpus's text positions is 40 per utterance in both."""
-    both = pool(StoreFolder(small_store), "tiny", "studio+room", size=5, parts=["text"])
+    both = identification_pool(StoreFolder(small_store), "tiny", "studio+room", size=5, parts=["text"])
     for firing in resampled_firing(both, 1, draws=4):
         assert firing.T.tolist() == [10 * 40] * 3
     found = mask_stability(both, ["MAD"], "0.1", 1, draws=3)

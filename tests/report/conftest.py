@@ -1,4 +1,4 @@
-"""The findings of the small store, computed once."""
+"""The results of the small store and their document, computed once."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from esn_dist.report.csv_tables import Row, flat
-from esn_dist.report.findings import Findings, Settings, collect
+from esn_dist.analysis.measure import EffectSettings
+from esn_dist.report.document import Document
+from esn_dist.report.results import ReportSettings, Results
+from esn_dist.report.sections.builders import build_document
 from esn_dist.store.folder import StoreFolder
 
 
 @pytest.fixture(scope="session")
-def rows(findings: Findings) -> dict[str, list[Row]]:
-    return flat(findings)
+def results(small_store: Path) -> Results:
+    return Results(StoreFolder(small_store), ReportSettings(EffectSettings(draws=200), stability=3))
 
 
 @pytest.fixture(scope="session")
-def findings(small_store: Path) -> Findings:
-    return collect(StoreFolder(small_store), Settings(draws=200, stability=3))
+def document(results: Results) -> Document:
+    return build_document(results)

@@ -8,10 +8,14 @@ import pytest
 
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import ALL, EffectRow
-from esn_dist.report.agnostic import PUBLISHED, AgnosticTable, agnostic_rows, agnostic_section, agnostic_tables
-from esn_dist.report.findings import Findings
-from esn_dist.report.latex import agnostic
+from esn_dist.report.agnostic_tables import PUBLISHED, AgnosticTable, agnostic_csv, agnostic_tables
+from esn_dist.report.document import Document
+from esn_dist.report.latex import latex
+from esn_dist.report.markdown import markdown
 from esn_dist.report.published import EFFECT_TABLES, published
+from esn_dist.report.results import Results
+from esn_dist.report.sections.agnostic import agnostic_tables_section
+from esn_dist.sweep.interventions import NO_PARAMETERS, InterventionParameters
 from tests.report.rows import baseline, changed
 
 EMOTIONS = {name: list(words) for name, words in published()["vocabulary"]["emotions_of_corpus"].items()}
@@ -27,14 +31,15 @@ RND: dict[str, Any] = {
     "identification_size": -1,
     "accuracy": Estimate(40.0, 48.0, 52.0),
 }
-TYPES = (("mix", 0.5), ("two-pass", 0.0), ("union", 0.0))
+WARM = InterventionParameters.of({"tau": 0.5})
+TYPES = (("mix", WARM), ("two-pass", NO_PARAMETERS), ("union", NO_PARAMETERS))
 BASELINES = [baseline(m, c, ALL, Estimate(45.0, 43.0, 47.0)) for m in MODELS for c in EFFECT_TABLES]
 
 
 def rows(model: str = MODELS[0], corpus: str = "iemocap", **values: Any) -> list[EffectRow]:
     """What the study `table2` of configs/paper.yaml gives for one model and corpus."""
     own = changed(CONACT, model=model, corpus=corpus, source_corpus=corpus)
-    made = [changed(own, intervention=t, alpha=a, tau=tau, **values) for a in GAINS for t, tau in TYPES]
+    made = [changed(own, intervention=t, alpha=a, parameters=p, **values) for a in GAINS for t, p in TYPES]
     made += [changed(row, **RND) for row in made]
     return made + [changed(own, intervention="steer", alpha=a, **{**values, **RND}) for a in GAINS]
 
@@ -43,7 +48,7 @@ def tables(found: list[EffectRow], emotions: Any = EMOTIONS) -> list[AgnosticTab
     return agnostic_tables(found, BASELINES, {}, emotions)
 
 
-def test_columns_and_lines_stand_as_in_the_paper() -> None:
+def test_columns_and_lines_have_the_order_of_the_paper() -> None:
     (table,) = tables([row for model in MODELS for corpus in EFFECT_TABLES for row in rows(model, corpus)])
     assert table.title == "Agnostic injection, r = 0.5 %, τ = 0.5: accuracy (%)"
     assert table.gains == {alpha: ["RND", "2-Pass", "Mix", "Union"] for alpha in GAINS}
@@ -53,7 +58,7 @@ def test_columns_and_lines_stand_as_in_the_paper() -> None:
     assert len(table.lines) == 9 * 3 and {line.model for line in table.lines} == set(MODELS)
 
 
-def test_every_printed_number_of_the_paper_s_table_stands_in_its_place() -> None:
+def test_every_printed_number_of_the_paper_s_table_is_in_its_place() -> None:
     (table,) = tables([row for model in MODELS for corpus in EFFECT_TABLES for row in rows(model, corpus)])
     lines = [line for line in table.lines if line.masks == PUBLISHED]
     printed: dict[tuple[Any, ...], str] = {
@@ -65,12 +70,12 @@ def test_every_printed_number_of_the_paper_s_table_stands_in_its_place() -> None
         key: tuple[Any, ...] = (entry["model"], entry["corpus"])
         if entry["intervention"] != "none":
             type = names.get(entry["intervention"], entry["intervention"])
-            key = (*key, entry["alpha"], type, entry["tau"] or 0.0)
+            key = (*key, entry["alpha"], type, WARM if entry["tau"] else NO_PARAMETERS)
         assert printed.pop(key) == entry["printed"]
     assert not printed
 
 
-def test_rnd_stands_beside_each_selector_and_its_own_interventions_below() -> None:
+def test_each_selector_has_rnd_s_steering_and_rnd_s_own_interventions_are_a_line_below() -> None:
     (table,) = tables(rows())
     own, random, _ = table.lines
     heads = [head for heads in table.gains.values() for head in heads]
@@ -93,22 +98,27 @@ def test_what_the_paper_did_not_do_has_no_published_line(changed: dict[str, Any]
 
 
 def test_several_temperatures_are_columns_that_say_so() -> None:
-    warm = [changed(row, tau=2.0) for row in rows() if row.condition.intervention == "mix"]
+    warm = [
+        changed(row, parameters=InterventionParameters.of({"tau": 2.0}))
+        for row in rows()
+        if row.condition.intervention == "mix"
+    ]
     (table,) = tables([*rows(), *warm])
     assert table.gains[0.1] == ["RND", "2-Pass", "Mix τ = 0.5", "Mix τ = 2", "Union"] and "τ" not in table.title
 
 
-def test_nothing_agnostic_gives_no_table_and_no_section() -> None:
+def test_nothing_agnostic_gives_no_table() -> None:
     steered = [row for row in rows() if row.condition.intervention == "steer"]
-    assert tables(steered) == [] and list(agnostic_section([])) == []
+    assert tables(steered) == []
 
 
-def test_markdown_latex_and_csv_have_the_same_numbers(findings: Findings) -> None:
+def test_markdown_latex_and_csv_have_the_same_numbers() -> None:
     (table,) = tables(rows())
-    text, tex = "\n".join(agnostic_section([table])), agnostic(table)
-    own, random, said = agnostic_rows([table])
+    document = Document("t", (agnostic_tables_section([table]),))
+    text, tex = markdown(document), latex(document)
+    own, random, paper = agnostic_csv([table])
     assert (
-        own["two-pass_alpha_0.1"] == 50.0 and said["two-pass_alpha_0.1"] == "48.1" and random["rnd_alpha_0.1"] is None
+        own["two-pass_alpha_0.1"] == 50.0 and paper["two-pass_alpha_0.1"] == "48.1" and random["rnd_alpha_0.1"] is None
     )
     assert "| iemocap | qwen2.5-omni-7b | published | 48.4 | 48.2 | 48.1 | 48.2 | 48.3 |" in text
     assert "| iemocap | qwen2.5-omni-7b | RND | 45.0 [43.0, 47.0] | – | 40.0 [48.0, 52.0] |" in text
@@ -117,13 +127,13 @@ def test_markdown_latex_and_csv_have_the_same_numbers(findings: Findings) -> Non
     assert tex.count("iemocap") == tex.count("qwen2.5-omni-7b") == 1
 
 
-def test_a_store_s_table_has_the_accuracies_of_its_rows(findings: Findings) -> None:
-    (table,) = findings.agnostic
+def test_a_store_s_table_has_the_accuracies_of_its_rows(results: Results) -> None:
+    (table,) = agnostic_tables(results.rows, results.baselines, results.registered_models, results.emotions)
     assert [(line.corpus, line.masks) for line in table.lines] == [
         (corpus, masks) for corpus in ("room", "studio") for masks in ("MAD", "ConAct", "RND")
     ]
     row = next(
-        r for r in findings.rows
+        r for r in results.rows
         if (r.corpus, r.condition.selector, r.condition.intervention) == ("studio", "ConAct", "two-pass")
         and r.condition.alpha == 0.3
     )  # fmt: skip

@@ -9,36 +9,37 @@ from matplotlib.figure import Figure
 
 from esn_dist.report.dose_response import axes, curve
 from esn_dist.report.figures import accuracies, curves, figures
-from esn_dist.report.findings import Findings
+from esn_dist.report.numbers import decimal_text
+from esn_dist.report.results import Results
 
 
 @pytest.fixture(scope="module")
-def drawn(findings: Findings) -> dict[str, Figure]:
-    return dict(figures(findings))
+def drawn(results: Results) -> dict[str, Figure]:
+    return dict(figures(results))
 
 
-def _conact(findings: Findings) -> xr.Dataset:
+def _conact(results: Results) -> xr.Dataset:
     """Studio's ConAct conditions: deactivation and two gains."""
-    return _targeted(findings, "ConAct")
+    return _targeted(results, "ConAct")
 
 
-def _targeted(findings: Findings, selector: str) -> xr.Dataset:
+def _targeted(results: Results, selector: str) -> xr.Dataset:
     """A selector's conditions on studio without 2-Pass."""
-    frame = findings.frames["tiny", "studio"]
+    frame = results.frames["tiny", "studio"]
     own = (frame["selector"] == selector) & (frame["intervention"] != "two-pass")
     return frame.isel(condition=own.values)
 
 
-def test_figure_1_has_corpora_below_and_selectors_beside_each_other(
-    drawn: dict[str, Figure], findings: Findings
-) -> None:
+def test_figure_1_has_corpora_below_and_selectors_beside_each_other(drawn: dict[str, Figure], results: Results) -> None:
     figure = drawn["figure1-tiny-0"]
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert titles == ["MAD, room", "ConAct, room", "MAD, studio", "ConAct, studio"]
-    frame = findings.frames["tiny", "room"]
+    frame = results.frames["tiny", "room"]
     at = (frame["selector"] == "MAD") & (frame["alpha"] == -1) & (frame["source_corpus"] == "room")
     change = frame["change"].isel(condition=int(np.flatnonzero(at.values)[0])).sel(source=["anger", "joy", "sadness"])
-    assert [text.get_text() for text in figure.axes[0].texts] == [f"{value:+.1f}" for value in change.values.ravel()]
+    assert [text.get_text() for text in figure.axes[0].texts] == [
+        decimal_text(value, 1, signed=True) for value in change.values.ravel()
+    ]
 
 
 def test_there_is_one_figure_1_per_intervention_and_gain(drawn: dict[str, Figure]) -> None:
@@ -54,11 +55,11 @@ def test_figure_3_has_a_heat_map_per_gain_and_curves(drawn: dict[str, Figure]) -
     assert name.replace("maps", "curves") in drawn
 
 
-def test_figure_4_counts_every_neuron_once(drawn: dict[str, Figure], findings: Findings) -> None:
+def test_figure_4_counts_every_neuron_once(drawn: dict[str, Figure], results: Results) -> None:
     axes_of = drawn["figure4-studio-0.1"].axes
     assert [axis.get_title() for axis in axes_of if axis.get_title()] == ["tiny: MAD", "tiny: ConAct"]
     image = np.nan_to_num(np.asarray(axes_of[0].images[0].get_array(), float))
-    neurons = findings.layers["tiny"]
+    neurons = results.layers["tiny"]
     own = (neurons["selector"] == "MAD") & (neurons["source_corpus"] == "studio")
     np.testing.assert_array_equal(image, neurons.isel(mask=own.values).values)
 
@@ -67,8 +68,8 @@ def test_figure_5_names_the_direction(drawn: dict[str, Figure]) -> None:
     assert drawn["figure5-tiny-0"].axes[0].get_title() == "studio → room"
 
 
-def test_curves_draw_the_effects_along_the_gain_through_zero(findings: Findings) -> None:
-    frame = _conact(findings)
+def test_curves_draw_the_effects_along_the_gain_through_zero(results: Results) -> None:
+    frame = _conact(results)
     (axis,) = axes(frame)
     assert (axis.name, axis.values, axis.title) == ("alpha", (-1, 0.3, 1), "gain, ConAct, r = 10 %, masks from studio")
     own = curves(frame, axis).axes[0].get_lines()[0]
@@ -78,20 +79,18 @@ def test_curves_draw_the_effects_along_the_gain_through_zero(findings: Findings)
 
 
 @pytest.mark.parametrize(("name", "values"), [("fraction", [0.5, 0.01, 0.1]), ("identification_size", [50, 10, 200])])
-def test_fractions_and_identification_sizes_are_axes_in_order(
-    findings: Findings, name: str, values: list[float]
-) -> None:
+def test_fractions_and_identification_sizes_are_axes_in_order(results: Results, name: str, values: list[float]) -> None:
     same = {"intervention": ("condition", ["deactivate"] * 3), "alpha": ("condition", [-1.0] * 3)}
-    frame = _conact(findings).assign_coords({**same, name: ("condition", values)})
+    frame = _conact(results).assign_coords({**same, name: ("condition", values)})
     (axis,) = axes(frame)
     assert (axis.name, axis.values, axis.positions) == (name, tuple(sorted(values)), tuple(np.argsort(values)))
     drawn = curves(frame, axis).axes[0].get_lines()[0].get_ydata()
     np.testing.assert_array_equal(drawn, frame["self_effect"].sel(bound="point").values[np.argsort(values)])
 
 
-def test_figure_2d_has_accuracies_around_the_unmasked_one(findings: Findings) -> None:
+def test_figure_2d_has_accuracies_around_the_unmasked_one(results: Results) -> None:
     same = {"intervention": ("condition", ["deactivate"] * 3), "alpha": ("condition", [-1.0] * 3)}
-    frame = _conact(findings).assign_coords({**same, "identification_size": ("condition", [10, 50, 200])})
+    frame = _conact(results).assign_coords({**same, "identification_size": ("condition", [10, 50, 200])})
     (axis,) = axes(frame)
     plot = accuracies(frame, axis, 70.0).axes[0]
     lines = {line.get_label(): np.asarray(line.get_ydata(), float) for line in plot.get_lines()}
@@ -100,9 +99,9 @@ def test_figure_2d_has_accuracies_around_the_unmasked_one(findings: Findings) ->
     assert set(lines["unmasked"]) == {70.0} and plot.get_ylabel() == "accuracy (%)"
 
 
-def test_self_accuracy_is_the_unmasked_one_plus_the_effect_on_a_balanced_set(findings: Findings) -> None:
+def test_self_accuracy_is_the_unmasked_one_plus_the_effect_on_a_balanced_set(results: Results) -> None:
     """Counted from the answers themselves: the identity that Figure 2d rests on."""
-    answers = findings.answers["tiny", "studio"]
+    answers = results.answers["tiny", "studio"]
     own = (answers.selector == "ConAct") & (answers.intervention == "deactivate")
     codes = np.array([list(answers.emotion.values).index(label) for label in answers.label.values])
     usable = answers.utterance.values != "e00"  # unreadable everywhere
@@ -113,21 +112,21 @@ def test_self_accuracy_is_the_unmasked_one_plus_the_effect_on_a_balanced_set(fin
     ]
     row = next(
         r
-        for r in findings.rows
+        for r in results.rows
         if (r.corpus, r.condition.selector, r.condition.intervention) == ("studio", "ConAct", "deactivate")
     )
-    base = next(r.accuracy.point for r in findings.baselines if (r.corpus, r.emotion) == ("studio", "all"))
+    base = next(r.accuracy.point for r in results.baselines if (r.corpus, r.emotion) == ("studio", "all"))
     assert base is not None and row.self_effect.point is not None
     assert 100 * np.mean(counted) == pytest.approx(base + row.self_effect.point)
 
 
-def test_conditions_that_differ_in_two_things_are_no_axis(findings: Findings) -> None:
-    frame = _conact(findings).assign_coords(fraction=("condition", [0.1, 0.2, 0.3]))
+def test_conditions_that_differ_in_two_things_are_no_axis(results: Results) -> None:
+    frame = _conact(results).assign_coords(fraction=("condition", [0.1, 0.2, 0.3]))
     assert not list(axes(frame))
 
 
-def test_an_undefined_readout_has_no_point_at_gain_zero_either(findings: Findings) -> None:
-    frame = _targeted(findings, "RND")
+def test_an_undefined_readout_has_no_point_at_gain_zero_either(results: Results) -> None:
+    frame = _targeted(results, "RND")
     (axis,) = axes(frame)
     assert np.isnan(curve(frame, axis, "gap")[1]).all()
     assert curve(frame, axis, "self_effect")[0] == [-1, 0, 0.3, 1]

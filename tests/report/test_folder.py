@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,21 +13,21 @@ from typer.testing import CliRunner
 
 from esn_dist.cli import app
 from esn_dist.report import folder
-from esn_dist.report.csv_tables import flat
+from esn_dist.report.document import Document
 from esn_dist.report.figures import figures
-from esn_dist.report.findings import Findings
-from esn_dist.report.latex import document, escape
+from esn_dist.report.latex import escape, latex
+from esn_dist.report.results import Results
 
 SUBJECTS = {
     "effects", "baselines", "tests", "heatmaps", "moves", "option_positions", "layers", "overlap", "stability", "pools",
-    "set_aside", "failures", "speakers", "table2",
+    "excluded", "set_aside", "failures", "speakers", "table2",
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def written(findings: Findings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "new"
-    folder.write_report(findings, out)
+    folder.write_report(results, out)
     return out
 
 
@@ -45,8 +46,8 @@ def test_every_kind_of_file_is_written(written: Path) -> None:
         assert any(name.startswith("figure3-tiny-room-ConAct") and name.endswith(kind) for name in figures)
 
 
-def test_csv_files_hold_the_rows(written: Path, findings: Findings) -> None:
-    for subject, rows in flat(findings).items():
+def test_csv_files_hold_the_rows(written: Path, document: Document) -> None:
+    for subject, rows in ((name, rows) for section in document.sections for name, rows in section.csv.items()):
         if rows:
             with (written / "csv" / f"{subject}.csv").open(encoding="utf-8", newline="") as file:
                 read = list(csv.DictReader(file))
@@ -57,10 +58,10 @@ def test_csv_files_hold_the_rows(written: Path, findings: Findings) -> None:
 
 
 def test_the_same_store_gives_the_same_bytes(
-    findings: Findings, written: Path, tmp_path: Path, without_matplotlib: None
+    results: Results, written: Path, tmp_path: Path, without_matplotlib: None
 ) -> None:
-    paths = folder.write_report(findings, tmp_path)
-    paths += folder.write_figure(dict(figures(findings))["figure1-tiny-0"], tmp_path / "figure1-tiny-0")
+    paths = folder.write_report(results, tmp_path)
+    paths += folder.write_figure(dict(figures(results))["figure1-tiny-0"], tmp_path / "figure1-tiny-0")
     for path in paths:
         again = (
             written / "figures" / path.name if path.stem.startswith("figure") else written / path.relative_to(tmp_path)
@@ -71,14 +72,15 @@ def test_the_same_store_gives_the_same_bytes(
 def test_markdown_has_every_section_and_no_markup_from_outside(written: Path) -> None:
     text = (written / "report.md").read_text(encoding="utf-8")
     for section in (
-        "Tests of the self–cross gap", "McNemar tests against the baseline", "Beside the published numbers",
+        "Tests of the self–cross gap", "McNemar tests against the baseline", "Published numbers",
         "Overlap of masks", "Stability of masks", "Where answers move to", "Option-position bias",
-        "Identification pools", "Speakers", "Failures", "Origin", "Agnostic injection (Table 2)",
+        "Identification pools", "Speakers", "Failures", "Provenance", "Overview",
+        "Excluded before the run", "Agnostic injection (Table 2)",
     ):  # fmt: skip
         assert f"## {section}" in text
     assert "Family: tiny on studio, deactivate: gap (2 tests)" in text
     assert "<script" not in text and "<img" not in text
-    assert "None" not in text.replace("None.", "") and "nan" not in text
+    assert "None" not in text.replace("None.", "") and not re.search(r"\bnan\b", text)
 
 
 def test_latex_compiles(written: Path, tmp_path: Path) -> None:
@@ -103,11 +105,11 @@ def document_of(text: str) -> str:
     return "\\documentclass{article}\\usepackage[utf8]{inputenc}\\begin{document}" + escape(text) + "\\end{document}"
 
 
-def test_latex_has_deactivation_left_and_steering_right(findings: Findings) -> None:
-    lines = document(findings).splitlines()
+def test_latex_has_deactivation_left_and_steering_right(document: Document) -> None:
+    lines = latex(document).splitlines()
     head = next(line for line in lines if "Deactivation" in line)
     assert head.index("Deactivation") < head.index("Targeted steering")
-    selectors = next(line for line in lines if line.startswith("LALM & Acc."))
+    selectors = next(line for line in lines if line.startswith(" & Acc."))
     assert selectors.count("ConAct") == 3 and selectors.count("RND") == 3
     agnostic = next(line for line in lines if "2-Pass" in line)
     assert "Targeted" not in agnostic and agnostic.index("= 0.3") < agnostic.index("= 1")
@@ -123,12 +125,12 @@ def test_the_command_writes_the_report_and_names_the_page(
     assert (tmp_path / "out" / "report.html").is_file()
 
 
-def test_without_matplotlib_everything_else_is_written_and_the_lack_is_said(
-    findings: Findings, tmp_path: Path, without_matplotlib: None
+def test_without_matplotlib_everything_else_is_written_and_the_missing_figures_are_noted(
+    results: Results, tmp_path: Path, without_matplotlib: None
 ) -> None:
-    written = folder.write_report(findings, tmp_path)
+    written = folder.write_report(results, tmp_path)
     assert (tmp_path / "report.html").is_file() and not (tmp_path / "figures").exists()
-    assert folder.missing(written) == "no figures: matplotlib is missing; pip install 'esn-dist[report]'"
+    assert folder.missing_figures(written) == "no figures: matplotlib is missing; pip install 'esn-dist[report]'"
 
 
 def test_a_store_without_a_finished_baseline_is_refused(tmp_path: Path) -> None:

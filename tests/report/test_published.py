@@ -1,4 +1,4 @@
-"""Published numbers: shown for the same model and corpus alone, flags kept, nothing mended."""
+"""Published numbers: shown for the same model and corpus alone, flags kept, nothing corrected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 
 from esn_dist.analysis.bootstrap import UNDEFINED, Estimate
 from esn_dist.analysis.summary import ALL, EffectRow
-from esn_dist.report.published import EFFECT_TABLES, Pool, comparisons, inconsistencies, published
+from esn_dist.report.identification_pools import PoolSize
+from esn_dist.report.published import EFFECT_TABLES, comparisons, inconsistencies, published
+from esn_dist.sweep.interventions import NO_PARAMETERS, InterventionParameters
 from tests.report.rows import baseline, changed, point
 
 QWEN = "qwen2.5-omni-7b"
@@ -18,6 +20,7 @@ ROW = changed(
     model="mine", corpus="meld", selector="ConAct", intervention="deactivate", alpha=-1.0, fraction=0.005,
     source_corpus="meld", self_effect=Estimate(-18.0, -20.0, -16.0), cross_effect=point(3.0), gap=point(-21.0),
 )  # fmt: skip
+WARM = InterventionParameters.of({"tau": 0.5})
 STEER: dict[str, Any] = {"intervention": "steer", "alpha": 0.3}
 
 
@@ -33,7 +36,7 @@ def test_a_row_meets_the_three_numbers_of_its_table() -> None:
 def test_difference_is_measured_minus_published() -> None:
     found = {c.metric: c for c in comparisons([ROW], [], {"mine": QWEN}, EMOTIONS)}
     assert found["self_effect"].difference == pytest.approx(-18.0 + 19.6)
-    assert (found["self_effect"].low, found["self_effect"].high, found["self_effect"].printed) == (-20, -16, "-19.60")
+    assert (found["self_effect"].measured, found["self_effect"].printed) == (ROW.self_effect, "-19.60")
     undefined = comparisons([changed(ROW, gap=UNDEFINED)], [], {"mine": QWEN}, EMOTIONS)
     assert {c.metric: c.difference for c in undefined}["self_cross_gap"] is None
 
@@ -70,7 +73,7 @@ def test_the_unintervened_accuracy_meets_table_2() -> None:
     found, size = comparisons([], [row, replace(row, emotion="anger")], {"mine": QWEN}, EMOTIONS)
     assert (found.table, found.published) == (2, 48.4)
     assert found.difference == pytest.approx(1.6)
-    assert (size.table, size.measured, size.published, size.setting) == (4, 200, 200, "each emotion")
+    assert (size.table, size.measured.point, size.published, size.setting) == (4, 200, 200, "each emotion")
 
 
 AGNOSTIC: dict[str, Any] = {"corpus": "iemocap", "source_corpus": "iemocap", "accuracy": point(50.0)}
@@ -80,7 +83,7 @@ AGNOSTIC: dict[str, Any] = {"corpus": "iemocap", "source_corpus": "iemocap", "ac
     ("change", "printed"),
     [
         ({"intervention": "two-pass", "alpha": 0.1}, "48.1"),
-        ({"intervention": "mix", "alpha": 1.0, "tau": 0.5}, "49.2"),
+        ({"intervention": "mix", "alpha": 1.0, "parameters": WARM}, "49.2"),
         ({"intervention": "union", "alpha": 0.3}, "48.9"),
         ({"intervention": "steer", "alpha": 1.0, "selector": "RND", "source_corpus": ""}, "47.6"),
     ],
@@ -89,14 +92,15 @@ def test_agnostic_accuracy_meets_its_column_of_table_2(change: dict[str, Any], p
     (found,) = (
         c for c in comparisons([changed(ROW, **{**AGNOSTIC, **change})], [], {"mine": QWEN}, EMOTIONS) if c.table == 2
     )
-    assert (found.printed, found.measured, found.metric) == (printed, 50.0, "accuracy")
+    assert (found.printed, found.measured.point, found.metric) == (printed, 50.0, "accuracy")
     assert found.setting.startswith(f"α = {change['alpha']:g}")
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"intervention": "mix", "alpha": 1.0, "tau": 0.1}, {"intervention": "union", "alpha": 0.5},
+        {"intervention": "mix", "alpha": 1.0, "parameters": InterventionParameters.of({"tau": 0.1})},
+        {"intervention": "union", "alpha": 0.5},
         {"intervention": "union", "alpha": 0.3, "selector": "MAD"}, {"intervention": "union", "alpha": 0.3,
         "fraction": 0.01}, {"intervention": "union", "alpha": 0.3, "source_corpus": "meld"},
     ],
@@ -107,23 +111,23 @@ def test_another_temperature_gain_selector_fraction_or_source_meets_nothing_of_t
 
 def test_every_number_of_table_2_and_table_4_is_met_once() -> None:
     models = (QWEN, "kimi-audio-7b", "audio-flamingo-3")
-    types = [("steer", 0.0), ("two-pass", 0.0), ("mix", 0.5), ("union", 0.0)]
+    types = [("steer", NO_PARAMETERS), ("two-pass", NO_PARAMETERS), ("mix", WARM), ("union", NO_PARAMETERS)]
     rows = [
         changed(ROW, model=model, corpus=corpus, source_corpus="" if steer else corpus, alpha=alpha,
-                accuracy=point(50.0), intervention=type, tau=tau, selector="RND" if steer else "ConAct")
+                accuracy=point(50.0), intervention=type, parameters=parameters, selector="RND" if steer else "ConAct")
         for model in models for corpus in EFFECT_TABLES for alpha in (0.1, 0.3, 1.0)
-        for type, tau in types for steer in (type == "steer",)
+        for type, parameters in types for steer in (type == "steer",)
     ]  # fmt: skip
     base = [baseline(m, c, ALL, Estimate(50.0, 48.0, 52.0)) for m in models for c in EFFECT_TABLES]
-    pools = [Pool(m, c, e, 2000, 200) for m in models for c in EFFECT_TABLES for e in EMOTIONS[c]]
+    pools = [PoolSize(m, c, e, 2000, 200) for m in models for c in EFFECT_TABLES for e in EMOTIONS[c]]
     found = comparisons(rows, base, {}, EMOTIONS, pools)
     assert [sum(c.table == table for c in found) for table in (2, 4)] == [117, 63]
-    sizes = {c.setting: c.measured for c in found if (c.table, c.model, c.corpus) == (4, QWEN, "iemocap")}
+    sizes = {c.setting: c.measured.point for c in found if (c.table, c.model, c.corpus) == (4, QWEN, "iemocap")}
     assert sizes["anger"] == 500, "a pool is cut where the paper's seems to be"
 
 
 def test_pools_of_another_model_or_of_other_emotions_meet_nothing() -> None:
-    pools = [Pool("mine", "meld", "joy", 300, 200)]
+    pools = [PoolSize("mine", "meld", "joy", 300, 200)]
     assert comparisons([], [], {"mine": QWEN}, EMOTIONS, pools)
     assert not comparisons([], [], {"mine": "another"}, EMOTIONS, pools)
     assert not comparisons([], [], {"mine": QWEN}, {"meld": ["joy", "anger"]}, pools)

@@ -7,14 +7,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from rich.console import Console
 
 from esn_dist.analysis.bootstrap import UNDEFINED, Estimate
+from esn_dist.analysis.flat_rows import json_effect
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow, MissingAnswers
-from esn_dist.report.markdown import interval, markdown, number
-from esn_dist.report.tables import effect_tables, json_rows
-from esn_dist.report.terminal import summary
+from esn_dist.report.document import Block, Document, Number, Paragraph, Section
+from esn_dist.report.effect_tables import effect_tables
+from esn_dist.report.markdown import markdown
+from esn_dist.report.sections.baselines import baseline_table
+from esn_dist.report.sections.effects import TARGETED, accuracy_tables, margin_tables
+from esn_dist.report.sections.exclusions import exclusion_counts
+from esn_dist.report.sections.missing_answers import missing_answer_table
+from esn_dist.report.terminal import run_summary
 from tests.report.rows import changed
 
 CONACT = changed(
@@ -27,6 +32,7 @@ CONACT = changed(
 )  # fmt: skip
 NO_CROSS: dict[str, Any] = dict.fromkeys(("cross_effect", "gap", "margin_cross", "source_rate"), UNDEFINED)
 RND = changed(CONACT, selector="RND", sources=(), self_effect=Estimate(0.4, -1, 2), seeds_sd=1.25, **NO_CROSS)
+BOUNDS = ("low", "high")
 STEER: dict[str, Any] = {"intervention": "steer", "alpha": 0.3}
 ROWS = [RND, CONACT, changed(RND, **STEER), changed(CONACT, self_effect=Estimate(2.5, -18.04, -8.1), **STEER)]
 ROWS += [changed(row, corpus="studio", source_corpus="studio" if row.sources else "") for row in ROWS]
@@ -35,7 +41,7 @@ BASELINES = [
     BaselineRow("tiny", "studio", "anger", Estimate(80.0, 70.0, 90.0), 0.0, 40, MissingAnswers(unreadable=4)),
     BaselineRow("tiny", "studio", "joy", UNDEFINED, None, 40, MissingAnswers(not_written=40)),
 ]
-SET_ASIDE = {"studio": {"shorter than 0.1 s": 3, "digital silence": 1}}
+EXCLUDED = [{"corpus": "studio", "reason": reason} for reason in ("shorter than 0.1 s",) * 3 + ("digital silence",)]
 
 
 def _line(text: str, start: str) -> list[str]:
@@ -43,63 +49,79 @@ def _line(text: str, start: str) -> list[str]:
     return [cell.strip() for cell in next(x for x in text.splitlines() if x.startswith(f"| {start}")).split("|")[1:-1]]
 
 
+def _markdown(rows: Sequence[EffectRow] = ROWS) -> str:
+    """The sections that are made of rows alone."""
+    blocks: list[Block] = [*accuracy_tables(rows), baseline_table(BASELINES), *margin_tables(rows)]
+    blocks += [missing_answer_table(rows, BASELINES), exclusion_counts(EXCLUDED)]
+    return markdown(Document("Report", (Section("all", "All", tuple(blocks)),)))
+
+
 def _terminal(rows: Sequence[EffectRow], width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width)
-    console.print(summary(rows, BASELINES))
+    console.print(run_summary(rows, BASELINES))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
-def test_deactivation_stands_left_of_steering_and_selectors_are_columns() -> None:
+def test_deactivation_is_left_of_steering_and_selectors_are_columns() -> None:
     macro, studio = effect_tables(ROWS)
     assert (macro.corpus, studio.corpus) == (ALL, "studio")
-    assert [half.title for half in macro.halves] == ["Deactivation", "Targeted steering, α = 0.3"]
-    assert [half.selectors for half in macro.halves] == [("RND", "ConAct")] * 2
-    assert macro.halves[0].effects["Self-Cross Gap"] == ((None, None, None), (-10.5, -15.0, -6.0))
+    assert [columns.title for columns in macro.interventions] == ["Deactivation", "Targeted steering, α = 0.3"]
+    assert [columns.selectors for columns in macro.interventions] == [("RND", "ConAct")] * 2
+    gaps = [TARGETED["Self-Cross Gap"](row) for row in macro.interventions[0].rows]
+    assert gaps == [Number(UNDEFINED), Number(Estimate(-10.5, -15.0, -6.0))]
 
 
 def test_fractions_and_transfers_are_tables_of_their_own() -> None:
     studio = changed(CONACT, corpus="studio", source_corpus="studio")
     tables = effect_tables([studio, changed(studio, fraction=0.2), changed(studio, source_corpus="room")])
-    assert [(table.fraction, table.transfer_from) for table in tables] == [(0.1, ""), (0.2, ""), (0.1, "room")]
+    assert [(table.origin.fraction, table.origin.transfer_from) for table in tables] == [
+        (0.1, ""),
+        (0.2, ""),
+        (0.1, "room"),
+    ]
 
 
 def test_markdown_shows_points_with_intervals_and_a_dash_for_what_is_undefined() -> None:
-    text = markdown(ROWS, BASELINES, SET_ASIDE)
-    assert _line(text, "Self-Effect") == ["Self-Effect", "+0.4 [-1.0, +2.0] ± 1.2", "-13.2 [-18.0, -8.1]"]
+    text = _markdown()
+    assert _line(text, "Self-Effect") == ["Self-Effect", "+0.4 [-1.0, +2.0] ± 1.3", "-13.2 [-18.0, -8.1]"]
     assert _line(text, "Cross-Effect") == ["Cross-Effect Avg.", "–", "-2.7 [-4.0, -1.2]"]
-    assert _line(text, "Invalid answers") == ["Invalid answers", "1.2 %", "1.2 %"]
+    assert _line(text, "Invalid answers") == ["Invalid answers", "1.3 %", "1.3 %"]
     assert _line(text, "Self (nats)") == ["Self (nats)", "-0.432 [-0.500, -0.300]", "-0.432 [-0.500, -0.300]"]
     assert _line(text, "Source emotion")[1:] == ["–", "-6.0 [-7.0, -5.0]"]
     assert "None" not in text and "nan" not in text
 
 
-def test_markdown_shows_baselines_losses_what_was_set_aside_and_notes() -> None:
-    text = markdown(ROWS, BASELINES, SET_ASIDE, notes=["LAPE: 31 of 41 neurons for joy on studio"])
-    assert _line(text, "studio | 7") == ["studio", "70.2 [66.0, 74.0], 0.0 % invalid", "80.0 [70.0, 90.0]", "–"]
+def test_markdown_shows_baselines_missing_answers_and_what_was_excluded() -> None:
+    text = _markdown()
+    assert _line(text, "tiny | studio | 7")[2:] == ["70.3 [66.0, 74.0]", "80.0 [70.0, 90.0]", "–", "0.0 %"]
     assert _line(text, "tiny | studio | unintervened")[3:] == ["0.0 %", "0", "4", "0"]
-    assert _line(text, "tiny | studio | Deactivation, ConAct")[3:] == ["1.2 %", "0", "2", "1"]
-    assert "| tiny | all | Deactivation" not in text, "the macro means would tell each loss again"
+    assert _line(text, "tiny | studio | Deactivation, ConAct")[3:] == ["1.3 %", "0", "2", "1"]
+    assert "| tiny | all | Deactivation" not in text, "the macro means would repeat each loss"
     assert _line(text, "studio | shorter") == ["studio", "shorter than 0.1 s", "3"]
-    assert "- LAPE: 31 of 41 neurons for joy on studio" in text
 
 
 def test_every_markdown_table_has_as_many_cells_as_heads() -> None:
-    reasons = {"studio": {"label a|b": 1}}  # a bar would add a column
-    blocks = [block.splitlines() for block in markdown(ROWS, BASELINES, reasons).split("\n\n") if block.startswith("|")]
-    assert len(blocks) == 11
+    bar = exclusion_counts([{"corpus": "studio", "reason": "label a|b"}])  # a bar would add a column
+    text = _markdown() + "\n" + markdown(Document("t", (Section("s", "S", (bar,)),)))
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert len(blocks) == 12
     for block in blocks:
         assert len({line.replace("\\|", "").count("|") for line in block}) == 1
 
 
-def test_nothing_set_aside_is_said_not_left_out() -> None:
-    assert "## Set aside before the run\n\nNothing." in markdown(ROWS, BASELINES, {})
+def test_nothing_excluded_is_noted_and_not_left_out() -> None:
+    assert exclusion_counts([]) == Paragraph("None.")
 
 
 def test_json_has_null_for_rnd_s_gap_and_never_nan() -> None:
-    first, second = json.loads(json.dumps(json_rows(ROWS[:2]), allow_nan=False))
+    first, second = json.loads(json.dumps(list(map(json_effect, ROWS[:2])), allow_nan=False))
     assert first["gap"] is None and first["gap_low"] is None and first["self_effect"] == 0.4
     named = ("model", "corpus", "selector", "intervention", "alpha", "fraction", "self_effect", "cross_effect", "gap")
+    assert second["sources"] == ["anger", "joy"]
+    assert all(
+        second[f"{name}_{bound}"] == second[f"{name}_effect_{bound}"] for name in ("self", "cross") for bound in BOUNDS
+    )
     assert [second[key] for key in named] == ["tiny", "all", "ConAct", "deactivate", -1.0, 0.1, -13.2, -2.7, -10.5]
 
 
@@ -114,8 +136,8 @@ def test_the_terminal_summary_fits_80_columns_whole() -> None:
 def test_the_terminal_shows_the_macro_mean_accuracy_and_losses() -> None:
     text = _terminal(ROWS)
     assert "all corpora" in text and "tiny on studio, r" not in text
-    assert "accuracy without intervention 70.2 %" in text
-    assert "at most 1.2 % of a row's; missing pairs: 12" in text
+    assert "accuracy without intervention 70.3 %" in text
+    assert "at most 1.3 % of a condition's; missing pairs: 12" in text
 
 
 def test_the_terminal_shows_a_single_corpus_where_there_is_no_macro_mean() -> None:
@@ -125,12 +147,3 @@ def test_the_terminal_shows_a_single_corpus_where_there_is_no_macro_mean() -> No
 def test_the_terminal_shows_a_dash_before_anything_is_known() -> None:
     unknown: dict[str, Any] = dict.fromkeys(("self_effect", "cross_effect", "gap"), UNDEFINED)
     assert "–" in _terminal([changed(CONACT, **unknown)])
-
-
-@pytest.mark.parametrize(("value", "text"), [(None, "–"), (-0.04, "+0.0"), (-13.25, "-13.2"), (2.0, "+2.0")])
-def test_numbers_are_signed_and_zero_is_not_negative(value: float | None, text: str) -> None:
-    assert number(value) == text
-
-
-def test_no_interval_prints_nothing() -> None:
-    assert interval(Estimate(1.0, None, None)) == ""

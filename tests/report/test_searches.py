@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import yaml
 
-from esn_dist.report.csv_tables import flat
-from esn_dist.report.findings import Findings, Settings, collect
-from esn_dist.report.folder import text
+from esn_dist.analysis.measure import EffectSettings
+from esn_dist.report.document import Document, Section
+from esn_dist.report.markdown import markdown
+from esn_dist.report.results import ReportSettings, Results
+from esn_dist.report.searches import Search, searches
+from esn_dist.report.sections.searches import search_section, searched_studies
 from esn_dist.runner.rounds import next_round
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
@@ -100,8 +103,12 @@ def _answers(cell: Cell) -> list[int]:
     return [1 - label if label == own and n % EACH < lost else label for n, label in enumerate(right)]
 
 
-def report(folder: StoreFolder) -> Findings:
-    return collect(folder, Settings(draws=200))
+def report(folder: StoreFolder) -> Results:
+    return Results(folder, ReportSettings(EffectSettings(draws=200)))
+
+
+def found_searches(results: Results) -> list[Search]:
+    return searches(results.answers, searched_studies(results), results.rows)
 
 
 def test_rounds_are_asked_until_the_report_names_the_smallest_fraction_of_each_selector(begun: StoreFolder) -> None:
@@ -111,21 +118,24 @@ def test_rounds_are_asked_until_the_report_names_the_smallest_fraction_of_each_s
     outcomes = []
     while new:
         ask(begun, new)
-        outcomes.append({s.found.condition.selector: s.outcome for s in report(begun).searches})
+        outcomes.append({s.smallest.condition.selector: s.outcome for s in found_searches(report(begun))})
         new = next_round(sweep, plan(sweep, found), begun, "tiny").get("smallest", ())
         found["smallest"] = (*found.get("smallest", ()), *new)
     assert outcomes == [
         {"LAP": "the largest r has no effect", "MAD": f"not finished: r = {r} has not run",
          "ConAct": f"not finished: r = {r} has not run"} for r in ("2 %", "1 %")
     ] + [{"LAP": "the largest r has no effect", "MAD": "r = 2 %", "ConAct": "r = 1 %"}]  # fmt: skip
-    findings = report(begun)
-    mad, conact = findings.searches[1:]
-    assert conact.found.gaps == pytest.approx({Decimal("0.01"): -45, Decimal("0.02"): -55, Decimal("0.08"): -80})
+    results = report(begun)
+    mad, conact = found_searches(results)[1:]
+    assert conact.smallest.gaps == pytest.approx({Decimal("0.01"): -45, Decimal("0.02"): -55, Decimal("0.08"): -80})
     assert (mad.whole.point, mad.doubtful) == (-50, False) and mad.whole.low is not None and mad.whole.low < -50
-    lines = [line for line in text(findings, flat(findings)).splitlines() if line.startswith("| smallest |")]
+    section = search_section(results)
+    assert isinstance(section, Section)
+    text = markdown(Document("few", (section,)))
+    lines = [line for line in text.splitlines() if line.startswith("| smallest |")]
     assert len(lines) == 3 and "| 50 % | r = 2 % | 1 %: -5.0; 2 %: -30.0; 8 %: -50.0 |" in lines[1]
-    assert "| +0.0 [+0.0, +0.0] | 50 % | the largest r has no effect |" in lines[0]
-    rows = flat(findings)["searches"]
+    assert "| 0.0 [0.0, 0.0] | 50 % | the largest r has no effect |" in lines[0]
+    rows = section.csv["searches"]
     assert [row["fraction"] for row in rows if row["selector"] == "ConAct"] == [0.01, 0.02, 0.08]
     assert [row["gap_low"] is not None for row in rows if row["selector"] == "ConAct"] == [False, False, True]
 
@@ -135,5 +145,5 @@ def test_a_share_of_a_gap_that_may_be_nothing_is_doubtful(begun: StoreFolder, mo
     sweep = Sweep.model_validate(yaml.safe_load(YAML))
     cells = plan(sweep.model_copy(update={"studies": {"s": sweep.studies["smallest"]}})).cells
     ask(begun, [c for c in cells if c.mask is None or c.mask.selector == "MAD"])
-    (mad,) = report(begun).searches
+    (mad,) = found_searches(report(begun))
     assert mad.doubtful and mad.outcome.startswith("not finished")

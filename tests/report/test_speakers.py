@@ -15,10 +15,9 @@ from typer.testing import CliRunner
 
 from esn_dist.cli import app
 from esn_dist.cli.run import print_conclusion
-from esn_dist.report.csv_tables import Row
-from esn_dist.report.findings import Findings
-from esn_dist.report.folder import text
-from esn_dist.report.speakers import speaker_line, speaker_rows, unpromised
+from esn_dist.report.document import Document
+from esn_dist.report.markdown import markdown
+from esn_dist.report.speakers import speaker_rows, speaker_text, unverified_speakers
 from esn_dist.runner.loop import RunResult
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
@@ -50,9 +49,9 @@ def _table(prefix: str, speakers: list[str]) -> UtteranceTable:
 def test_utterances_of_unknown_speakers_are_named_where_speakers_should_be_apart(tmp_path: Path) -> None:
     found = read_speakers(store(tmp_path, ["Ann", "", "Bo", "Bo"], ["Cy", "", "", "Di"], asked=True), "c")
     assert (found.unknown_evaluation, found.unknown_identification, found.shared) == (("e1",), ("i0", "i1"), ())
-    assert speaker_line(found) == (
-        "c: no named speaker of the evaluation set is in identification; of unknown speaker, so not promised: "
-        "1 of 4 evaluation utterances and 2 of 4 identification utterances"
+    assert speaker_text(found) == (
+        "c: no named speaker of the evaluation set is in identification; unverified, because the speaker is "
+        "unknown: 1 of 4 evaluation utterances and 2 of 4 identification utterances"
     )
     assert [(row["set"], row["utterance"], row["reason"]) for row in speaker_rows([found])] == [
         ("evaluation", "e1", "unknown speaker"),
@@ -63,22 +62,25 @@ def test_utterances_of_unknown_speakers_are_named_where_speakers_should_be_apart
 
 def test_a_promise_that_was_kept_is_no_note(tmp_path: Path) -> None:
     found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Cy", "Di"], asked=True), "c")
-    assert unpromised([found]) == [] and speaker_line(found).endswith("is in identification")
+    assert unverified_speakers([found]) == [] and speaker_text(found).endswith("is in identification")
 
 
 def test_speakers_that_nobody_wanted_apart_are_counted_and_no_note(tmp_path: Path) -> None:
     found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Ann", ""], asked=False), "c")
     assert found.shared == ("i1",) and found.unknown_identification == ("i0",)
-    assert unpromised([found]) == []
-    assert "1 of 2 identification utterances are theirs" in speaker_line(found)
+    assert unverified_speakers([found]) == []
+    assert "1 of 2 identification utterances have a speaker of it" in speaker_text(found)
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_status_tells_it_from_the_store(tmp_path: Path, asked: bool) -> None:
+def test_status_shows_it_from_the_store(tmp_path: Path, asked: bool) -> None:
     folder = store(tmp_path, ["Ann", "Bo"], ["", "Di"], asked)
     folder.done.mkdir(exist_ok=True)
     said = CliRunner().invoke(app, ["status", str(folder.root)])
-    assert said.exit_code == 0 and ("not promised: 1 of 2 identification utterances" in said.stdout) is asked
+    assert (
+        said.exit_code == 0
+        and ("unverified, because the speaker is unknown: 1 of 2 identification utterances" in said.stdout) is asked
+    )
     facts = json.loads(CliRunner().invoke(app, ["status", str(folder.root), "--json"]).stdout)
     (of_corpus,) = facts["speakers"]
     assert (of_corpus["asked"], of_corpus["unknown_identification"]) == (asked, ["i0"])
@@ -95,18 +97,21 @@ def unnamed(small_store: Path, tmp_path: Path) -> Path:
     return root
 
 
-def test_the_end_of_a_run_and_the_printed_report_tell_it(unnamed: Path) -> None:
+def test_the_end_of_a_run_and_the_printed_report_show_it(unnamed: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     print_conclusion(console, unnamed, RunResult(), Path("small.yaml"))
     assert isinstance(console.file, io.StringIO)
-    told = "of unknown speaker, so not promised: 36 of 36 evaluation utterances"
-    assert told in console.file.getvalue()
+    note = "unverified, because the speaker is unknown: 36 of 36 evaluation utterances"
+    assert note in console.file.getvalue()
     printed = CliRunner().invoke(app, ["report", str(unnamed), "--draws", "10"])
-    assert printed.exit_code == 0 and printed.stdout.count(told) == 1
+    assert printed.exit_code == 0 and printed.stdout.count(note) == 1
 
 
-def test_the_report_has_every_corpus_and_its_csv_the_utterances(findings: Findings, rows: dict[str, list[Row]]) -> None:
-    section = text(findings, rows).partition("## Speakers\n")[2].partition("##")[0]
-    assert "- room: speakers of the evaluation set were not kept out" in section and "- studio: " in section
-    assert "108 of 108 identification utterances are theirs" in section  # the small store has four speakers in all
-    assert len(rows["speakers"]) == 2 * 108
+def test_the_report_has_every_corpus_and_its_csv_the_utterances(document: Document) -> None:
+    section = markdown(document).partition("## Speakers\n")[2].partition("##")[0]
+    assert "- room: identification may share speakers" in section and "- studio: " in section
+    assert (
+        "108 of 108 identification utterances have a speaker of it" in section
+    )  # the small store has four speakers in all
+    (rows,) = (section.csv["speakers"] for section in document.sections if "speakers" in section.csv)
+    assert len(rows) == 2 * 108

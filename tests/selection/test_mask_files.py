@@ -12,7 +12,7 @@ import pytest
 
 from esn_dist.api import open_sweep
 from esn_dist.errors import UserError
-from esn_dist.report.searches import searches
+from esn_dist.report.searches import searches, studies_of_provenance
 from esn_dist.runner.mask_selection import MaskSelection
 from esn_dist.runner.prepare import check_mask_files
 from esn_dist.store import create
@@ -104,7 +104,7 @@ def test_the_file_s_masks_are_written_as_they_are_and_joined_for_mix(
         selection.write(key)
     theirs = {e: read_member(StoreFolder(small_store), "tiny", f"ConAct-studio-{e}") for e in EMOTIONS}
     for key in keys.values():
-        expected = np.logical_or.reduce([theirs[single.emotion] for single in key.emotion_masks])
+        expected = np.logical_or.reduce([theirs[single.emotion] for single in key.single])
         np.testing.assert_array_equal(read_member(folder, "mine", key.id), expected)
     assert read_mask_keys(folder, "mine") == keys, "the executor finds the parts of a mixture by what the table says"
 
@@ -174,4 +174,5 @@ def test_what_a_file_cannot_do_is_refused(line: str, said: str, tmp_path: Path) 
 
 def test_a_report_reads_the_yaml_of_a_run_with_files_that_are_gone(small_store: Path) -> None:
     answers: dict[tuple[str, str], Any] = {("tiny", "studio"): open_sweep(small_store).answers(corpus="studio").load()}
-    assert searches(answers, [SWEEP.replace("MODEL", "tiny-qwen2.5-omni").replace("FILE", "gone.json")], []) == []
+    text = SWEEP.replace("MODEL", "tiny-qwen2.5-omni").replace("FILE", "gone.json")
+    assert searches(answers, studies_of_provenance([text]), []) == []

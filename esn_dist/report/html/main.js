@@ -1,15 +1,10 @@
-// The page: its sections in order, and light or dark.
-const SECTIONS = [
-  ["overview", "Overview", overview], ["effects", "Effects", effects], ...(DATA.agnostic.length ? [["agnostic", "Agnostic", agnostic]] : []), ["heat", "Heat maps", heatMaps],
-  ["dose", "Dose–response", curves], ...(DATA.pairs.length ? [["pairs", "Pairs", pairs]] : []), ...(DATA.searches.length ? [["smallest", "Smallest r", searches]] : []),
-  ["layer", "Layers", layers], ["tests", "Tests", tests], ["mask", "Masks", masks],
-  ["paper", "Beside the paper", publishedNumbers], ["bias", "Option positions", biases], ["clips-section", "Utterances", utterances],
-  ["lost", "Failures", failures], ["origin", "Provenance", origin],
-];
+// The page: its sections in order, and light or dark. A block is drawn by the function of its type.
+const RENDERERS = { paragraph, bullets, cards, tables, maps, curves, utterances };
 
-for (const [id, title, build] of SECTIONS) {
-  document.querySelector("nav").append(element("a", { href: "#" + id }, title));
-  document.querySelector("main").append(element("section", { id, "aria-label": title }, element("h2", {}, title), ...build()));
+for (const { id, title, link, blocks } of DATA.sections) {
+  document.querySelector("nav").append(element("a", { href: "#" + id }, link));
+  const parts = blocks.flatMap((block) => RENDERERS[block.type](block));
+  document.querySelector("main").append(element("section", { id, "aria-label": title }, element("h2", {}, title), ...parts));
 }
 
 const themeButton = document.getElementById("theme");

@@ -1,56 +1,33 @@
-// Building blocks. Everything that comes from the data is set as text, never as markup.
+// Building blocks. Everything that comes from the data is set as text, never as markup. No number is formatted here.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const DASH = "–";
 
 function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  return filled(made, attributes, children);
+  return filled(document.createElement(name), attributes, children);
 }
 
 function drawn(name, attributes = {}, ...children) {
   return filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
 }
 
-function filled(made, attributes, children) {
+function filled(node, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
-    if (key === "on") Object.entries(value).forEach(([event, handler]) => made.addEventListener(event, handler));
-    else if (value !== null && value !== false) made.setAttribute(key, value);
+    if (value !== null && value !== false) node.setAttribute(key, value);
   }
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  node.append(...children.filter((child) => child !== null));
+  return node;
 }
 
-// A number with its sign and a real minus, or a dash where it is undefined.
-function signed(value, digits = 1) {
-  if (value === null || value === undefined) return DASH;
-  const text = Math.abs(value).toFixed(digits);
-  if (Number(text) === 0) return text;
-  return (value < 0 ? "−" : "+") + text;
-}
-
-function plain(value, digits = 2) {
-  return value === null || value === undefined ? DASH : Number(value).toFixed(digits);
-}
-
-function pValue(p) {
-  if (p === null || p === undefined) return DASH;
-  return p < 0.001 ? "< 0.001" : p.toFixed(3);
-}
-
-function percent(share, digits = 1) {
-  return share === null || share === undefined ? DASH : (100 * share).toFixed(digits) + " %";
-}
-
-// A table of texts, of which the first `words` columns are words; cells may also be elements.
-function table(heads, lines, words = 1) {
-  const cell = (name, content, column) => element(name, { class: column < words ? "word " + length(content) : null }, content);
+// A table of heads and lines; the first `labels` columns are words. Cells are texts or elements.
+function table(heads, lines, labels = 1) {
+  const cell = (name, content, column) => element(name, { class: column < labels ? "word " + width(content) : null }, content);
   const head = element("tr", {}, ...heads.map((text, column) => cell("th", text, column)));
   const rows = lines.map((line) => element("tr", {}, ...line.map((content, column) => cell("td", content, column))));
   return scroll(element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)));
 }
 
-// Short words stay on one line, long texts get room, so that on a telephone a table scrolls before it becomes a column.
-function length(content) {
+// Short words stay on one line and long texts get a wide column: on a telephone a table scrolls and stays readable.
+function width(content) {
   const letters = (typeof content === "string" ? content : content.textContent).length;
   return letters <= 24 ? "short" : letters <= 60 ? "medium" : "long";
 }
@@ -59,7 +36,7 @@ function scroll(child) {
   return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "table" }, child);
 }
 
-// A labelled choice; `changed` is told the chosen text, at once and after every change.
+// A labelled choice; `changed` is called with the chosen text after every change.
 function choice(label, options, changed) {
   const select = element("select", { "aria-label": label }, ...options.map((text) => element("option", { value: text }, text)));
   select.addEventListener("change", () => changed(select.value));
@@ -70,7 +47,7 @@ function distinct(values) {
   return [...new Set(values)];
 }
 
-// Text beside the pointer, or at the element that has the focus.
+// A tip at the pointer, or at the element that has the focus.
 function withTip(target, text) {
   const tip = document.getElementById("tip");
   const show = (x, y) => {

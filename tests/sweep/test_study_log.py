@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from esn_dist.runner.logged_studies import logged_studies
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
+from esn_dist.sweep.study_log import logged_studies
 
 SWEEP = {
     "name": "searched",

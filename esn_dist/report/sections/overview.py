@@ -1,0 +1,86 @@
+"""The overview: how much was measured, what is missing, and what must be known to read the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import xarray as xr
+
+from esn_dist.report.document import Block, Bullets, Card, Cards, Section
+from esn_dist.report.numbers import percent_text
+from esn_dist.report.results import Results
+from esn_dist.report.sections.exclusions import excluded_utterances
+from esn_dist.report.sections.failures import failed_units
+from esn_dist.report.sections.pairs import without_single_emotions
+from esn_dist.report.speakers import unverified_speakers
+from esn_dist.report.titles import identification_title, masks_title
+from esn_dist.sweep.interventions import TWO_PASS
+from esn_dist.terms import JOIN
+
+UNANSWERED = "pairs without an answer in the cell or in the baseline are left out of every effect, and counted"
+
+
+def overview_section(results: Results) -> Section:
+    """Cards with the sizes, then notes."""
+    notes = (*_small_masks(results.masks), *_few_utterances(results.masks), *without_single_emotions(results))
+    if any(row.missing_pairs for row in results.rows):
+        notes += (UNANSWERED,)
+    notes += tuple(unverified_speakers(results.speakers))
+    blocks: tuple[Block, ...] = (Cards(tuple(_cards(results))), *((Bullets(notes),) if notes else ()))
+    return Section("overview", "Overview", blocks)
+
+
+def _cards(results: Results) -> Iterator[Card]:
+    models, corpora = results.description.models, results.description.corpora
+    answers = sum(map(_answered, results.answers.values()))
+    rates = [row.invalid_rate for row in results.rows if row.invalid_rate is not None]
+    treated = "counted as wrong" if results.settings.effects.invalid_is_wrong else "left out"
+    missing = sum(row.missing_pairs for row in results.rows if row.corpus in corpora)
+    failed = len(failed_units(results.folder))
+    yield Card(str(len(models)), f"models: {', '.join(models)}")
+    yield Card(str(len(corpora)), f"corpora: {', '.join(corpora)}")
+    yield Card(f"{answers:,}", "answers in finished cells")
+    yield Card(percent_text(max(rates, default=0.0)), f"invalid answers in the worst condition, {treated}")
+    yield Card(f"{missing:,}", "pairs left out, without an answer", missing > 0)
+    yield Card(str(failed), "failed units", failed > 0)
+    yield Card(f"{len(excluded_utterances(results)):,}", "utterances excluded by the scan")
+
+
+def _answered(answers: xr.Dataset) -> int:
+    """Answers of a model; 2-Pass, which the steering cells imply, has none of its own."""
+    return int((answers["intervention"] != TWO_PASS).sum()) * answers.sizes["utterance"]
+
+
+def _small_masks(masks: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """Masks with fewer neurons than their budget."""
+    sizes: dict[str, list[str]] = {}
+    for model, of_model in masks.items():
+        for row in range(of_model.sizes["mask"]):
+            mask = of_model.isel(mask=row)
+            size, budget, emotion = int(mask["size"]), int(mask["budget"]), str(mask["source_emotion"].item())
+            if JOIN in emotion:
+                # Overlaps make a union smaller than the sum of its masks, which have notes of their own.
+                count = emotion.count(JOIN) + 1
+                note = f"{_whose(model, mask)}: unions of {count} masks have, of {budget} neurons without overlap"
+                sizes.setdefault(note, []).append(str(size))
+            elif size < budget:
+                how = identification_title(int(mask["identification_size"]), str(mask["parts"].item()))
+                note = f"{_whose(model, mask)}{how}: fewer neurons are eligible than the budget of {budget}"
+                sizes.setdefault(note, []).append(f"{emotion} {size}")
+    yield from (f"{note}: {', '.join(of_masks)}" for note, of_masks in sizes.items())
+
+
+def _few_utterances(masks: Mapping[str, xr.Dataset]) -> Iterator[str]:
+    """Masks that were identified with fewer utterances than a study requested."""
+    used: dict[str, int] = {}
+    for model, of_model in masks.items():
+        for row in range(of_model.sizes["mask"]):
+            mask = of_model.isel(mask=row)
+            requested, identified = int(mask["identification_size"]), int(mask["identified"])
+            if identified < requested:
+                used[f"{_whose(model, mask)}: {requested} utterances per emotion were requested"] = identified
+    yield from (f"{note}, {count} exist" for note, count in used.items())
+
+
+def _whose(model: str, mask: xr.Dataset) -> str:
+    return f"{model}, {mask['selector'].item()}{masks_title(str(mask['source_corpus'].item()))}"
