@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from esn_dist.corpora.synthetic import EMOTIONS
+from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS
 from esn_dist.task.answers import read_answer
 from speed.clock import facts
 from speed.subject import Subject, order_of, subject_of, tiny
@@ -87,14 +87,14 @@ def code_of(text: str, path: Path) -> int:
     """The emotion's code that a text answers, or −1."""
     order = order_of(path)
     number = read_answer(text, order)
-    return -1 if number is None else EMOTIONS.index(order[number - 1])
+    return -1 if number is None else SYNTHETIC_EMOTIONS.index(order[number - 1])
 
 
 def options_of(subject: Subject, logits_V: torch.Tensor, path: Path) -> npt.NDArray[np.float32]:
     """Log-probabilities of the options' numbers, by emotion."""
-    numbers, order = subject.lm.number_tokens(len(EMOTIONS)), order_of(path)
+    numbers, order = subject.lm.number_tokens(len(SYNTHETIC_EMOTIONS)), order_of(path)
     logprob_V = logits_V.log_softmax(-1).cpu().numpy()
-    return np.asarray([logprob_V[numbers[order.index(e)]] for e in EMOTIONS], np.float32)
+    return np.asarray([logprob_V[numbers[order.index(e)]] for e in SYNTHETIC_EMOTIONS], np.float32)
 
 
 def show(figures: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import typer
 
 from esn_dist.corpora.audio import decode
-from esn_dist.corpora.synthetic import EMOTIONS, materialise
+from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS, materialise
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
@@ -48,10 +48,12 @@ def measure(per_emotion: int) -> dict[str, Any]:
         corpus = materialise(Path(folder), "room", {"development": per_emotion}, seed=1, workers=2)
         waves = [decode(path) for path in sorted(corpus.rglob("*.wav"))]
     audio_embeds = [model.encode_clip(wave[: int(len(wave) * CUTS[n % len(CUTS)])]) for n, wave in enumerate(waves)]
-    orders = [option_order(EMOTIONS, 0, "batching", str(n)) for n in range(len(audio_embeds))]
+    orders = [option_order(SYNTHETIC_EMOTIONS, 0, "batching", str(n)) for n in range(len(audio_embeds))]
     engine, answers, rates = engine_of(model), list[AnswerRows](), dict[str, float]()
     for name, budget in BUDGETS.items():
-        batches = PromptBatches(engine, audio_embeds, orders, EMOTIONS, EMOTIONS, token_budget=budget)
+        batches = PromptBatches(
+            engine, audio_embeds, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, token_budget=budget
+        )
         rates[name] = len(orders) / seconds_of(lambda batches=batches: answers.append(batches.answer(NEW_TOKENS)))  # type: ignore[misc]
     single, batched = answers
     lengths = [len(embeds_RD) for embeds_RD in audio_embeds]

@@ -25,7 +25,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from esn_dist.corpora.synthetic import EMOTIONS
+from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS
 from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import Scale, ScaleMethod
 from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
@@ -103,7 +103,9 @@ def single(subject: Subject, one: Ours) -> dict[str, Work]:
         return partial(one.prompt_batches.answer, subject.new_tokens)
 
     def mixed(seed: int) -> Callable[[], object]:
-        member_ELN = np.stack([subject.mask(len(EMOTIONS) * seed + e) for e in range(len(EMOTIONS))])
+        member_ELN = np.stack(
+            [subject.mask(len(SYNTHETIC_EMOTIONS) * seed + e) for e in range(len(SYNTHETIC_EMOTIONS))]
+        )
         return partial(one.prompt_batches.answer, subject.new_tokens, transform=Mix(subject.gates, member_ELN, *MIX))
 
     layers = {"one layer": True, "all layers": False}

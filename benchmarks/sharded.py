@@ -27,7 +27,7 @@ import torch
 import typer
 from torch import Tensor
 
-from esn_dist.corpora.synthetic import EMOTIONS
+from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS
 from esn_dist.gates.find import Gate, find_gates
 from esn_dist.gates.scale import Scale
 from esn_dist.inference.answer import BatchAnswers
@@ -140,9 +140,9 @@ def masks_of(gates: Sequence[Gate], number: int) -> Masks:
 
 def prompt_batches_of(lm: AudioLM, rows: Sequence[Tensor], token_budget: int) -> PromptBatches:
     """What is asked, in batches that depend on the clips and the budget alone."""
-    orders = [option_order(EMOTIONS, 0, "sharded", str(number)) for number in range(len(rows))]
+    orders = [option_order(SYNTHETIC_EMOTIONS, 0, "sharded", str(number)) for number in range(len(rows))]
     engine = engine_of(lm, kernels=lm.device.type == "cuda" and compiler_here())
-    return PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, token_budget)
+    return PromptBatches(engine, rows, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, token_budget)
 
 
 def one_by_one(prompt_batches: PromptBatches) -> PromptBatches:

@@ -20,7 +20,7 @@ import soundfile
 import torch
 from transformers import Qwen2_5OmniThinkerConfig, Qwen2_5OmniThinkerForConditionalGeneration
 
-from esn_dist.corpora.synthetic import EMOTIONS, materialise
+from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS, materialise
 from esn_dist.gates.find import Gate, find_gates
 from esn_dist.inference.selfcheck import clip
 from esn_dist.models.chat_prompt import chat_prompt, conversation
@@ -67,7 +67,7 @@ class Subject:
 
 def order_of(path: Path) -> tuple[str, ...]:
     """The emotions as the clip's question shows them."""
-    return option_order(EMOTIONS, 0, "speed", path.stem)
+    return option_order(SYNTHETIC_EMOTIONS, 0, "speed", path.stem)
 
 
 def thinned(clips: Sequence[Path], every: int) -> tuple[Path, ...]:
@@ -90,7 +90,7 @@ def subject_of(size: str, folder: Path, utterances: int, token_budget: int, dots
 
 def tiny(folder: Path, utterances: int, dtype: str = "float32", device: str = "cpu") -> Subject:
     """The shipped model on speech that is made in `folder`."""
-    corpus = materialise(folder, "room", {"development": ceil(utterances / len(EMOTIONS))}, seed=1, workers=2)
+    corpus = materialise(folder, "room", {"development": ceil(utterances / len(SYNTHETIC_EMOTIONS))}, seed=1, workers=2)
     paths = sorted(corpus.rglob("*.wav"))
     shuffled = np.random.default_rng(0).permutation(len(paths))[:utterances]  # a folder is sorted by emotion
     return Subject(partial(shipped, dtype, device), tuple(paths[i] for i in shuffled), STOP_TOKENS, 4_096)
@@ -143,7 +143,7 @@ def drawn(config: Any, device: str, dtype: torch.dtype, system: str = SYSTEM) ->
 def buzzes(folder: Path, utterances: int, system: str) -> tuple[Path, ...]:
     """Speech-like clips with which a prompt has `TOKENS` tokens on average, as wav files; half to one and a half."""
     words = tokenizer()
-    turns = conversation(system, question(EMOTIONS), "audio, text")
+    turns = conversation(system, question(SYNTHETIC_EMOTIONS), "audio, text")
     text = len(chat_prompt(words, turns, words.vocab["<|AUDIO|>"], 0))
     mean = (TOKENS - text) / ROWS_PER_SECOND
     folder.mkdir(parents=True, exist_ok=True)

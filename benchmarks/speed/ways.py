@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from esn_dist.corpora.audio import decode
-from esn_dist.corpora.synthetic import EMOTIONS
+from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS
 from esn_dist.gates.find import Gate
 from esn_dist.gates.positions import TokenPositions
 from esn_dist.gates.protocols import ActivationObserver, SiluAndMul
@@ -141,7 +141,9 @@ class Ours:
     def prompt_batches_of(self, which: Sequence[int]) -> PromptBatches:
         """The questions put to some of the clips, in batches under the subject's token budget."""
         rows, orders = [self._rows[i] for i in which], [order_of(self.clips[i]) for i in which]
-        return PromptBatches(self.engine, rows, orders, EMOTIONS, EMOTIONS, self.subject.token_budget)
+        return PromptBatches(
+            self.engine, rows, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, self.subject.token_budget
+        )
 
     @property
     def tokens_per_prompt(self) -> float:

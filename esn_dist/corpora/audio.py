@@ -87,7 +87,7 @@ def header_of(source: str | io.BytesIO, start: bytes) -> tuple[float, float]:
 
 
 # For a truncated WAV or AIFF libsndfile counts the frames that are left, and logs the length that the header declares.
-_CUT = re.compile(r"^ *(?:data|SSND) : (?P<declared>\d+) \(should be (?P<held>\d+)\)", re.MULTILINE)
+_CUT = re.compile(r"^ *(?:data|SSND) : (?P<declared>\d+) \(should be (?P<actual>\d+)\)", re.MULTILINE)
 
 
 def _shortened(log: str) -> float:
@@ -96,9 +96,9 @@ def _shortened(log: str) -> float:
     Writers to a pipe leave a size of 0 or near 2 or 4 GiB, which declares no length.
     """
     cut = _CUT.search(log)
-    if cut is None or not int(cut["held"]) < int(cut["declared"]) < 0x7FFF_F000:
+    if cut is None or not int(cut["actual"]) < int(cut["declared"]) < 0x7FFF_F000:
         return 1.0
-    return int(cut["declared"]) / max(int(cut["held"]), 1)
+    return int(cut["declared"]) / max(int(cut["actual"]), 1)
 
 
 def frames_of(data: bytes) -> tuple[npt.NDArray[np.float32], int]:

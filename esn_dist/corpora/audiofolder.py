@@ -17,11 +17,11 @@ from esn_dist.corpora.utterance import LoadedCorpus, Utterance, keep_emotions
 from esn_dist.errors import UserError
 from esn_dist.sweep.base_spec import identity, runtime
 
-SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".mp4", ".ogg", ".opus", ".aiff", ".aif", ".aac", ".webm"})
-TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "eval": "test"}
-SPLITS |= {"evaluation": "test", "validation": "validation", "valid": "validation", "val": "validation"}
-SPLITS |= {"dev": "validation"}
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".mp4", ".ogg", ".opus", ".aiff", ".aif", ".aac", ".webm"})
+METADATA_TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+SPLIT_ALIASES = {"train": "train", "training": "train", "test": "test", "testing": "test", "eval": "test"}
+SPLIT_ALIASES |= {"evaluation": "test", "validation": "validation", "valid": "validation", "val": "validation"}
+SPLIT_ALIASES |= {"dev": "validation"}
 """Folder names that mean a split, as the library reads them."""
 
 DEPTH = 8
@@ -52,7 +52,7 @@ def read_audiofolder(
         UserError: no audio, a column or cell missing in a table, a duplicate file, an emotion without utterances.
     """
     files = {folder: files_in(folder) for folder in folders_below(path, DEPTH)}
-    tables = [folder / name for folder, names in files.items() for name in TABLES if name in names]
+    tables = [folder / name for folder, names in files.items() for name in METADATA_TABLES if name in names]
     audio = [folder / name for folder, names in files.items() for name in sorted(names) if _is_audio(name)]
     notes: list[str] = []
     if tables:
@@ -63,7 +63,7 @@ def read_audiofolder(
     else:
         listed = [_from_folder(path, file) for file in audio]
     if not listed:
-        raise UserError("no audio here", where=str(path), expected=f"{', '.join(TABLES)}, or LABEL/FILE.wav")
+        raise UserError("no audio here", where=str(path), expected=f"{', '.join(METADATA_TABLES)}, or LABEL/FILE.wav")
     mapped = (_with_emotion(utterance, labels or {}) for utterance in listed)
     return keep_emotions(mapped, emotions, where=str(path), root=path, notes=tuple(notes))
 
@@ -91,7 +91,7 @@ def _from_folder(path: Path, file: Path) -> Utterance:
 
 def _split(path: Path, file: Path) -> str:
     top, _, rest = _inside(path, file).partition("/")
-    return SPLITS.get(top.lower(), "") if rest else ""
+    return SPLIT_ALIASES.get(top.lower(), "") if rest else ""
 
 
 def _inside(path: Path, file: Path) -> str:
@@ -99,7 +99,7 @@ def _inside(path: Path, file: Path) -> str:
 
 
 def _is_audio(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES
+    return Path(name).suffix.lower() in AUDIO_SUFFIXES
 
 
 def _with_emotion(utterance: Utterance, labels: Mapping[str, str]) -> Utterance:

@@ -1,6 +1,6 @@
 """Searches folders as people have them: moved, renamed, nested one level deeper, with macOS metadata files in between.
 
-Names that begin with a dot are skipped: AppleDouble files (`._x.wav`) look like audio and hold none. Opens no file.
+Names that begin with a dot are skipped: AppleDouble files (`._x.wav`) look like audio and contain none. Opens no file.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def folders_below(root: Path, depth: int, skip: Callable[[str], bool] = lambda n
         raise UserError("no such folder", where=str(root), fix="correct the corpus's `path`")
     seen: set[str] = set()
     level = [root]
-    for left in range(depth, -1, -1):
+    for remaining in range(depth, -1, -1):
         new = {real: folder for folder in reversed(level) if (real := os.path.realpath(folder)) not in seen}
         seen.update(new)
         level = [folder for folder in level if folder in new.values()]
         yield from level
-        level = [sub for folder in level for sub in _subfolders(folder) if not skip(sub.name)] if left else []
+        level = [sub for folder in level for sub in _subfolders(folder) if not skip(sub.name)] if remaining else []
 
 
 def files_in(folder: Path) -> frozenset[str]:

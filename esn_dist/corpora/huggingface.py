@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from esn_dist.corpora.audiofolder import SPLITS
+from esn_dist.corpora.audiofolder import SPLIT_ALIASES
 from esn_dist.corpora.folders import files_in, folders_below
 from esn_dist.corpora.loader import NEEDS_A_SCAN, CorpusLoader, LoadOptions
 from esn_dist.corpora.parquet import open_parquet
@@ -87,7 +87,7 @@ def _split(shard: Path) -> str:
     """The split in a shard's name, or else in the name of its folder."""
     match = _SHARD.match(shard.name)
     stem = match["split"] if match else ""
-    return SPLITS.get(stem.lower()) or SPLITS.get(shard.parent.name.lower()) or stem
+    return SPLIT_ALIASES.get(stem.lower()) or SPLIT_ALIASES.get(shard.parent.name.lower()) or stem
 
 
 def _rows(shard: Path, columns: Columns) -> Iterator[tuple[int, tuple[Any, str, str, str, str]]]:

@@ -18,7 +18,7 @@ from esn_dist.sweep.base_spec import Name, identity, runtime
 from esn_dist.sweep.corpus_spec import SHARED_EMOTIONS, CorpusSpec
 from esn_dist.sweep.corpus_types import PublishedCounts
 
-LABELS = {
+IEMOCAP_LABELS = {
     "ang": "anger",
     "dis": "disgust",
     "exc": "excitement",
@@ -71,7 +71,7 @@ def read_iemocap(path: Path, emotions: Sequence[str], *, excited_is_joy: bool = 
     """
     root = _release(path)
     sessions = [session for session in SESSIONS if (root / session).is_dir()]
-    emotion_of = {**LABELS, "exc": "joy"} if excited_is_joy else LABELS
+    emotion_of = {**IEMOCAP_LABELS, "exc": "joy"} if excited_is_joy else IEMOCAP_LABELS
     utterances: dict[str, Utterance] = {}
     malformed: list[str] = []
     for session in sessions:
@@ -130,7 +130,7 @@ def _notes(sessions: Sequence[str], malformed: Sequence[str]) -> tuple[str, ...]
 
 
 # The release's own label files; the same in seven public loaders. Frustration: published totals of six classes.
-PUBLISHED = PublishedCounts(
+_PUBLISHED = PublishedCounts(
     "the full release",
     {
         "Session1": {"neutral": 384, "anger": 229, "sadness": 194, "joy": 135, "excitement": 143, "frustration": 280},
@@ -150,5 +150,5 @@ IEMOCAP = CorpusLoader(
     spec=IemocapCorpus,
     load=lambda spec, options: _load(spec),
     count_labels=lambda spec: count_by_split(_load(spec)),
-    published=PUBLISHED,
+    published=_PUBLISHED,
 )

@@ -21,12 +21,12 @@ from esn_dist.sweep.base_spec import Name, identity, runtime
 from esn_dist.sweep.corpus_spec import SHARED_EMOTIONS, CorpusSpec
 from esn_dist.sweep.corpus_types import PublishedCounts
 
-SPLITS = ("train", "dev", "test")
+MELD_SPLITS = ("train", "dev", "test")
 ARCHIVE_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 """The clip folders as the archives unpack."""
 
 RECUT = "final_videos_test"
-SUFFIXES = (".mp4", ".wav", ".flac", ".m4a", ".mp3")
+CLIP_SUFFIXES = (".mp4", ".wav", ".flac", ".m4a", ".mp3")
 """The clips themselves, then audio that people extract under the same stems; the first that exists is used."""
 
 _COLUMNS = Columns(("Speaker", "Emotion", "Dialogue_ID", "Utterance_ID"), blank=frozenset({"Speaker"}))
@@ -78,7 +78,7 @@ def read_meld(path: Path, emotions: Sequence[str], *, prefer_recuts: bool = True
     """
     files = _search(path)
     utterances: list[Utterance] = []
-    notes: list[str] = [] if len(files.tables) == len(SPLITS) else [_missing_tables(files)]
+    notes: list[str] = [] if len(files.tables) == len(MELD_SPLITS) else [_missing_tables(files)]
     for split, table in files.tables.items():
         rows, table_notes = read_table(table, _COLUMNS)
         clips = _Clips(files.root, split, files.clips.get(split, ()), prefer_recuts and split == "test")
@@ -98,7 +98,7 @@ def _search(path: Path) -> MeldFiles:
     clips: dict[str, list[ClipFolder]] = {}
     for folder in folders_below(path, 3):
         names = files_in(folder)
-        for split in SPLITS:
+        for split in MELD_SPLITS:
             if f"{split}_sent_emo.csv" in names:
                 tables.setdefault(split, folder / f"{split}_sent_emo.csv")
         if any(_CLIP.match(name) for name in names) and (split_of_folder := _split_of(folder.relative_to(path))):
@@ -106,17 +106,18 @@ def _search(path: Path) -> MeldFiles:
     if not tables:
         raise UserError(
             "no MELD here: no train_sent_emo.csv, dev_sent_emo.csv or test_sent_emo.csv", where=str(path),
-            expected="MELD.Raw, unpacked", fix="unpack train.tar.gz, dev.tar.gz and test.tar.gz; the first holds a csv",
+            expected="MELD.Raw, unpacked",
+            fix="unpack train.tar.gz, dev.tar.gz and test.tar.gz; the first contains a csv",
         )  # fmt: skip
     for split, folders in clips.items():
         folders.sort(key=lambda folder: folder.path.name != ARCHIVE_FOLDERS[split])  # stable: then the nearest first
-    return MeldFiles(path, {split: tables[split] for split in SPLITS if split in tables}, clips)
+    return MeldFiles(path, {split: tables[split] for split in MELD_SPLITS if split in tables}, clips)
 
 
 def _split_of(folder: Path) -> str | None:
     """The split in the name of a clip folder (relative to the root), or else in that of a folder around it."""
     for name in reversed(folder.parts):
-        named = {split for split in SPLITS if re.search(rf"(?<![a-z]){split}(?![a-z])|^{split}", name.lower())}
+        named = {split for split in MELD_SPLITS if re.search(rf"(?<![a-z]){split}(?![a-z])|^{split}", name.lower())}
         if len(named) == 1:
             return named.pop()
     return None
@@ -145,7 +146,7 @@ class _Clips:
     def _path(self, stem: str) -> Path:
         """The preferred file of this stem; where none exists, the one that the archive should have."""
         for prefix in self.prefixes:
-            for suffix in SUFFIXES:
+            for suffix in CLIP_SUFFIXES:
                 name = f"{prefix}{stem}{suffix}"
                 for folder in self.folders:
                     if name in folder.files:
@@ -174,12 +175,12 @@ def _without_group(utterance: Utterance) -> Utterance:
 
 
 def _missing_tables(files: MeldFiles) -> str:
-    missing = [f"{split}_sent_emo.csv" for split in SPLITS if split not in files.tables]
+    missing = [f"{split}_sent_emo.csv" for split in MELD_SPLITS if split not in files.tables]
     return f"{', '.join(missing)} not found: that split is left out (the train csv is inside train.tar.gz)"
 
 
 # Counted in the authors' csv files.
-PUBLISHED = PublishedCounts(
+_PUBLISHED = PublishedCounts(
     "the authors' csv files",
     {
         "train": {"anger": 1109, "joy": 1743, "neutral": 4710, "sadness": 683, "surprise": 1205, "disgust": 271,
@@ -198,5 +199,5 @@ MELD = CorpusLoader(
     spec=MeldCorpus,
     load=lambda spec, options: _load(spec),
     count_labels=lambda spec: count_by_split(_load(spec)),
-    published=PUBLISHED,
+    published=_PUBLISHED,
 )

@@ -19,7 +19,7 @@ from esn_dist.sweep.base_spec import Name, identity, runtime
 from esn_dist.sweep.corpus_spec import SHARED_EMOTIONS, CorpusSpec
 from esn_dist.sweep.corpus_types import PublishedCounts
 
-LABELS = {
+MSP_LABELS = {
     "A": "anger",
     "C": "contempt",
     "D": "disgust",
@@ -32,13 +32,13 @@ LABELS = {
     "X": "no agreement",
     "": "no label",
 }
-SPLITS = {"train": "Train", "development": "Development", "validation": "Development"}
-SPLITS |= {f"test{number}": f"Test{number}" for number in (1, 2, 3)}
-TABLES = ("labels_consensus.csv", "labels_concensus.csv")
+MSP_SPLITS = {"train": "Train", "development": "Development", "validation": "Development"}
+MSP_SPLITS |= {f"test{number}": f"Test{number}" for number in (1, 2, 3)}
+CONSENSUS_TABLES = ("labels_consensus.csv", "labels_concensus.csv")
 """As spelt from 1.10 on, and before."""
 
 _COLUMNS = Columns(("FileName", "EmoClass", "SpkrID", "Split_Set"), blank=frozenset({"EmoClass", "SpkrID"}))
-_EXPECTED = f"a folder that contains Labels/{TABLES[0]} and Audios/ (or Audio/)"
+_EXPECTED = f"a folder that contains Labels/{CONSENSUS_TABLES[0]} and Audios/ (or Audio/)"
 
 
 class MspPodcastCorpus(CorpusSpec):
@@ -84,7 +84,7 @@ def read_msp_podcast(path: Path, emotions: Sequence[str]) -> LoadedCorpus:
             Utterance(
                 id=file.rpartition(".")[0],
                 speaker="" if speaker.casefold() == "unknown" else speaker,
-                emotion=LABELS.get(label.upper(), label),
+                emotion=MSP_LABELS.get(label.upper(), label),
                 split=_split(split),
                 path=files.get(file, expected) / file,
             )
@@ -98,7 +98,7 @@ def count_msp_podcast(path: Path) -> SplitCounts:
     rows, _ = read_table(consensus_table(path), _COLUMNS)
     counts: SplitCounts = Counter()
     for (split, label), count in Counter((split, label) for _, (_, label, _, split) in rows).items():
-        counts[_split(split), LABELS.get(label.upper(), label)] += count
+        counts[_split(split), MSP_LABELS.get(label.upper(), label)] += count
     return counts
 
 
@@ -110,10 +110,10 @@ def consensus_table(path: Path) -> Path:
     """
     for folder in folders_below(path, 3, lambda name: _is_previous(name) or _is_audio(name)):
         names = {name.lower(): name for name in files_in(folder)}
-        for table in TABLES:
+        for table in CONSENSUS_TABLES:
             if table in names:
                 return folder / names[table]
-    raise UserError(f"no {TABLES[0]}", where=str(path), expected=_EXPECTED)
+    raise UserError(f"no {CONSENSUS_TABLES[0]}", where=str(path), expected=_EXPECTED)
 
 
 def _audio_folders(path: Path) -> list[Path]:
@@ -132,14 +132,14 @@ def _is_previous(name: str) -> bool:
 
 
 def _split(name: str) -> str:
-    return SPLITS.get(name.lower().replace(" ", "").replace("_", ""), name)
+    return MSP_SPLITS.get(name.lower().replace(" ", "").replace("_", ""), name)
 
 
 def _notes(
     table: Path, folders: Sequence[Path], splits: Counter[str], utterances: Sequence[Utterance], unlisted: set[str]
 ) -> list[str]:
     notes = []
-    if table.name.lower() != TABLES[0]:
+    if table.name.lower() != CONSENSUS_TABLES[0]:
         notes.append(f"labels are in {table.name}, as spelt up to release 1.8")
     if not folders:
         notes.append("no folder Audios or Audio found: every clip will be missing")
@@ -147,11 +147,11 @@ def _notes(
         notes.append(f"audio in {len(folders)} folders: {', '.join(map(str, folders))}")
     if renamed := {name for name in splits if _split(name) != name}:
         notes.append("splits renamed: " + ", ".join(f"{name} → {_split(name)}" for name in sorted(renamed)))
-    if foreign := {name for name in splits if _split(name) not in SPLITS.values()}:
+    if foreign := {name for name in splits if _split(name) not in MSP_SPLITS.values()}:
         notes.append(f"splits of no known release: {abbreviated(foreign)}")
     if unknown := Counter(utterance.split for utterance in utterances if not utterance.speaker):
         where = ", ".join(f"{split} {count:,}" for split, count in sorted(unknown.items()))
-        notes.append(f"utterances of unknown speaker: {unknown.total():,} ({where}); it may be anyone, of any split")
+        notes.append(f"utterances of unknown speaker: {unknown.total():,} ({where}); they may be speakers of any split")
     if audio := {name for name in unlisted if name.lower().endswith(".wav")}:
         notes.append(
             f"wavs without a row: {len(audio):,} ({abbreviated(audio, 3)}); expected for Test3, whose labels are secret"
@@ -160,7 +160,7 @@ def _notes(
 
 
 # Table VI of the corpus paper, as transcribed by a reader; Development and Test1 are known as a sum only.
-PUBLISHED = PublishedCounts(
+_PUBLISHED = PublishedCounts(
     "release 2.0",
     {
         "Train": {"anger": 22609, "joy": 37048, "neutral": 51149, "sadness": 18256, "surprise": 3220},
@@ -173,5 +173,5 @@ MSP_PODCAST = CorpusLoader(
     load=lambda spec, options: read_msp_podcast(spec.path, spec.emotions),
     count_labels=lambda spec: count_msp_podcast(spec.path),
     index_file=lambda spec: consensus_table(spec.path),
-    published=PUBLISHED,
+    published=_PUBLISHED,
 )

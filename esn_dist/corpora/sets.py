@@ -111,8 +111,8 @@ def _fill(
 ) -> tuple[dict[str, list[Clip]], tuple[Exclusion, ...]]:
     """The first `per_emotion` valid clips of each queue, and the invalid candidates before them.
 
-    Each round validates exactly the number of clips that are missing, so no clip after the last one taken is validated:
-    the visited candidates are a prefix of each queue, whatever the validator's batches are.
+    Each round validates exactly the number of clips that are missing, so no clip after the last
+    accepted one is validated. The visited candidates are a prefix of each queue, whatever the batches are.
     """
     valid: dict[str, list[Clip]] = {emotion: [] for emotion in queues}
     excluded: dict[str, list[Exclusion]] = {emotion: [] for emotion in queues}

@@ -17,15 +17,15 @@ from functools import cache
 from multiprocessing.process import BaseProcess
 from typing import ParamSpec, TypeVar
 
-Params = ParamSpec("Params")
-Value = TypeVar("Value")
+_Params = ParamSpec("_Params")
+_Value = TypeVar("_Value")
 
 
 class SubprocessCrashed(Exception):
     """The child process died during the call."""
 
 
-def run_in_subprocess(function: Callable[Params, Value], *args: Params.args, **kwargs: Params.kwargs) -> Value:
+def run_in_subprocess(function: Callable[_Params, _Value], *args: _Params.args, **kwargs: _Params.kwargs) -> _Value:
     """`function(*args, **kwargs)` in another process; everything passed can be pickled.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import Any
 
 from esn_dist.errors import UserError, did_you_mean
 
-Row = tuple[int, tuple[str, ...]]
+TableRow = tuple[int, tuple[str, ...]]
 """Line number (from 1; in Parquet the row number) and the cells of `Columns.wanted`, in that order."""
 
 
@@ -66,7 +66,7 @@ class Columns:
         )
 
 
-def read_table(path: Path, columns: Columns) -> tuple[Iterator[Row], tuple[str, ...]]:
+def read_table(path: Path, columns: Columns) -> tuple[Iterator[TableRow], tuple[str, ...]]:
     """The rows of a `.csv`, `.jsonl` or `.parquet` file, and notes on how it was decoded.
 
     Raises:
@@ -75,7 +75,7 @@ def read_table(path: Path, columns: Columns) -> tuple[Iterator[Row], tuple[str, 
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _checked(path, columns, _parquet_rows(path, columns)), ()
-    reader: Callable[[Path, str, Columns], Iterator[Row]] | None
+    reader: Callable[[Path, str, Columns], Iterator[TableRow]] | None
     reader = {".csv": _csv_rows, ".jsonl": _jsonl_rows}.get(suffix)
     if reader is None:
         raise UserError(f"a table cannot be a {suffix!r} file", where=str(path), expected=".csv or .jsonl or .parquet")
@@ -119,7 +119,7 @@ def read_text(path: Path) -> tuple[str, str]:
     raise UserError("the file is not text", where=str(path), expected="UTF-8 (or cp1252)", fix="save it as UTF-8")
 
 
-def _checked(path: Path, columns: Columns, rows: Iterator[Row]) -> Iterator[Row]:
+def _checked(path: Path, columns: Columns, rows: Iterator[TableRow]) -> Iterator[TableRow]:
     filled = columns.filled
     for line, cells in rows:
         for i, column in filled:
@@ -128,7 +128,7 @@ def _checked(path: Path, columns: Columns, rows: Iterator[Row]) -> Iterator[Row]
         yield line, cells
 
 
-def _csv_rows(path: Path, text: str, columns: Columns) -> Iterator[Row]:
+def _csv_rows(path: Path, text: str, columns: Columns) -> Iterator[TableRow]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]
@@ -143,7 +143,7 @@ def _csv_rows(path: Path, text: str, columns: Columns) -> Iterator[Row]:
                     f"the row has {len(row)} cells, the header {width}",
                     where=f"{path}:{reader.line_num}",
                     expected=f"one cell for each of {', '.join(header)}",
-                    fix='put cells that hold a comma or a quote between double quotes: "a, b"',
+                    fix='put cells that contain a comma or a quote between double quotes: "a, b"',
                 )
             row.append("")  # the cell of every column that the table does not have
             yield reader.line_num, tuple(map(str.strip, pick(row)))
@@ -157,10 +157,10 @@ def _check_header(path: Path, header: Sequence[str], columns: Columns) -> None:
             raise columns.missing_column(f"{path}:1", column, header)
     for column in columns.wanted:
         if header.count(column) > 1:
-            raise UserError(f"the column {column!r} is there twice", where=f"{path}:1", expected="each column once")
+            raise UserError(f"the column {column!r} appears twice", where=f"{path}:1", expected="each column once")
 
 
-def _jsonl_rows(path: Path, text: str, columns: Columns) -> Iterator[Row]:
+def _jsonl_rows(path: Path, text: str, columns: Columns) -> Iterator[TableRow]:
     # Only "\n" ends a line: str.splitlines would also cut at characters that JSON allows inside a string.
     for line, source in enumerate(text.split("\n"), start=1):
         if not source.strip():
@@ -177,7 +177,7 @@ def _jsonl_rows(path: Path, text: str, columns: Columns) -> Iterator[Row]:
         yield line, tuple(as_text(row.get(column), path, line, column) for column in columns.wanted)
 
 
-def _parquet_rows(path: Path, columns: Columns) -> Iterator[Row]:
+def _parquet_rows(path: Path, columns: Columns) -> Iterator[TableRow]:
     from esn_dist.corpora.parquet import open_parquet
 
     file = open_parquet(path)

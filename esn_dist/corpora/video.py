@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-Source = TypeVar("Source")
-Value = TypeVar("Value")
+_Source = TypeVar("_Source")
+_Value = TypeVar("_Value")
 
 
 MOST_CHANNELS = 8
@@ -98,7 +98,7 @@ def _planar_float(frame: AudioFrame) -> list[AudioFrame]:
     return av.AudioResampler(format="fltp", layout=frame.layout, rate=frame.sample_rate).resample(frame)
 
 
-def _in_subprocess(function: Callable[[Source, str], Value], source: Source, container: str) -> Value:
+def _in_subprocess(function: Callable[[_Source, str], _Value], source: _Source, container: str) -> _Value:
     try:
         import av  # noqa: F401 - the child process needs it
     except ModuleNotFoundError:

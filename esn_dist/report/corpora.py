@@ -145,7 +145,7 @@ def _sizes(size: SetSize) -> str:
 def _speakers(survey: Survey, evaluation: SetSize, identification: SetSize) -> list[str]:
     """Whether sets are speaker-disjoint, and for how many clips this cannot be promised."""
     if not survey.speaker_disjoint:
-        return ["  speakers: not kept apart (identification.speaker_disjoint)"]
+        return ["  speakers: may be in both sets (identification.speaker_disjoint is false)"]
     unknown = [(evaluation, "evaluation set"), (identification, "identification pool")]
     unnamed = [f"{size.unknown_speakers:,} of the {title}" for size, title in unknown if size.unknown_speakers]
     promised = "no named speaker of the evaluation set is in the identification pool"

@@ -1,1 +1,4 @@
-"""The multiple-choice task: what is asked (prompt, option order) and how an answer is read (the cascade)."""
+"""The multiple-choice task: its prompt, the order of its options, and the cascade that reads an answer.
+
+Knows neither models nor stores.
+"""

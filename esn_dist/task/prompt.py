@@ -1,6 +1,6 @@
 """The paper's multiple-choice question (listing 1, A.3) with a fixed random option order per utterance.
 
-Knows neither models nor audio: the text here is what stands beside the clip in the user's turn.
+Knows neither models nor audio: this is the text of the user's turn; an adapter adds the clip.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ CLOSING = "Answer with the option index only."
 def question(words: Sequence[str]) -> str:
     """The text of the user's turn; `words[i]` is printed as option i + 1.
 
-    The paper prints an empty line between lead, options and closing (A.3).
+    Empty lines separate lead, options and closing, as in the paper (A.3).
     """
     options = "\n".join(f"{number}: {word}" for number, word in enumerate(words, start=1))
     return f"{LEAD}\n\n{options}\n\n{CLOSING}"
 
 
 def option_order(emotions: Sequence[str], seed: int, corpus: str, utterance: str) -> tuple[str, ...]:
-    """The emotions in the order in which this utterance shows them, the same in every cell (paired comparisons).
+    """The emotions in this utterance's option order, the same in every cell, so that comparisons are paired.
 
-    Derived from a hash of (seed, corpus, utterance): neither workers nor time nor other utterances change it.
+    It is derived from a hash of (seed, corpus, utterance) and depends on nothing else.
     """
     return tuple(shuffled(emotions, "option order", seed, corpus, utterance))

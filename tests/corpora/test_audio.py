@@ -1,4 +1,4 @@
-"""Each clip is decoded to mono 16 kHz or set aside under the reason that fits; no file makes the scan fall over."""
+"""Each clip is decoded to mono 16 kHz or excluded with the right reason; no file makes the scan crash."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def utterance(path: Path) -> Utterance:
     return Utterance(id="u1", speaker="s1", emotion="joy", split="dev", path=path)
 
 
-def refused(path: Path) -> Exclusion:
-    verdict = probe(utterance(path), Limits())
-    assert isinstance(verdict, Exclusion), verdict
-    assert (verdict.id, verdict.emotion) == ("u1", "joy")
-    return verdict
+def exclusion(path: Path) -> Exclusion:
+    result = probe(utterance(path), Limits())
+    assert isinstance(result, Exclusion), result
+    assert (result.id, result.emotion) == ("u1", "joy")
+    return result
 
 
-def test_a_fit_clip_has_its_length_at_16_khz_and_the_hash_of_the_file(tmp_path: Path) -> None:
+def test_a_valid_clip_has_its_length_at_16_khz_and_the_hash_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(0.5, 8_000), 8_000)
     clip = probe(utterance(path), Limits())
@@ -78,7 +78,7 @@ def test_every_container_rate_and_channel_count_gives_the_same_tone(
 def test_the_downmix_is_the_mean_so_opposite_channels_are_silence(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.stack([tone(1), -tone(1)], axis=1), SAMPLE_RATE)
-    assert refused(path).reason is Reason.SILENT
+    assert exclusion(path).reason is Reason.SILENT
 
 
 def test_resampling_folds_nothing_back_below_the_new_half_rate(tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ def test_a_wav_cut_by_a_broken_download_is_a_length_mismatch_and_not_a_shorter_c
         path = tmp_path / container
         soundfile.write(path, tone(2), SAMPLE_RATE, format=container)
         path.write_bytes(path.read_bytes()[:32_000])
-        item = refused(path)
-        assert item.reason is Reason.LENGTH_MISMATCH
-        assert "declares 2.0" in item.detail
+        excluded = exclusion(path)
+        assert excluded.reason is Reason.LENGTH_MISMATCH
+        assert "declares 2.0" in excluded.detail
 
 
 def test_a_cut_mp3_is_a_length_mismatch_and_a_cut_flac_unreadable(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_cut_mp3_is_a_length_mismatch_and_a_cut_flac_unreadable(tmp_path: Path
         path = tmp_path / container
         soundfile.write(path, tone(2), SAMPLE_RATE, format=container)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        assert refused(path).reason is reason
+        assert exclusion(path).reason is reason
 
 
 @pytest.mark.parametrize("size", [2**32 - 1, 0x7FFF_F000])
@@ -111,11 +111,11 @@ def test_a_wav_streamed_to_a_pipe_without_a_size_is_whole(tmp_path: Path, size: 
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(1), SAMPLE_RATE)
     data = bytearray(path.read_bytes())
-    at = data.index(b"data") + 4
-    data[at : at + 4] = struct.pack("<I", size)
+    size_field = data.index(b"data") + 4
+    data[size_field : size_field + 4] = struct.pack("<I", size)
     path.write_bytes(data)
-    verdict = probe(utterance(path), Limits())
-    assert isinstance(verdict, Clip) and verdict.samples == SAMPLE_RATE
+    result = probe(utterance(path), Limits())
+    assert isinstance(result, Clip) and result.samples == SAMPLE_RATE
 
 
 def test_a_flac_without_a_length_says_so(tmp_path: Path) -> None:
@@ -125,26 +125,26 @@ def test_a_flac_without_a_length_says_so(tmp_path: Path) -> None:
     data[21] &= 0xF0  # STREAMINFO's 36 bits of "total samples"
     data[22:26] = bytes(4)
     path.write_bytes(data)
-    item = refused(path)
-    assert item.reason is Reason.UNREADABLE
-    assert "how long" in item.detail
+    excluded = exclusion(path)
+    assert excluded.reason is Reason.UNREADABLE
+    assert "how long" in excluded.detail
 
 
 def test_a_missing_file_and_a_missing_folder_are_missing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     for path in (tmp_path / "no.wav", tmp_path / "no" / "no.wav", tmp_path / "file" / "no.wav"):
-        assert refused(path).reason is Reason.MISSING
+        assert exclusion(path).reason is Reason.MISSING
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"hello " * 100, b"PK\3\4" + bytes(100)])
 def test_what_is_not_audio_is_unreadable(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(content)
-    assert refused(path).reason is Reason.UNREADABLE
+    assert exclusion(path).reason is Reason.UNREADABLE
 
 
-def test_a_folder_in_the_place_of_a_file_is_unreadable(tmp_path: Path) -> None:
-    assert refused(tmp_path).reason is Reason.UNREADABLE
+def test_a_folder_instead_of_a_file_is_unreadable(tmp_path: Path) -> None:
+    assert exclusion(tmp_path).reason is Reason.UNREADABLE
 
 
 @pytest.mark.parametrize(
@@ -159,16 +159,16 @@ def test_a_folder_in_the_place_of_a_file_is_unreadable(tmp_path: Path) -> None:
         (np.append(tone(1), -np.inf), Reason.NON_FINITE),
     ],
 )
-def test_a_clip_outside_the_limits_is_set_aside(
+def test_a_clip_outside_the_limits_is_excluded(
     tmp_path: Path, samples: npt.NDArray[np.float64], reason: Reason
 ) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, samples, SAMPLE_RATE, subtype="FLOAT")
-    assert refused(path).reason is reason
+    assert exclusion(path).reason is reason
 
 
 @pytest.mark.parametrize("samples", [tone(0.1), tone(60), tone(1, level=1.1e-4)])
-def test_a_clip_at_the_limits_is_fit(tmp_path: Path, samples: npt.NDArray[np.float64]) -> None:
+def test_a_clip_at_the_limits_is_valid(tmp_path: Path, samples: npt.NDArray[np.float64]) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, samples, SAMPLE_RATE, subtype="FLOAT")
     assert isinstance(probe(utterance(path), Limits()), Clip)
@@ -177,8 +177,8 @@ def test_a_clip_at_the_limits_is_fit(tmp_path: Path, samples: npt.NDArray[np.flo
 def test_limits_are_settings(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(2), SAMPLE_RATE)
-    verdict = probe(utterance(path), Limits(longest=1.5))
-    assert isinstance(verdict, Exclusion) and verdict.detail == "lasts 2.0 s, the most is 1.5 s"
+    result = probe(utterance(path), Limits(longest=1.5))
+    assert isinstance(result, Exclusion) and result.detail == "lasts 2.0 s, the most is 1.5 s"
 
 
 def test_a_file_that_changed_after_the_scan_is_not_read_as_if_it_had_not(tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def test_no_damage_to_a_header_raises(
     path = tmp_path_factory.mktemp("damaged") / "a.wav"
     soundfile.write(path, tone(0.3), SAMPLE_RATE, format=container)
     data = bytearray(path.read_bytes())
-    for at, value in damage:
-        data[at] = value
+    for position, value in damage:
+        data[position] = value
     path.write_bytes(data)
-    verdict = probe(utterance(path), Limits())
-    assert isinstance(verdict, Exclusion) or 0.1 <= verdict.samples / SAMPLE_RATE <= 60
+    result = probe(utterance(path), Limits())
+    assert isinstance(result, Exclusion) or 0.1 <= result.samples / SAMPLE_RATE <= 60

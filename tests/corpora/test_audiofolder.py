@@ -46,25 +46,25 @@ def metadata(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_metadata_of_every_format_is_the_same_listing(folder: Path, kind: str) -> None:
     metadata(folder, kind)
-    listing = read_audiofolder(folder, EMOTIONS)
-    assert listing.utterances == tuple(
+    corpus = read_audiofolder(folder, EMOTIONS)
+    assert corpus.utterances == tuple(
         Utterance(f"{split}/{name}", speaker, emotion, split, folder / split / name)
         for split in ("test", "train")
         for name, emotion, speaker in (("a.wav", "joy", "s1"), ("sub/ä b.wav", "anger", "s2"))
     )
-    assert listing.notes == ()
+    assert corpus.notes == ()
 
 
 def test_other_column_names_and_labels_are_settings(folder: Path) -> None:
     (folder / "metadata.csv").write_text("file_name,label,who\ntrain/a.wav,hap,s1\ntest/a.wav,ang,s2\n")
-    listing = read_audiofolder(
+    corpus = read_audiofolder(
         folder, EMOTIONS, columns={"emotion": "label", "speaker": "who"}, labels={"hap": "joy", "ang": "anger"}
     )
-    assert [(u.id, u.emotion, u.speaker, u.split) for u in listing.utterances] == [
+    assert [(u.id, u.emotion, u.speaker, u.split) for u in corpus.utterances] == [
         ("train/a.wav", "joy", "s1", "train"),
         ("test/a.wav", "anger", "s2", "test"),
     ]
-    assert listing.notes[0].startswith("audio files in no metadata table, ignored: 2 (test/sub/ä b.wav, ")
+    assert corpus.notes[0].startswith("audio files in no metadata table, ignored: 2 (test/sub/ä b.wav, ")
     with pytest.raises(UserError, match="the column 'who2' is missing"):
         read_audiofolder(folder, EMOTIONS, columns={"emotion": "label", "speaker": "who2"})
 
@@ -72,13 +72,13 @@ def test_other_column_names_and_labels_are_settings(folder: Path) -> None:
 def test_without_metadata_the_folder_is_the_label(tmp_path: Path) -> None:
     for name in ("validation/joy/1.wav", "dev/anger/1.wav", "training/anger/1.wav", "loose.wav"):
         write_wav(tmp_path / name, 4_800)
-    listing = read_audiofolder(tmp_path, EMOTIONS)
-    assert {(u.id, u.emotion, u.split) for u in listing.utterances} == {
+    corpus = read_audiofolder(tmp_path, EMOTIONS)
+    assert {(u.id, u.emotion, u.split) for u in corpus.utterances} == {
         ("validation/joy/1.wav", "joy", "validation"),
         ("dev/anger/1.wav", "anger", "validation"),
         ("training/anger/1.wav", "anger", "train"),
     }
-    assert [(item.id, item.emotion) for item in listing.exclusions] == [("loose.wav", "no label")]
+    assert [(item.id, item.emotion) for item in corpus.exclusions] == [("loose.wav", "no label")]
 
 
 def test_a_file_twice_and_an_empty_folder_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What people's disks hold: each file of a zoo is decoded or set aside under its reason, by survey and scan alike."""
+"""Odd files as people have them: each is decoded or excluded with its reason."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from esn_dist.corpora.manifest import ManifestCorpus
 from esn_dist.corpora.survey import Survey, survey
 from tests.corpora.miniature.speech import VIDEO_RATE, hum, mp4
 
-FIT = {"8 kHz stereo.wav", "24 bit.wav", "float.wav", "tone.mp3", "tone.flac", "tone.m4a", "flac named.wav",
+VALID = {"8 kHz stereo.wav", "24 bit.wav", "float.wav", "tone.mp3", "tone.flac", "tone.m4a", "flac named.wav",
        "wav named.mp3", "link.wav", "späß 🎙 b.wav", "deep/er/x.wav"}  # fmt: skip
-UNFIT = {
+INVALID = {
     "truncated.wav": "length mismatch",
     "header only.wav": "too short",
     "empty.wav": "unreadable",
@@ -30,7 +30,7 @@ UNFIT = {
 
 
 @pytest.fixture
-def zoo(tmp_path: Path) -> Path:
+def odd_files(tmp_path: Path) -> Path:
     folder = tmp_path / "mein Korpus (alt) é"
     (folder / "deep/er").mkdir(parents=True)
     sound = hum(0.5)
@@ -55,33 +55,35 @@ def zoo(tmp_path: Path) -> Path:
     soundfile.write(folder / "silent.wav", np.zeros(8_000), 16_000)
     soundfile.write(folder / "long.wav", np.zeros(16_000 * 61, np.int16), 16_000)
     with (folder / "m.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = [[f"{n}{e}", name, e] for n, name in enumerate(sorted(FIT | UNFIT.keys())) for e in ("anger", "joy")]
+        rows = [[f"{n}{e}", name, e] for n, name in enumerate(sorted(VALID | INVALID.keys())) for e in ("anger", "joy")]
         csv.writer(file).writerows([["id", "path", "emotion"], *rows])
     return folder
 
 
 def surveyed(folder: Path, headers_only: bool = False) -> Survey:
     spec = ManifestCorpus.model_validate(
-        {"name": "zoo", "type": "manifest", "path": folder / "m.csv", "emotions": ["anger", "joy"],
+        {"name": "odd", "type": "manifest", "path": folder / "m.csv", "emotions": ["anger", "joy"],
          "evaluation": {"per_emotion": 3}}
     )  # fmt: skip
     return survey(spec, 1, folder.parent / "cache", headers_only=headers_only)
 
 
-def test_every_file_of_the_zoo_is_fit_or_has_its_reason(zoo: Path) -> None:
-    found = surveyed(zoo)
-    names = sorted(FIT | UNFIT.keys())
-    aside = {names[int(item.id.removesuffix("joy"))]: str(item.reason) for item in found.exclusions if "joy" in item.id}
-    assert aside == UNFIT
-    assert found.valid == {("", emotion): len(FIT) for emotion in ("anger", "joy")}
-    assert found.hours["", "joy"] * 3600 == pytest.approx(0.5 * len(FIT), abs=0.3)
-    assert found.evaluation and found.identification
-    assert found.evaluation.by_emotion == {"anger": 3, "joy": 3}
-    assert found.identification.by_emotion == {"anger": len(FIT) - 3, "joy": len(FIT) - 3}
+def test_every_odd_file_is_valid_or_has_its_reason(odd_files: Path) -> None:
+    result = surveyed(odd_files)
+    names = sorted(VALID | INVALID.keys())
+    reasons = {
+        names[int(item.id.removesuffix("joy"))]: str(item.reason) for item in result.exclusions if "joy" in item.id
+    }
+    assert reasons == INVALID
+    assert result.valid == {("", emotion): len(VALID) for emotion in ("anger", "joy")}
+    assert result.hours["", "joy"] * 3600 == pytest.approx(0.5 * len(VALID), abs=0.3)
+    assert result.evaluation and result.identification
+    assert result.evaluation.by_emotion == {"anger": 3, "joy": 3}
+    assert result.identification.by_emotion == {"anger": len(VALID) - 3, "joy": len(VALID) - 3}
 
 
-def test_headers_alone_miss_only_what_decoding_shows(zoo: Path) -> None:
-    decoded, headers = surveyed(zoo), surveyed(zoo, headers_only=True)
+def test_headers_alone_miss_only_what_decoding_shows(odd_files: Path) -> None:
+    decoded, headers = surveyed(odd_files), surveyed(odd_files, headers_only=True)
     unseen = {item.id for item in decoded.exclusions} - {item.id for item in headers.exclusions}
     assert {str(item.reason) for item in decoded.exclusions if item.id in unseen} == {"non-finite", "silent"}
     assert {(i.id, i.reason) for i in headers.exclusions} < {(i.id, i.reason) for i in decoded.exclusions}

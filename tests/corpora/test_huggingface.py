@@ -1,4 +1,4 @@
-"""A dataset in Parquet is unpacked into the cache once, by the names behind its numbers, and left as it is."""
+"""A dataset in Parquet is unpacked into the cache once, and its class numbers become their names."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ EMOTIONS = ("anger", "joy")
 
 
 def shard(path: Path, rows: list[dict[str, Any]], names: list[str]) -> None:
-    """As `datasets` writes it: the names of a ClassLabel stand in the schema's metadata."""
+    """As `datasets` writes it: the names of a ClassLabel are in the schema's metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
     features = {"audio": {"_type": "Audio"}, "emotion": {"names": names, "_type": "ClassLabel"}}
     table = pyarrow.Table.from_pylist(rows)
-    said = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-    pyarrow.parquet.write_table(table.replace_schema_metadata(said), path)
+    metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path)
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def test_rows_have_splits_labels_and_decodable_audio(dataset: Path, tmp_path: Path) -> None:
-    listing = read_huggingface(dataset, tmp_path / "cache", EMOTIONS)
-    assert [u.id for u in listing.utterances][:3] == ["test-0000000", "test-0000001", "test-0000003"]
-    assert {(u.split, u.emotion) for u in listing.utterances} == {(s, e) for s in ("train", "test") for e in EMOTIONS}
-    assert len(listing.utterances) == 12 and len(listing.exclusions) == 6
-    verdicts = [probe(utterance, Limits()) for utterance in listing.utterances]
-    assert all(isinstance(verdict, Clip) and verdict.samples == 8_000 for verdict in verdicts)
-    assert all(utterance.path.is_relative_to(tmp_path / "cache") for utterance in listing.utterances)
+    corpus = read_huggingface(dataset, tmp_path / "cache", EMOTIONS)
+    assert [u.id for u in corpus.utterances][:3] == ["test-0000000", "test-0000001", "test-0000003"]
+    assert {(u.split, u.emotion) for u in corpus.utterances} == {(s, e) for s in ("train", "test") for e in EMOTIONS}
+    assert len(corpus.utterances) == 12 and len(corpus.exclusions) == 6
+    results = [probe(utterance, Limits()) for utterance in corpus.utterances]
+    assert all(isinstance(result, Clip) and result.samples == 8_000 for result in results)
+    assert all(utterance.path.is_relative_to(tmp_path / "cache") for utterance in corpus.utterances)
 
 
 def test_clips_are_unpacked_once(dataset: Path, tmp_path: Path) -> None:
@@ -59,12 +59,12 @@ def test_clips_are_unpacked_once(dataset: Path, tmp_path: Path) -> None:
 def test_a_row_without_audio_is_a_missing_clip(dataset: Path, tmp_path: Path) -> None:
     shard(dataset / "data/test-00002-of-00003.parquet",
           [{"audio": {"bytes": None, "path": None}, "emotion": 0, "speaker": 1}], ["anger"])  # fmt: skip
-    listing = read_huggingface(dataset, tmp_path / "cache", EMOTIONS)
-    verdict = probe(listing.utterances[0], Limits())
-    assert str(getattr(verdict, "reason", "")) == "missing"
+    corpus = read_huggingface(dataset, tmp_path / "cache", EMOTIONS)
+    result = probe(corpus.utterances[0], Limits())
+    assert str(getattr(result, "reason", "")) == "missing"
 
 
-def test_a_missing_column_and_a_damaged_file_are_told(dataset: Path, tmp_path: Path) -> None:
+def test_a_missing_column_and_a_damaged_file_are_errors_of_the_user(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the column 'label' is missing"):
         read_huggingface(dataset, tmp_path, EMOTIONS, columns={"emotion": "label"})
     (dataset / "data/train-00000-of-00003.parquet").write_bytes(b"PAR1 and nothing else")

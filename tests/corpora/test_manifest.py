@@ -34,15 +34,15 @@ def problem(path: Path, emotions: tuple[str, ...] = EMOTIONS) -> str:
 
 
 def test_rows_keep_their_order_and_paths_are_relative_to_the_manifest(tmp_path: Path) -> None:
-    listing = read_manifest(written(tmp_path, GOOD), EMOTIONS)
-    assert listing.utterances == (
+    corpus = read_manifest(written(tmp_path, GOOD), EMOTIONS)
+    assert corpus.utterances == (
         Utterance("u1", "s1", "joy", "dev", tmp_path / "a.wav"),
         Utterance("u2", "s2", "anger", "test", tmp_path / "b.wav"),
     )
-    assert (listing.exclusions, listing.notes) == ((), ())
+    assert (corpus.exclusions, corpus.notes) == ((), ())
 
 
-def test_csv_and_jsonl_of_the_same_rows_are_the_same_listing(tmp_path: Path) -> None:
+def test_csv_and_jsonl_of_the_same_rows_are_the_same_corpus(tmp_path: Path) -> None:
     rows = [
         {"id": 1, "path": "a b/é.wav", "emotion": "joy", "speaker": None, "text": "x\u2028y", "n": [1]},
         {"id": "2", "path": "/abs/c.wav", "emotion": "anger", "split": "dev"},
@@ -62,22 +62,22 @@ def test_line_ends_blank_lines_and_a_byte_order_mark_change_nothing(tmp_path: Pa
     assert read_manifest(written(tmp_path, content), EMOTIONS) == plain
 
 
-def test_a_spreadsheets_cp1252_is_read_and_said(tmp_path: Path) -> None:
+def test_a_spreadsheet_s_cp1252_is_read_and_noted(tmp_path: Path) -> None:
     content = "id,path,emotion,speaker\nu1,a.wav,joy,Richard’s Date\nu2,b.wav,anger,é\n".encode("cp1252")
-    listing = read_manifest(written(tmp_path, content), EMOTIONS)
-    assert [item.speaker for item in listing.utterances] == ["Richard’s Date", "é"]
-    assert listing.notes == ("m.csv is not UTF-8: read as cp1252",)
+    corpus = read_manifest(written(tmp_path, content), EMOTIONS)
+    assert [item.speaker for item in corpus.utterances] == ["Richard’s Date", "é"]
+    assert corpus.notes == ("m.csv is not UTF-8: read as cp1252",)
 
 
-def test_other_labels_are_set_aside_and_counted(tmp_path: Path) -> None:
-    listing = read_manifest(written(tmp_path, GOOD + "u3,c.wav,disgust,s3,dev\n"), EMOTIONS)
-    assert [item.id for item in listing.utterances] == ["u1", "u2"]
-    assert listing.exclusions == (Exclusion("u3", "disgust", Reason.LABEL_EXCLUDED, "labelled 'disgust'"),)
+def test_other_labels_are_excluded_with_their_reason(tmp_path: Path) -> None:
+    corpus = read_manifest(written(tmp_path, GOOD + "u3,c.wav,disgust,s3,dev\n"), EMOTIONS)
+    assert [item.id for item in corpus.utterances] == ["u1", "u2"]
+    assert corpus.exclusions == (Exclusion("u3", "disgust", Reason.LABEL_EXCLUDED, "labelled 'disgust'"),)
 
 
 def test_na_is_a_label_and_not_a_missing_value(tmp_path: Path) -> None:
-    listing = read_manifest(written(tmp_path, "id,path,emotion\nNA,nan,N\n"), ("N",))
-    assert listing.utterances == (Utterance("NA", "", "N", "", tmp_path / "nan"),)
+    corpus = read_manifest(written(tmp_path, "id,path,emotion\nNA,nan,N\n"), ("N",))
+    assert corpus.utterances == (Utterance("NA", "", "N", "", tmp_path / "nan"),)
 
 
 def test_an_emotion_without_a_row_is_named_with_the_nearest_label(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_an_emotion_without_a_row_is_named_with_the_nearest_label(tmp_path: Path
         (GOOD + 'u3,"c.wav,joy,s,dev\n', "m.csv", [":4", "not valid CSV"]),
         ("id,path,emotoin\n", "m.csv", [":1", "'emotion' is missing", "Did you mean 'emotoin'?"]),
         ("id;path;emotion\n", "m.csv", [":1", "'id' is missing", "separated by commas"]),
-        ("id,path,emotion,id\n", "m.csv", [":1", "'id' is there twice"]),
+        ("id,path,emotion,id\n", "m.csv", [":1", "'id' appears twice"]),
         ("", "m.csv", [":1", "found nothing"]),
         ('{"id": "u1", "path": "a", "emotion": "joy"}\n{"id"', "m.jsonl", [":2, column 6", "not valid JSON"]),
         ("[1]", "m.jsonl", [":1", "not an object"]),
@@ -123,7 +123,7 @@ def test_a_hundred_thousand_rows_are_indexed_in_seconds(tmp_path: Path) -> None:
     assert time.process_time() - before < 4, "it takes about one second; a quadratic step would take minutes"
 
 
-def test_parquet_is_the_same_listing_with_nothing_taken_for_missing(tmp_path: Path) -> None:
+def test_parquet_is_the_same_corpus_with_no_word_taken_for_a_missing_value(tmp_path: Path) -> None:
     rows = [
         {"id": 1, "path": "a b/é.wav", "emotion": "joy", "speaker": None, "score": 0.5},
         {"id": 2, "path": "/abs/NA.wav", "emotion": "anger", "speaker": "NA", "score": None},
@@ -136,7 +136,7 @@ def test_parquet_is_the_same_listing_with_nothing_taken_for_missing(tmp_path: Pa
 def test_mistakes_in_parquet_are_named_with_row_and_column(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
     good = {"id": "u1", "path": "a.wav", "emotion": "joy"}
-    for rows, said in (
+    for rows, expected in (
         ([good, good], [":2, column 'id'", "'u1'", "line 1"]),
         ([{**good, "path": None}], [":1, column 'path'", "empty"]),
         ([{**good, "id": 0.5}], [":1, column 'id'", "0.5 is not a text"]),
@@ -144,32 +144,32 @@ def test_mistakes_in_parquet_are_named_with_row_and_column(tmp_path: Path) -> No
     ):
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
         message = problem(path)
-        for part in ("m.parquet", *said):
+        for part in ("m.parquet", *expected):
             assert part in message
     path.write_bytes(b"no parquet")
     assert "not valid Parquet" in problem(path)
 
 
-def test_without_pyarrow_parquet_tells_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_error_for_parquet_names_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"id": ["u1"]}), tmp_path / "m.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert "esn-dist[parquet]" in problem(tmp_path / "m.parquet")
 
 
-def test_anyone_s_own_columns_and_labels_are_settings(tmp_path: Path) -> None:
+def test_names_of_columns_and_labels_are_settings(tmp_path: Path) -> None:
     table = "file,label,who,split\na.wav,hap,s1,x\nb.wav,exc,s2,x\nc.wav,ang,s3,x\nd.wav,boredom,s4,x\n"
-    listing = read_manifest(
+    corpus = read_manifest(
         written(tmp_path, table),
         EMOTIONS,
         columns={"id": "file", "path": "file", "emotion": "label", "speaker": "who"},
         labels={"hap": "joy", "exc": "joy", "ang": "anger"},
     )
-    assert [(u.id, u.emotion, u.speaker) for u in listing.utterances] == [
+    assert [(u.id, u.emotion, u.speaker) for u in corpus.utterances] == [
         ("a.wav", "joy", "s1"),
         ("b.wav", "joy", "s2"),
         ("c.wav", "anger", "s3"),
     ]
-    assert [item.emotion for item in listing.exclusions] == ["boredom"]
+    assert [item.emotion for item in corpus.exclusions] == ["boredom"]
     with pytest.raises(UserError, match=r"labels: \{happy: joy\}"):
         read_manifest(written(tmp_path, GOOD.replace("joy", "happy")), EMOTIONS)
 
@@ -195,5 +195,7 @@ def test_csv_jsonl_and_parquet_read_any_text_alike(
         writer.writerows(rows)
     (folder / "m.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "m.parquet")
-    one, two, three = (read_manifest(folder / f"m.{kind}", ("joy",)) for kind in ("csv", "jsonl", "parquet"))
-    assert one == two == three
+    from_csv, from_jsonl, from_parquet = (
+        read_manifest(folder / f"m.{kind}", ("joy",)) for kind in ("csv", "jsonl", "parquet")
+    )
+    assert from_csv == from_jsonl == from_parquet

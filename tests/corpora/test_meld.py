@@ -1,4 +1,4 @@
-"""MELD is found however it was unpacked, and every clip that the authors' issues name ends under the right reason."""
+"""MELD is read in every layout, and each clip that the authors' issues name is excluded with the right reason."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.corpora.miniature.speech import hum
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
 
 
-def labels(listing: LoadedCorpus) -> dict[str, str]:
-    aside = {item.id: item.emotion for item in listing.exclusions}
-    return aside | {item.id: item.emotion for item in listing.utterances}
+def labels(corpus: LoadedCorpus) -> dict[str, str]:
+    excluded = {item.id: item.emotion for item in corpus.exclusions}
+    return excluded | {item.id: item.emotion for item in corpus.utterances}
 
 
-def files(listing: LoadedCorpus) -> dict[str, str]:
-    return {item.id: item.path.name for item in listing.utterances}
+def files(corpus: LoadedCorpus) -> dict[str, str]:
+    return {item.id: item.path.name for item in corpus.utterances}
 
 
 def test_the_miniature_s_csv_is_in_the_authors_dialect_to_the_byte(meld: Path) -> None:
@@ -37,15 +37,15 @@ def test_the_miniature_s_csv_is_in_the_authors_dialect_to_the_byte(meld: Path) -
 
 
 def test_ids_carry_the_split_because_dialogues_restart_in_each(meld: Path) -> None:
-    listing = read_meld(meld, EMOTIONS)
+    corpus = read_meld(meld, EMOTIONS)
     expected = {f"{s}_dia{line.dialogue}_utt{line.turn}": line.emotion for s in KEYS for line in lines(s)}
-    assert labels(listing) == expected
+    assert labels(corpus) == expected
     assert {"train_dia0_utt0", "dev_dia0_utt0", "test_dia0_utt0"} <= expected.keys()
-    assert {item.split for item in listing.utterances} == {"train", "dev", "test"}
-    assert len({item.path for item in listing.utterances}) == len(listing.utterances)
+    assert {item.split for item in corpus.utterances} == {"train", "dev", "test"}
+    assert len({item.path for item in corpus.utterances}) == len(corpus.utterances)
 
 
-def test_serial_numbers_are_no_keys(meld: Path) -> None:
+def test_serial_numbers_are_not_keys(meld: Path) -> None:
     before = read_meld(meld, EMOTIONS)
     path = meld / "train_sent_emo.csv"
     rows = list(csv.reader(io.StringIO(table("train"), newline="")))
@@ -56,14 +56,14 @@ def test_serial_numbers_are_no_keys(meld: Path) -> None:
 
 
 def test_damaged_missing_long_and_short_clips_have_their_reasons(meld: Path) -> None:
-    verdicts = [probe(utterance, Limits()) for utterance in read_meld(meld, EMOTIONS).utterances]
-    assert {v.id: str(v.reason) for v in verdicts if isinstance(v, Exclusion)} == {
+    results = [probe(utterance, Limits()) for utterance in read_meld(meld, EMOTIONS).utterances]
+    assert {v.id: str(v.reason) for v in results if isinstance(v, Exclusion)} == {
         "train_dia71_utt0": "too short",
         "train_dia125_utt3": "unreadable",
         "dev_dia110_utt7": "missing",
         "test_dia38_utt4": "too long",
     }
-    fit = {v.utterance.id: v.samples for v in verdicts if isinstance(v, Clip)}
+    fit = {v.utterance.id: v.samples for v in results if isinstance(v, Clip)}
     assert fit["train_dia0_utt0"] == pytest.approx(14 * 1_024 / 3, abs=1)
 
 
@@ -71,14 +71,14 @@ def test_a_recut_replaces_the_plain_clip_unless_the_setting_says_no(meld: Path) 
     preferred, plain = (files(read_meld(meld, EMOTIONS, prefer_recuts=setting)) for setting in (True, False))
     assert preferred["test_dia1_utt1"] == "final_videos_testdia1_utt1.mp4"
     assert plain["test_dia1_utt1"] == "dia1_utt1.mp4"
-    for found in (preferred, plain):  # either is taken where it is alone
-        assert found["test_dia1_utt3"] == "final_videos_testdia1_utt3.mp4"
-        assert found["test_dia1_utt0"] == "dia1_utt0.mp4"
-        assert found["dev_dia0_utt1"] == "dia0_utt1.mp4"
+    for names in (preferred, plain):  # either is used where there is only one
+        assert names["test_dia1_utt3"] == "final_videos_testdia1_utt3.mp4"
+        assert names["test_dia1_utt0"] == "dia1_utt0.mp4"
+        assert names["dev_dia0_utt1"] == "dia0_utt1.mp4"
     assert "test: clips taken from a re-cut final_videos_test*: 3" in read_meld(meld, EMOTIONS).notes
 
 
-def test_clips_without_a_row_are_told_and_appledouble_stubs_are_not_clips(meld: Path) -> None:
+def test_clips_without_a_row_are_noted_and_appledouble_files_are_not_clips(meld: Path) -> None:
     notes = read_meld(meld, EMOTIONS).notes
     assert [note for note in notes if "without a row" in note] == [
         "dev: clips without a row in the csv, ignored: 1 (dia49_utt4)"
@@ -113,7 +113,7 @@ def test_every_way_of_unpacking_gives_the_same_utterances(meld: Path, place: str
     assert sum(utterance.path.is_file() for utterance in after.utterances) == present > 30
 
 
-def test_extracted_wavs_serve_where_the_videos_are_gone(meld: Path) -> None:
+def test_extracted_wavs_are_used_where_the_videos_are_gone(meld: Path) -> None:
     wavs = meld / "audio" / "train"
     wavs.mkdir(parents=True)
     for clip in (meld / FOLDERS["train"]).iterdir():
@@ -127,19 +127,19 @@ def test_extracted_wavs_serve_where_the_videos_are_gone(meld: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
-def test_a_spreadsheet_s_encoding_changes_no_speaker_and_is_told(meld: Path, encoding: str) -> None:
+def test_a_spreadsheet_s_encoding_changes_no_speaker_and_is_noted(meld: Path, encoding: str) -> None:
     (meld / "dev_sent_emo.csv").write_bytes(table("dev").encode(encoding))
-    listing = read_meld(meld, EMOTIONS)
-    assert "Richard’s Date" in {item.speaker for item in listing.utterances if item.split == "dev"}
-    told = "dev_sent_emo.csv is not UTF-8: read as cp1252" in listing.notes
-    assert told == (encoding == "cp1252")
+    corpus = read_meld(meld, EMOTIONS)
+    assert "Richard’s Date" in {item.speaker for item in corpus.utterances if item.split == "dev"}
+    noted = "dev_sent_emo.csv is not UTF-8: read as cp1252" in corpus.notes
+    assert noted == (encoding == "cp1252")
 
 
-def test_a_name_for_several_people_is_no_speaker(meld: Path) -> None:
-    listing = read_meld(meld, EMOTIONS)
-    speakers = Counter(item.speaker for item in listing.utterances)
+def test_a_name_for_several_people_is_an_unknown_speaker(meld: Path) -> None:
+    corpus = read_meld(meld, EMOTIONS)
+    speakers = Counter(item.speaker for item in corpus.utterances)
     assert set(speakers) == {"Chandler", "Rachel", "Richard’s Date", "Joey", ""}
-    assert any("of unknown speaker" in note and "Ross and Joey" in note for note in listing.notes)
+    assert any("of unknown speaker" in note and "Ross and Joey" in note for note in corpus.notes)
 
 
 def test_a_row_twice_is_refused_with_both_lines(meld: Path) -> None:
@@ -151,17 +151,17 @@ def test_a_row_twice_is_refused_with_both_lines(meld: Path) -> None:
 
 def test_a_missing_csv_leaves_its_split_out_and_none_is_an_error(meld: Path) -> None:
     (meld / "train_sent_emo.csv").unlink()
-    listing = read_meld(meld, EMOTIONS)
-    assert {item.split for item in listing.utterances} == {"dev", "test"}
-    assert "train_sent_emo.csv not found" in listing.notes[0] and "train.tar.gz" in listing.notes[0]
+    corpus = read_meld(meld, EMOTIONS)
+    assert {item.split for item in corpus.utterances} == {"dev", "test"}
+    assert "train_sent_emo.csv not found" in corpus.notes[0] and "train.tar.gz" in corpus.notes[0]
     for path in meld.glob("*.csv"):
         path.unlink()
     with pytest.raises(UserError, match="no MELD here"):
         read_meld(meld, EMOTIONS)
 
 
-def test_a_split_without_clips_says_so(meld: Path) -> None:
+def test_a_split_without_clips_is_noted(meld: Path) -> None:
     (meld / FOLDERS["dev"]).rename(meld.parent / "gone")
-    listing = read_meld(meld, EMOTIONS)
-    assert "dev: no folder of clips found (the archive's is dev_splits_complete)" in listing.notes
-    assert not any(u.path.exists() for u in listing.utterances if u.split == "dev")
+    corpus = read_meld(meld, EMOTIONS)
+    assert "dev: no folder of clips found (the archive's is dev_splits_complete)" in corpus.notes
+    assert not any(u.path.exists() for u in corpus.utterances if u.split == "dev")

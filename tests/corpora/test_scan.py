@@ -38,9 +38,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[Utterance]:
 
 def test_one_and_two_processes_scan_the_same_sets(corpus: list[Utterance]) -> None:
     reports: list[tuple[int, int]] = []
-    one, two = (
+    alone, two_processes = (
         scan(
-            listing,
+            utterances,
             EMOTIONS,
             seed=3,
             corpus="c",
@@ -49,11 +49,11 @@ def test_one_and_two_processes_scan_the_same_sets(corpus: list[Utterance]) -> No
             workers=workers,
             progress=lambda done, total: reports.append((done, total)),
         )
-        for workers, listing in ((1, corpus), (2, corpus[::-1]))
+        for workers, utterances in ((1, corpus), (2, corpus[::-1]))
     )
-    assert one == two
-    assert (len(one.evaluation), len(one.identification)) == (10, 20)
-    assert {item.reason for item in one.exclusions} == {
+    assert alone == two_processes
+    assert (len(alone.evaluation), len(alone.identification)) == (10, 20)
+    assert {item.reason for item in alone.exclusions} == {
         Reason.MISSING,
         Reason.TOO_SHORT,
         Reason.SILENT,

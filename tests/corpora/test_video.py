@@ -1,4 +1,4 @@
-"""Audio comes out of mp4 and its kin whole, mixed down as stated, and no damaged or disguised file does any harm."""
+"""Audio of mp4 and similar containers is complete and mixed as documented; damaged and disguised files do no harm."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def written(path: Path, data: bytes) -> Utterance:
 
 
 def six_tones(seconds: float = 1.0) -> npt.NDArray[np.float32]:
-    """A tone of its own in each channel."""
+    """A different tone in each channel."""
     time = np.arange(round(VIDEO_RATE * seconds)) / VIDEO_RATE
     return np.stack([0.4 * np.sin(2 * np.pi * f * time) for f in (300, 500, 700, 60, 900, 1_100)]).astype(np.float32)
 
@@ -38,13 +38,13 @@ def six_tones(seconds: float = 1.0) -> npt.NDArray[np.float32]:
 def test_5_1_is_mixed_as_ffmpeg_mixes_it_into_a_16_bit_mono_file(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(mp4(six_tones(), codec="alac"))
-    ours = decode(path)
+    decoded = decode(path)
     with av.open(str(path)) as file:
         mix = av.AudioResampler(format="s16", layout="mono", rate=16_000)
         frames = [out for frame in file.decode(audio=0) for out in mix.resample(frame)] + mix.resample(None)
-        theirs = np.concatenate([frame.to_ndarray()[0] for frame in frames]) / 2**15
+        ffmpeg = np.concatenate([frame.to_ndarray()[0] for frame in frames]) / 2**15
     middle = slice(1_000, 15_000)  # the two resamplers ring differently at the ends
-    np.testing.assert_allclose(ours[middle], theirs[middle], atol=1e-3)
+    np.testing.assert_allclose(decoded[middle], ffmpeg[middle], atol=1e-3)
 
 
 @pytest.mark.parametrize("channel", range(6))
@@ -87,22 +87,22 @@ def test_mono_and_stereo_are_the_mean(tmp_path: Path, channels: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.m4a", "a.wav", "noend", "ä b.mp4"])
-def test_the_first_bytes_say_what_a_file_is_and_not_its_name(tmp_path: Path, name: str) -> None:
+def test_the_first_bytes_decide_the_format_and_not_the_name(tmp_path: Path, name: str) -> None:
     clip = probe(written(tmp_path / name, mp4(six_tones())), Limits())
     assert isinstance(clip, Clip)
     assert clip.samples == pytest.approx(16_000, abs=2 * 1_024 / 3), "within the padding of AAC"
 
 
-def test_an_mp4_cut_by_a_broken_download_is_set_aside(tmp_path: Path) -> None:
+def test_an_mp4_cut_by_a_broken_download_is_excluded(tmp_path: Path) -> None:
     for fast_start in (False, True):
         data = mp4(six_tones(2), fast_start=fast_start)
         for kept in (0.1, 0.5, 0.9):
-            verdict = probe(written(tmp_path / "a.mp4", data[: round(len(data) * kept)]), Limits())
-            # With the index in front and cut between two packets, what is left decodes without a fault.
-            assert isinstance(verdict, Exclusion) and verdict.reason in (Reason.UNREADABLE, Reason.LENGTH_MISMATCH)
+            result = probe(written(tmp_path / "a.mp4", data[: round(len(data) * kept)]), Limits())
+            # With the index first and cut between two packets, the rest decodes without an error.
+            assert isinstance(result, Exclusion) and result.reason in (Reason.UNREADABLE, Reason.LENGTH_MISMATCH)
 
 
-def test_a_clip_without_sound_says_so(tmp_path: Path) -> None:
+def test_a_clip_without_an_audio_stream_has_that_reason(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as file:
         picture = file.add_stream("libx264", rate=25)
@@ -110,8 +110,8 @@ def test_a_clip_without_sound_says_so(tmp_path: Path) -> None:
         picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
         file.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
         file.mux(picture.encode(None))
-    verdict = probe(written(tmp_path / "a.mp4", buffer.getvalue()), Limits())
-    assert isinstance(verdict, Exclusion) and verdict.detail == "the container holds no audio"
+    result = probe(written(tmp_path / "a.mp4", buffer.getvalue()), Limits())
+    assert isinstance(result, Exclusion) and result.detail == "the container holds no audio"
 
 
 def adts(layout: str) -> bytes:
@@ -130,17 +130,17 @@ def adts(layout: str) -> bytes:
 
 def test_raw_aac_has_the_length_of_its_packets(tmp_path: Path) -> None:
     utterance = written(tmp_path / "a.wav", adts("mono"))
-    for verdict in (probe(utterance, Limits()), probe_header(utterance, Limits())):
-        assert isinstance(verdict, Clip) and verdict.samples == pytest.approx(16_000, abs=1_024)
+    for result in (probe(utterance, Limits()), probe_header(utterance, Limits())):
+        assert isinstance(result, Clip) and result.samples == pytest.approx(16_000, abs=1_024)
 
 
-def test_audio_that_changes_its_channels_half_way_is_unreadable_and_kills_nobody(tmp_path: Path) -> None:
-    verdict = probe(written(tmp_path / "a.aac", adts("mono") + adts("stereo")), Limits())
-    assert isinstance(verdict, Exclusion) and verdict.reason is Reason.UNREADABLE
-    assert "half way" in verdict.detail
+def test_audio_that_changes_its_channels_half_way_is_unreadable_and_crashes_nothing(tmp_path: Path) -> None:
+    result = probe(written(tmp_path / "a.aac", adts("mono") + adts("stereo")), Limits())
+    assert isinstance(result, Exclusion) and result.reason is Reason.UNREADABLE
+    assert "half way" in result.detail
 
 
-def test_tags_that_are_not_utf_8_do_not_cost_the_clip(tmp_path: Path) -> None:
+def test_a_clip_with_tags_that_are_not_utf_8_is_valid(tmp_path: Path) -> None:
     data = mp4(six_tones(), title="Xaaaaa")
     assert data.count(b"Xaaaaa") == 1
     assert isinstance(
@@ -148,13 +148,13 @@ def test_tags_that_are_not_utf_8_do_not_cost_the_clip(tmp_path: Path) -> None:
     )
 
 
-def test_a_playlist_in_disguise_is_never_followed(tmp_path: Path) -> None:
+def test_a_disguised_playlist_is_never_followed(tmp_path: Path) -> None:
     target = tmp_path / "secret.mp4"
     target.write_bytes(mp4(six_tones()))
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{target}\n#EXT-X-ENDLIST\n"
     for start in (b"", b"\0\0\0\x1cftyp"):
-        verdict = probe(written(tmp_path / "a.mp4", start + playlist.encode()), Limits())
-        assert isinstance(verdict, Exclusion) and verdict.reason is Reason.UNREADABLE
+        result = probe(written(tmp_path / "a.mp4", start + playlist.encode()), Limits())
+        assert isinstance(result, Exclusion) and result.reason is Reason.UNREADABLE
 
 
 def test_no_audio_file_is_taken_for_a_container(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_no_audio_file_is_taken_for_a_container(tmp_path: Path) -> None:
         assert container_of((tmp_path / kind).read_bytes()) is None, kind
 
 
-def test_without_pyav_the_fix_is_told_instead_of_setting_every_clip_aside(
+def test_without_pyav_the_error_names_the_fix_and_no_clip_is_excluded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     utterance = written(tmp_path / "a.mp4", mp4(six_tones()))
@@ -179,11 +179,11 @@ def test_no_damage_to_an_mp4_raises(
     damage: list[tuple[float, int]], fast: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data = bytearray(CLEAN[fast])
-    for at, value in damage:
-        data[8 + round(at * (len(data) - 9))] = value
+    for position, value in damage:
+        data[8 + round(position * (len(data) - 9))] = value
     utterance = written(tmp_path_factory.mktemp("damaged") / "a.mp4", bytes(data))
-    for verdict in (probe(utterance, Limits()), probe_header(utterance, Limits())):
-        assert isinstance(verdict, Exclusion) or 0.1 <= verdict.samples / 16_000 <= 60.2
+    for result in (probe(utterance, Limits()), probe_header(utterance, Limits())):
+        assert isinstance(result, Exclusion) or 0.1 <= result.samples / 16_000 <= 60.2
 
 
 CLEAN = {fast: mp4(six_tones(0.3), fast_start=fast) for fast in (False, True)}

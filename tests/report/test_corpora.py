@@ -56,7 +56,7 @@ def test_the_text_has_counts_hours_reasons_sets_and_notes(sweep: Path) -> None:
         "validated: every clip was decoded",
         "evaluation set: 10 (anger 2, frustration 2, joy 2, neutral 2, sadness 2)",
         "identification pool: 44 (anger 7, frustration 7, joy 7, neutral 16, sadness 7)",
-        "speakers: not kept apart (identification.speaker_disjoint)",
+        "speakers: may be in both sets (identification.speaker_disjoint is false)",
         "Development Test1 Test2 Train all valid hours",
     ):
         assert line in lines
@@ -79,7 +79,7 @@ def test_json_lists_every_exclusion_and_tells_headers_from_decoding_under_old_ke
     assert msp["identification"]["unknown_speakers"] > 0
 
 
-def test_one_bad_corpus_does_not_hide_the_others_and_exits_with_2(sweep: Path) -> None:
+def test_a_missing_corpus_does_not_hide_the_others_and_exits_with_2(sweep: Path) -> None:
     bad = sweep.with_name("bad.yaml")
     bad.write_text(SWEEP.replace("path: iemocap", "path: nowhere"))
     result = called("corpora", bad, "--workers", "1", "--headers")
@@ -88,7 +88,7 @@ def test_one_bad_corpus_does_not_hide_the_others_and_exits_with_2(sweep: Path) -
     assert "msp (msp-podcast, " in result.stdout
 
 
-def test_plan_counts_what_is_there_and_falls_back_on_published_counts(sweep: Path) -> None:
+def test_plan_counts_corpora_that_exist_and_falls_back_on_published_counts(sweep: Path) -> None:
     bad = sweep.with_name("bad.yaml")
     bad.write_text(SWEEP.replace("path: iemocap", "path: nowhere"))
     result = called("plan", bad)

@@ -1,4 +1,4 @@
-"""A corpus starts from the paper's numbers; option words can be told apart; a wrong word is told the right one."""
+"""A corpus has the paper's numbers by default; option words are distinct; an error suggests the nearest word."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer cascade (A.2), as a table of accidents and as properties."""
+"""The answer cascade (A.2), as a table of examples and as properties."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ OPTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
         ("I cannot tell.", None),
     ],
 )
-def test_the_cascade_reads(text: str, option: int | None) -> None:
+def test_the_cascade_parses(text: str, option: int | None) -> None:
     assert read_answer(text, OPTIONS) == option
 
 

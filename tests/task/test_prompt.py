@@ -1,4 +1,4 @@
-"""The question is the paper's, and an utterance shows its options in one order, for ever."""
+"""The question is the paper's, and an utterance always has the same option order."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_no_position_is_favoured() -> None:
 
 
 def test_seed_corpus_and_utterance_each_matter() -> None:
-    asked = [(seed, corpus, str(n)) for n in range(40) for seed, corpus in ((1, "a"), (2, "a"), (1, "b"))]
-    orders = [option_order(EMOTIONS, *what) for what in asked]
+    keys = [(seed, corpus, str(n)) for n in range(40) for seed, corpus in ((1, "a"), (2, "a"), (1, "b"))]
+    orders = [option_order(EMOTIONS, *key) for key in keys]
     assert any(orders[i] != orders[i + 1] for i in range(0, 120, 3))
     assert any(orders[i] != orders[i + 2] for i in range(0, 120, 3))
     assert len(set(orders)) > 60

@@ -1,4 +1,4 @@
-"""Three acoustic conditions that stand in for three corpora: a studio, a reverberant room, a telephone line.
+"""Three acoustic conditions in place of three corpora: a studio, a reverberant room, a telephone line.
 
 Knows neither emotions nor files: samples in, samples out, float64 mono at 16 kHz.
 """
@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-RATE = 16_000
+from esn_dist.corpora.audio import SAMPLE_RATE
+
 SPEECH_LEVEL = -30.0  # dBFS of neutral speech: headroom for angry peaks
 Samples = npt.NDArray[np.float64]
 
@@ -47,7 +48,7 @@ CONDITIONS: dict[str, Callable[[Samples, np.random.Generator], Samples]] = {
 def shape(samples: Samples, gain: Callable[[Samples], Samples]) -> Samples:
     """Filter by `gain(hertz)`, a factor for each frequency, without changing phases."""
     spectrum = np.fft.rfft(samples)
-    hertz = np.asarray(np.fft.rfftfreq(len(samples), 1.0 / RATE), np.float64)
+    hertz = np.asarray(np.fft.rfftfreq(len(samples), 1.0 / SAMPLE_RATE), np.float64)
     return np.fft.irfft(spectrum * gain(hertz), len(samples))
 
 
@@ -75,7 +76,7 @@ def _with_noise(samples: Samples, random: np.random.Generator, below: float, slo
 
 def _tail(random: np.random.Generator, rt60: float) -> Samples:
     """A direct path and an exponentially decaying noise tail 6 dB below it."""
-    seconds = np.arange(int(rt60 * RATE)) / RATE
+    seconds = np.arange(int(rt60 * SAMPLE_RATE)) / SAMPLE_RATE
     tail = random.standard_normal(len(seconds)) * 10.0 ** (-3.0 * seconds / rt60)
     tail *= decibels(-6.0) / np.sqrt(np.sum(tail**2))
     tail[0] += 1.0

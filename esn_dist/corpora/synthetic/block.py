@@ -10,13 +10,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from esn_dist.corpora.synthetic.speech import EMOTIONS, Utterance
+from esn_dist.corpora.synthetic.speech import SYNTHETIC_EMOTIONS, SpeechKey
 
 BLOCK = 16  # numbers per block; with five emotions 80 utterances, about a second of work
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SpeechBlock:
     """Utterances `first` to `end` - 1 of every emotion; `first` is a multiple of `BLOCK`."""
 
     condition: str
@@ -24,12 +24,12 @@ class Block:
     first: int
     end: int
 
-    def utterances(self) -> list[Utterance]:
+    def utterances(self) -> list[SpeechKey]:
         """In the order of synthesis; a block that is cut short at its end gives the same bytes for the rest."""
         return [
-            Utterance(self.condition, self.split, emotion, number)
+            SpeechKey(self.condition, self.split, emotion, number)
             for number in range(self.first, self.end)
-            for emotion in EMOTIONS
+            for emotion in SYNTHETIC_EMOTIONS
         ]
 
     def arguments(self, corpus: Path, seed: int) -> list[str]:
@@ -37,7 +37,7 @@ class Block:
         return [str(corpus), str(seed), self.condition, self.split, str(self.first), str(self.end)]
 
 
-def wav(corpus: Path, utterance: Utterance) -> Path:
+def wav(corpus: Path, utterance: SpeechKey) -> Path:
     """The utterance's file."""
     return corpus / "wav" / f"{utterance.id}.wav"
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from esn_dist.corpora.loader import ProgressCallback
 from esn_dist.corpora.synthetic import rules
 from esn_dist.corpora.synthetic.acoustics import CONDITIONS
-from esn_dist.corpora.synthetic.block import BLOCK, Block, replace, wav
-from esn_dist.corpora.synthetic.speech import draw, synthesiser_version
+from esn_dist.corpora.synthetic.block import BLOCK, SpeechBlock, replace, wav
+from esn_dist.corpora.synthetic.speech import draw_speech, synthesiser_version
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.seeds import digest
 
-SPLITS = tuple(rules.VOICES)
-MANIFEST = "manifest.csv"
+SYNTHETIC_SPLITS = tuple(rules.VOICES)
+MANIFEST_FILE = "manifest.csv"
 
 
 def materialise(
@@ -49,9 +49,9 @@ def materialise(
         UserError: unknown condition or split, or no synthesiser installed.
     """
     _check("acoustic condition", [condition], CONDITIONS)
-    _check("split", per_emotion, SPLITS)
+    _check("split", per_emotion, SYNTHETIC_SPLITS)
     corpus = folder / f"{condition}-{fingerprint(condition, per_emotion, seed)[:16]}"
-    if (corpus / MANIFEST).is_file():
+    if (corpus / MANIFEST_FILE).is_file():
         return corpus
     (corpus / "wav").mkdir(parents=True, exist_ok=True)
     blocks = list(_blocks(condition, per_emotion))
@@ -64,7 +64,7 @@ def materialise(
                 progress(done, total)
     finally:
         threads.shutdown(cancel_futures=True)  # an exception does not wait for blocks that have not begun
-    replace(corpus / MANIFEST, _manifest(blocks, seed).encode())
+    replace(corpus / MANIFEST_FILE, _manifest(blocks, seed).encode())
     return corpus
 
 
@@ -74,14 +74,14 @@ def fingerprint(condition: str, per_emotion: Mapping[str, int], seed: int) -> st
     return digest("synthetic corpus", rules.RECIPE, synthesiser_version(), condition, sizes, seed)
 
 
-def _blocks(condition: str, per_emotion: Mapping[str, int]) -> Iterable[Block]:
-    for split in SPLITS:
+def _blocks(condition: str, per_emotion: Mapping[str, int]) -> Iterable[SpeechBlock]:
+    for split in SYNTHETIC_SPLITS:
         count = per_emotion.get(split, 0)
         for first in range(0, count, BLOCK):
-            yield Block(condition, split, first, min(first + BLOCK, count))
+            yield SpeechBlock(condition, split, first, min(first + BLOCK, count))
 
 
-def _synthesise(corpus: Path, block: Block, seed: int) -> int:
+def _synthesise(corpus: Path, block: SpeechBlock, seed: int) -> int:
     """Synthesise `block` in a new process, unless all its files exist; returns its number of utterances."""
     utterances = block.utterances()
     if not all(wav(corpus, utterance).is_file() for utterance in utterances):
@@ -93,12 +93,12 @@ def _synthesise(corpus: Path, block: Block, seed: int) -> int:
     return len(utterances)
 
 
-def _manifest(blocks: Iterable[Block], seed: int) -> str:
+def _manifest(blocks: Iterable[SpeechBlock], seed: int) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "path", "emotion", "speaker", "split"])
     for utterance in (utterance for block in blocks for utterance in block.utterances()):
-        speaker = draw(utterance, seed).speaker
+        speaker = draw_speech(utterance, seed).speaker
         writer.writerow([utterance.id, f"wav/{utterance.id}.wav", utterance.emotion, speaker, utterance.split])
     return text.getvalue()
 

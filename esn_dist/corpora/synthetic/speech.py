@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from esn_dist.corpora.synthetic.acoustics import CONDITIONS, RATE, SPEECH_LEVEL, Samples, decibels, level, tilt
+from esn_dist.corpora.audio import SAMPLE_RATE
+from esn_dist.corpora.synthetic.acoustics import CONDITIONS, SPEECH_LEVEL, Samples, decibels, level, tilt
 from esn_dist.corpora.synthetic.rules import ACCENTS, DRAWS, JITTER, PROSODY, SENTENCES, STRENGTH, VOICES, Prosody
 from esn_dist.errors import UserError
 from esn_dist.seeds import generator
 
-EMOTIONS = tuple(sorted(PROSODY))
+SYNTHETIC_EMOTIONS = tuple(sorted(PROSODY))
 WORDS_PER_MINUTE = 190.0
-MARGIN = int(0.05 * RATE)  # kept before the first and after the last sound
+MARGIN = int(0.05 * SAMPLE_RATE)  # kept before the first and after the last sound
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class SpeechKey:
     """Key of an utterance: from it and the seed everything is drawn."""
 
     condition: str
@@ -64,7 +65,7 @@ def synthesiser_version() -> str:
         ) from None
 
 
-def draw(utterance: Utterance, seed: int) -> Draw:
+def draw_speech(utterance: SpeechKey, seed: int) -> Draw:
     """Voice, accent, sentence and jittered prosody of `utterance`; drawn from a hash of (DRAWS, seed, id)."""
     random = _random("prosody", utterance, seed)
     voices = VOICES[utterance.split]
@@ -74,11 +75,11 @@ def draw(utterance: Utterance, seed: int) -> Draw:
     return Draw(voice, accent, sentence, _jittered(PROSODY[utterance.emotion], STRENGTH[utterance.split], random))
 
 
-def speak(utterance: Utterance, seed: int) -> npt.NDArray[np.int16]:
+def synthesise(utterance: SpeechKey, seed: int) -> npt.NDArray[np.int16]:
     """The utterance as 16-bit samples at 16 kHz, in its acoustic condition."""
-    drawn = draw(utterance, seed)
+    drawn = draw_speech(utterance, seed)
     random = _random("acoustics", utterance, seed)
-    voice = _trimmed(_synthesise(drawn))
+    voice = _trimmed(_espeak(drawn))
     voice = tilt(voice, drawn.prosody.tilt)
     voice = voice * (decibels(SPEECH_LEVEL + drawn.prosody.gain) / level(voice))
     if drawn.prosody.breath is not None:
@@ -87,7 +88,7 @@ def speak(utterance: Utterance, seed: int) -> npt.NDArray[np.int16]:
     return np.round(np.clip(recorded, -1.0, 1.0) * 32767.0).astype(np.int16)
 
 
-def _random(purpose: str, utterance: Utterance, seed: int) -> np.random.Generator:
+def _random(purpose: str, utterance: SpeechKey, seed: int) -> np.random.Generator:
     return generator("synthetic corpus", DRAWS, purpose, seed, utterance.id)
 
 
@@ -109,13 +110,13 @@ def _jittered(full: Prosody, strengths: tuple[float, float], random: np.random.G
     )
 
 
-def _synthesise(drawn: Draw) -> Samples:
+def _espeak(drawn: Draw) -> Samples:
     praat = _praat()
     prosody = drawn.prosody
     synthesiser = _synthesiser(ACCENTS[drawn.accent], drawn.voice)
     pitch, pitch_range = np.clip((prosody.pitch, prosody.pitch_range), 0.5, 2.0)  # espeak's own limits
     speed = int(np.clip(WORDS_PER_MINUTE * prosody.rate, 80.0, 450.0))
-    praat.call(synthesiser, "Speech output settings", RATE, 0.01, float(pitch), float(pitch_range), speed, "IPA")
+    praat.call(synthesiser, "Speech output settings", SAMPLE_RATE, 0.01, float(pitch), float(pitch_range), speed, "IPA")
     sound = praat.call(synthesiser, "To Sound", drawn.sentence + ("?" if prosody.rising else "."), "no")
     sound = sound[0] if isinstance(sound, list) else sound
     return np.asarray(sound.values[0], dtype=np.float64)
@@ -141,7 +142,7 @@ def _trimmed(samples: Samples) -> Samples:
 
 def _breath(voice: Samples, random: np.random.Generator, below_voice: float) -> Samples:
     """Noise that follows the loudness of the voice over 20 ms, brighter than it."""
-    width = RATE // 50
+    width = SAMPLE_RATE // 50
     envelope = np.sqrt(np.convolve(voice**2, np.full(width, 1.0 / width), mode="same"))
     noise = tilt(random.standard_normal(len(voice)), 2.0)
     return noise / level(noise) * envelope * decibels(below_voice)

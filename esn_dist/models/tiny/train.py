@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from esn_dist.corpora.synthetic import CONDITIONS, EMOTIONS, materialise
+from esn_dist.corpora.synthetic import CONDITIONS, SYNTHETIC_EMOTIONS, materialise
 from esn_dist.models.tiny.architecture import Size, build, save
 from esn_dist.models.tiny.prompts import Batch, Prompts
 from esn_dist.models.tiny.speech import Speech, load
@@ -76,7 +76,7 @@ class Trainer:
         self.model = cast(Any, build(self.recipe.size, self.seed)).to(self.device)
         self.decoder = self.model.model.language_model
         self.tower = self.model.model.audio_tower
-        self.prompts = Prompts(EMOTIONS, self.device)
+        self.prompts = Prompts(SYNTHETIC_EMOTIONS, self.device)
         self.random = torch.Generator(self.device).manual_seed(self.seed)
         for layer in self.decoder.layers:
             layer.mlp.gate_proj.register_forward_hook(lambda module, given, made: self.fired.append(made))
@@ -218,7 +218,7 @@ def main() -> None:
         for condition in CONDITIONS
     ]
     trainer = Trainer(recipe, given.seed, device)
-    trainer.fit(load(corpora, "train", EMOTIONS, trainer.model), print)
+    trainer.fit(load(corpora, "train", SYNTHETIC_EMOTIONS, trainer.model), print)
     save(trainer.model, given.out)
     record = {"seed": given.seed, "corpus_seed": CORPUS_SEED, "recipe": asdict(recipe)}
     (given.out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

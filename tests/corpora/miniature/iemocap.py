@@ -37,13 +37,13 @@ def write_iemocap(root: Path) -> Path:
 
 def turns(dialogue: str, number: int) -> list[tuple[str, str, int]]:
     """Name, label and samples of each turn of the dialogue with this place in `DIALOGUES`."""
-    found = []
+    written = []
     for turn in range(12):
         name = f"{dialogue}_{'FM'[turn % 2]}{turn // 2:03d}"
         # The published facts of one real file: 62,302 bytes, 1.9456 s.
         samples = 31_129 if name == "Ses01F_impro01_F000" else 4_800 + 160 * turn
-        found.append((name, CODES[(turn + number) % 12], samples))
-    return found
+        written.append((name, CODES[(turn + number) % 12], samples))
+    return written
 
 
 def _write_dialogue(session: Path, dialogue: str, number: int) -> None:

@@ -49,19 +49,19 @@ class Line(NamedTuple):
 
 def lines(split: str) -> list[Line]:
     """The rows of a split; the first of train is the real one."""
-    found = []
+    rows = []
     for place, (dialogue, turn) in enumerate(KEYS[split]):
         emotion = EMOTIONS[place % 7]
         speaker = ("Chandler", "Rachel", "Richard’s Date", "Joey", "All", "Ross and Joey")[place % 6]
-        said = ("Oh my God!", 'He said, "No way…"', "Café — you’re kidding", "Yeah, I know")[place % 4]
+        text = ("Oh my God!", 'He said, "No way…"', "Café — you’re kidding", "Yeah, I know")[place % 4]
         # Sr No. jumps and repeats; a quarter of the hours have one digit; some fractions have two.
         number = 1 + place + (place > 4) * 3 - (place > 10) * 2
         start = ("0:04:54,210", "00:16:16,05", "00:16:16,059", "00:16:17,100")[place % 4]
-        found.append(Line(number, said, speaker, emotion, dialogue, turn, start, "00:16:21,731"))
+        rows.append(Line(number, text, speaker, emotion, dialogue, turn, start, "00:16:21,731"))
     if split == "train":
         text = "also I was the point person on my company’s transition from the KL-5 to GR-6 system."
-        found[0] = Line(1, text, "Chandler", "neutral", 0, 0, "00:16:16,059", "00:16:21,731")
-    return found
+        rows[0] = Line(1, text, "Chandler", "neutral", 0, 0, "00:16:16,059", "00:16:21,731")
+    return rows
 
 
 def table(split: str) -> str:

@@ -15,7 +15,7 @@ ROWS = 120
 
 def rows() -> list[list[str]]:
     """The consensus table. The first two rows are the real ones."""
-    found = [
+    table = [
         ["MSP-PODCAST_0001_0008.wav", "N", "2.2", "4.0", "2.6", "30", "Male", "Test1"],
         ["MSP-PODCAST_0001_0009.wav", "N", "3.777778", "3.555556", "3.777778", "39", "Male", "Test1"],
     ]
@@ -24,8 +24,8 @@ def rows() -> list[list[str]]:
         unknown = number % 11 == 0
         speaker, gender = ("Unknown", "Unknown") if unknown else (str(30 + number % 13), "Female")
         label, split = CLASSES[number % 10], SPLITS[number // 10 % 6]
-        found.append([f"MSP-PODCAST_{number:04d}_0001{third}.wav", label, "3.0", "4.0", "2.6", speaker, gender, split])
-    return found
+        table.append([f"MSP-PODCAST_{number:04d}_0001{third}.wav", label, "3.0", "4.0", "2.6", speaker, gender, split])
+    return table
 
 
 def write_msp_podcast(root: Path) -> Path:

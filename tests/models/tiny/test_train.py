@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from esn_dist.corpora.synthetic import EMOTIONS
+from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import Size, build, feature_extractor, save, tokenizer
@@ -35,7 +35,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = ["id,path,emotion,speaker,split"]
     for number, seconds in enumerate((0.4, 0.9, 1.3)):
         soundfile.write(folder / f"{number}.wav", 0.1 * random.standard_normal(int(16_000 * seconds)), 16_000)
-        lines.append(f"{number},{number}.wav,{EMOTIONS[number]},s,train")
+        lines.append(f"{number},{number}.wav,{SYNTHETIC_EMOTIONS[number]},s,train")
     (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -43,9 +43,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("rows", [1, 12])
 @pytest.mark.parametrize("order", [0, 17, 119])
 def test_a_training_prompt_has_the_ids_of_the_runners_prompt(adapter: Qwen25Omni, rows: int, order: int) -> None:
-    prompts = Prompts(EMOTIONS, torch.device("cpu"))
+    prompts = Prompts(SYNTHETIC_EMOTIONS, torch.device("cpu"))
     batch = prompts.choice(torch.tensor([rows]), torch.tensor([2]), torch.tensor([order]), width=20)
-    asked = adapter.prompt(rows, question([EMOTIONS[code] for code in prompts.orders[order]]))
+    asked = adapter.prompt(rows, question([SYNTHETIC_EMOTIONS[code] for code in prompts.orders[order]]))
     last = int(batch.last_B[0])
     assert batch.ids_BL[0, : last + 1].tolist() == asked.ids_L.tolist()
     number = prompts.orders[order].index(2) + 1
@@ -55,7 +55,7 @@ def test_a_training_prompt_has_the_ids_of_the_runners_prompt(adapter: Qwen25Omni
 
 def test_training_hears_the_rows_that_the_runner_encodes(corpus: Path) -> None:
     model = build(SIZE, seed=0)
-    speech = load([corpus], "train", EMOTIONS, model)
+    speech = load([corpus], "train", SYNTHETIC_EMOTIONS, model)
     tower = model.model.audio_tower
     runner = Qwen25Omni(
         model, tokenizer(), feature_extractor()
