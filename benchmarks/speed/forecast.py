@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from esn_dist.sweep.cost import PARTS, Work, hours_by_device
+from esn_dist.sweep.cost import RATE_OF_WORK, Work, hours_by_device
 from esn_dist.sweep.rates import forecast_error, known_rates
 
 STEPS = {"answer": "answering", "identify": "identification", "encode": "encoding"}
@@ -63,7 +63,7 @@ def _of_step(step: str, model: str, device: str, actors: int, measured: Measured
     pace = measured.steady[step]
     if pace is None:
         return "too few units for a steady pace"
-    error = forecast_error(model, device, pace, actors, PARTS[STEPS[step]])
+    error = forecast_error(model, device, pace, actors, RATE_OF_WORK[STEPS[step]])
     return "no rate of this step was measured" if error is None else round(error, 3)
 
 

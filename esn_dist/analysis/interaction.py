@@ -82,12 +82,12 @@ def pair_groups(trials: Trials) -> Iterator[Group]:
     """The groups whose cells act on the masks of two emotions."""
     for group in trials.groups:
         entry = INTERVENTIONS.get(group.condition.intervention)
-        if entry is not None and entry.single and group.has_sources:
+        if entry is not None and entry.single_type and group.has_sources:
             yield group
 
 
 def single_group(trials: Trials, pairs: Group) -> Group | None:
     """The group of single emotions that `pairs` is measured against: same gain and masks, every emotion of a pair."""
-    wanted = replace(pairs.condition, intervention=INTERVENTIONS[pairs.condition.intervention].single)
+    wanted = replace(pairs.condition, intervention=INTERVENTIONS[pairs.condition.intervention].single_type)
     groups = (group for group in trials.groups if group.condition == wanted)
     return next((group for group in groups if pairs.source_emotions <= set(group.sources)), None)

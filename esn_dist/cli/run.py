@@ -37,7 +37,7 @@ def run_sweep(
 
     loaded = load_sweep(sweep)
     if store is not None:
-        moved = {"store": store.resolve()} | ({"cache": store.resolve() / "cache"} if loaded.own_cache else {})
+        moved = {"store": store.resolve()} | ({"cache": store.resolve() / "cache"} if loaded.cache_in_store else {})
         loaded = loaded.model_copy(update=moved)
     try:
         from esn_dist.backends.ray_session import RayBackend

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from rich.filesize import decimal
 
-from esn_dist.sweep.cost import Hours, Total, Work
+from esn_dist.sweep.cost import TotalHours, Work, WorkHours
 from esn_dist.sweep.forecast import Forecast, ModelForecast
 
 AT_MOST = {"answering": "", "identification": "up to ", "encoding": "up to "}
@@ -59,19 +59,19 @@ def _model(model: ModelForecast) -> list[str]:
     return lines + (known or ["    unknown GPU-hours: no rate was measured for it as it runs here"])
 
 
-def _parts(hours: Hours) -> str:
+def _parts(hours: WorkHours) -> str:
     """Each part by itself; one without a rate is not a number."""
     told = {part: "unknown" if n is None else AT_MOST[part] + _hours(n) for part, n in hours.items()}
     return ", ".join(f"{part} {n}" for part, n in told.items())
 
 
-def _totals(hours: dict[str, Total], at_most: str = "") -> str:
+def _totals(hours: dict[str, TotalHours], at_most: str = "") -> str:
     """Hours of one device each, and what is not in them."""
     told = [f"{at_most}{_hours(total.hours)} hours of {device}{_without(total)}" for device, total in hours.items()]
     return " or ".join(told) or "unknown GPU-hours"
 
 
-def _without(total: Total) -> str:
+def _without(total: TotalHours) -> str:
     return f" without {', '.join(total.left_out)} (unknown)" if total.left_out else ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from esn_dist.selection.identification_sets import counted_utterances
 from esn_dist.store.folder import StoreFolder
-from esn_dist.sweep.units import EmotionPool, IdentifyUnit, identify_units, next_round
+from esn_dist.sweep.units import EmotionPool, IdentifyUnit, identify_units, next_identification_round
 from esn_dist.terms import SHARD_ROWS
 from esn_dist.worker.job import CorpusItems
 
@@ -31,7 +31,7 @@ class IdentificationRounds:
 
     def next_round(self) -> list[IdentifyUnit]:
         """The units of the next round; empty when identification is over. All earlier units must be done."""
-        ranges = next_round(self._pools(), self.cap)
+        ranges = next_identification_round(self._pools(), self.cap)
         rows = [row for emotion, part in ranges.items() for row in self.candidates[emotion][part.start : part.stop]]
         self.visited |= {emotion: part.stop for emotion, part in ranges.items()}
         return identify_units(self.model, self.corpus.name, sorted({row // SHARD_ROWS for row in rows}))

@@ -23,8 +23,7 @@ from esn_dist.store.run_events import (
     WorkerLeft,
 )
 from esn_dist.store.run_log import RunLog
-from esn_dist.sweep.enums import Step
-from esn_dist.sweep.units import SelectUnit
+from esn_dist.sweep.units import SelectUnit, Step
 from esn_dist.worker.protocol import (
     MAX_IN_FLIGHT,
     ActorEvent,

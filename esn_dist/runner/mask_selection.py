@@ -91,7 +91,7 @@ class MaskSelection:
             UserError: the mask is of an older plan, and what it was to be identified on left the sweep.
         """
         self._refuse_orphan(mask)
-        singles = [self._single(single) for single in mask.single]
+        singles = [self._single(single) for single in mask.emotion_masks]
         member_LN = np.logical_or.reduce([member_LN for member_LN, _ in singles])
         row = self.rows[mask.id]
         return write_masks(

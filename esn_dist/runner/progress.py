@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 
 from esn_dist.runner.schedule import Schedule
 from esn_dist.store.run_log import ModelState, RunLog
-from esn_dist.sweep.enums import Step
+from esn_dist.sweep.units import Step
 
 SHOW_SECONDS = 0.1
 LINE_SECONDS = 30.0

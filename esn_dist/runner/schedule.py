@@ -10,8 +10,7 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Mapping
 from types import MappingProxyType
 
-from esn_dist.sweep.enums import Step
-from esn_dist.sweep.units import Unit
+from esn_dist.sweep.units import Step, Unit
 
 ATTEMPTS = 3  # a unit that failed this often is given up, and the rest goes on
 

@@ -136,7 +136,7 @@ class Stages:
         mask = table.mask[row]
         if not mask:
             return ()
-        single = self.plan.masks[mask].single if table.intervention[row] in separate else ()
+        single = self.plan.masks[mask].emotion_masks if table.intervention[row] in separate else ()
         return (mask, *(key.id for key in single))
 
     def _add_all(self, units: Iterable[EncodeUnit | SelectUnit]) -> None:

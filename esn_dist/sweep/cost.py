@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 from esn_dist.sweep.rates import Rate
 
-PARTS = {"answering": "answers_per_second", "identification": "counted_per_second", "encoding": "clips_per_second"}
+RATE_OF_WORK = {
+    "answering": "answers_per_second",
+    "identification": "counted_per_second",
+    "encoding": "clips_per_second",
+}
 """The parts of a sweep's hours, and the rate that each is divided by."""
 
-Hours = dict[str, float | None]
+WorkHours = dict[str, float | None]
 """Hours of each part; None: unknown."""
 
 
@@ -34,14 +38,14 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
+class TotalHours:
     """Hours of all that is known, and what is not in it: models, or parts of a model."""
 
     hours: float
     left_out: tuple[str, ...]
 
 
-def hours_by_device(work: Mapping[str, Work], rates: Mapping[str, Sequence[Rate]]) -> dict[str, dict[str, Hours]]:
+def hours_by_device(work: Mapping[str, Work], rates: Mapping[str, Sequence[Rate]]) -> dict[str, dict[str, WorkHours]]:
     """Hours of each model on each device on which one of them was measured.
 
     Args:
@@ -55,10 +59,10 @@ def hours_by_device(work: Mapping[str, Work], rates: Mapping[str, Sequence[Rate]
     return {d: {name: _hours(todo, found.get((name, d))) for name, todo in work.items()} for d in devices}
 
 
-def totals(hours: Mapping[str, Mapping[str, Hours]]) -> dict[str, Total]:
+def total_hours(hours: Mapping[str, Mapping[str, WorkHours]]) -> dict[str, TotalHours]:
     """One sum for each device of `hours_by_device` on which something is known; nothing for the others."""
     return {
-        device: Total(
+        device: TotalHours(
             sum(n for parts in models.values() for n in parts.values() if n is not None),
             tuple(lost for name, parts in models.items() for lost in _left_out(name, parts)),
         )
@@ -67,8 +71,8 @@ def totals(hours: Mapping[str, Mapping[str, Hours]]) -> dict[str, Total]:
     }
 
 
-def _hours(work: Work, rate: Rate | None) -> Hours:
-    return {part: _over(getattr(work, part), getattr(rate, per, None)) for part, per in PARTS.items()}
+def _hours(work: Work, rate: Rate | None) -> WorkHours:
+    return {part: _over(getattr(work, part), getattr(rate, per, None)) for part, per in RATE_OF_WORK.items()}
 
 
 def _over(number: int | None, per_second: float | None) -> float | None:
@@ -77,7 +81,7 @@ def _over(number: int | None, per_second: float | None) -> float | None:
     return None if number is None or per_second is None else number / per_second / 3600
 
 
-def _left_out(name: str, parts: Hours) -> list[str]:
+def _left_out(name: str, parts: WorkHours) -> list[str]:
     """The model itself where nothing of its work is known."""
     unknown = [part for part, n in parts.items() if n is None]
     return [f"{part} of {name}" for part in unknown] if any(parts.values()) else [name][: len(unknown)]

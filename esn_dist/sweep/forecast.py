@@ -1,8 +1,8 @@
 """What a sweep would cost before anything runs: cells, answers, hours, units and bytes, from the spec alone.
 
 Set sizes are what the spec asks for and the corpus has: by its index where the caller looked at it, else by published
-counts, else unknown; each says which. Hours come from measured rates that are shipped with their dates (`rates.yaml`,
-`hours.py`), or are unknown. Looks itself at no corpus and no model.
+counts, else unknown; each says which. Hours come from measured rates that are shipped with their dates (`rates.yaml`),
+or are unknown. Looks itself at no corpus and no model.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from math import ceil, prod
 
 from esn_dist.sweep.candidate_counts import LabelCounts, candidates_by_emotion
 from esn_dist.sweep.corpus_spec import CorpusSpec
-from esn_dist.sweep.cost import Hours, Total, Work, hours_by_device, totals
-from esn_dist.sweep.fraction_search import rounds
+from esn_dist.sweep.cost import TotalHours, Work, WorkHours, hours_by_device, total_hours
+from esn_dist.sweep.fraction_search import max_rounds
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.sweep.plan import Plan, plan
@@ -48,7 +48,7 @@ class StudyForecast:
     answers: int
     shared: int
     shared_with: tuple[str, ...]
-    hours: dict[str, Total]
+    hours: dict[str, TotalHours]
     bytes: int | None
     later: int = 0
 
@@ -80,7 +80,7 @@ class ModelForecast:
 
     name: str
     work: Work
-    hours: dict[str, Hours]
+    hours: dict[str, WorkHours]
     measured: dict[str, str]
 
 
@@ -104,7 +104,7 @@ class Forecast:
     masks: int
     answers: int
     identification_answers: int | None
-    hours: dict[str, Total]
+    hours: dict[str, TotalHours]
     units: dict[str, int | None]
     bytes: int | None
 
@@ -135,7 +135,7 @@ def forecast(
         len(planned.masks),
         costs.answers(planned.cells),
         pool,
-        totals(hours),
+        total_hours(hours),
         _units(planned, corpora, sources),
         _sum(None if pool is None else costs.counts(sources), costs.bytes(planned.cells, planned.masks)),
     )
@@ -168,10 +168,10 @@ class _Costs:
             found[name] = Work(self.answers(c for c in cells if c.model == name), asked, _sum(clips, asked))
         return found
 
-    def hours(self, cells: Sequence[Cell]) -> dict[str, Total]:
+    def hours(self, cells: Sequence[Cell]) -> dict[str, TotalHours]:
         """Of answering alone, on one device."""
         work = {name: Work(todo.answering) for name, todo in self.work(cells).items()}
-        return totals(hours_by_device(work, self.rates()))
+        return total_hours(hours_by_device(work, self.rates()))
 
     def bytes(self, cells: Iterable[Cell], masks: Iterable[MaskKey]) -> int | None:
         emotions = max(len(spec.emotions) for spec in self.sweep.corpora)
@@ -198,7 +198,7 @@ def _sum(*numbers: int | None) -> int | None:
 
 
 def _models(
-    work: Mapping[str, Work], hours: Mapping[str, Mapping[str, Hours]], rates: Mapping[str, Sequence[Rate]]
+    work: Mapping[str, Work], hours: Mapping[str, Mapping[str, WorkHours]], rates: Mapping[str, Sequence[Rate]]
 ) -> tuple[ModelForecast, ...]:
     return tuple(
         ModelForecast(
@@ -243,7 +243,7 @@ def _corpus(spec: CorpusSpec, counted: LabelCounts | None) -> CorpusForecast:
 
 def _later(study: StudySpec, cells: Sequence[Cell]) -> int:
     first = sum(cell.mask is not None for cell in cells)
-    return 0 if study.reach is None else first * (rounds(len(set(study.fractions))) - 1)
+    return 0 if study.reach is None else first * (max_rounds(len(set(study.fractions))) - 1)
 
 
 def _units(planned: Plan, corpora: dict[str, CorpusForecast], sources: set[Ground]) -> dict[str, int | None]:

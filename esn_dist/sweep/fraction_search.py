@@ -12,7 +12,7 @@ from decimal import Decimal
 from math import ceil, log2
 
 
-def rounds(fractions: int) -> int:
+def max_rounds(fractions: int) -> int:
     """How many of so many fractions are tried at most, the largest one included."""
     return 1 + ceil(log2(fractions))
 

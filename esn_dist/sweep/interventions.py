@@ -101,7 +101,7 @@ class InterventionType:
         gate_path: whether the transform acts at the gate in every forward call; else it may be folded into weights.
         refused_on_experts: why models of experts cannot run it; "" where they can.
         answered_by: the type whose cells hold its answers, where it is an analysis of them; "" elsewhere.
-        single: the type that does the same with the mask of one emotion; "" where there is none.
+        single_type: the type that does the same with the mask of one emotion; "" where there is none.
         searchable: whether `reach` may search its fraction.
         named_in_id: whether its name enters the hash of a cell. False where mask and gain already tell the type.
     """
@@ -118,7 +118,7 @@ class InterventionType:
     gate_path: bool = False
     refused_on_experts: str = ""
     answered_by: str = ""
-    single: str = ""
+    single_type: str = ""
     searchable: bool = False
     named_in_id: bool = True
 
@@ -168,8 +168,8 @@ _TYPES = (
         refused_on_experts="it weighs all gates of a layer at once, and each token reaches the gates of a few experts",
     ),
     InterventionType(UNION, "Union", "all", agnostic=True),
-    InterventionType(CO_DEACTIVATE, "Co-deactivation", "pair", fixed_gain=-1.0, single=DEACTIVATE),
-    InterventionType(CO_STEER, "Co-steering", "pair", single=STEER),
+    InterventionType(CO_DEACTIVATE, "Co-deactivation", "pair", fixed_gain=-1.0, single_type=DEACTIVATE),
+    InterventionType(CO_STEER, "Co-steering", "pair", single_type=STEER),
 )
 
 INTERVENTIONS: Registry[InterventionType] = Registry(

@@ -58,11 +58,11 @@ class MaskKey:
         return tuple(self.corpus.split(JOIN)) if self.corpus and self.selector != FILE else ()
 
     @property
-    def single(self) -> tuple[MaskKey, ...]:
+    def emotion_masks(self) -> tuple[MaskKey, ...]:
         """The masks of one emotion each whose union this is; itself where it is no union."""
         return tuple(replace(self, emotion=emotion) for emotion in self.emotion.split(JOIN))
 
-    def of(self, *emotions: str) -> MaskKey:
+    def with_emotions(self, *emotions: str) -> MaskKey:
         """The same mask of other emotions: the union of theirs."""
         return replace(self, emotion=JOIN.join(emotions))
 
@@ -105,7 +105,7 @@ class Cell:
         if self.mask is None:
             return ()
         separate = INTERVENTIONS[self.intervention].separate_masks
-        return (self.mask, *self.mask.single) if separate else (self.mask,)
+        return (self.mask, *self.mask.emotion_masks) if separate else (self.mask,)
 
     @property
     def source_emotion(self) -> str:

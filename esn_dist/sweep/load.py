@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from esn_dist.errors import UserError, did_you_mean
 from esn_dist.sweep.base_spec import InvalidName
 from esn_dist.sweep.corpus_types import CORPUS_TYPES
-from esn_dist.sweep.mask_files import read_masks_of
+from esn_dist.sweep.mask_files import resolve_mask_file
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
 
@@ -72,7 +72,7 @@ def _anchored(sweep: Sweep, folder: Path) -> Sweep:
 def _with_masks(study: StudySpec, sweep: Sweep, folder: Path) -> StudySpec:
     """`study` with its mask files read; what they hold is part of the plan."""
     models = [model.model for model in sweep.models if study.models is None or model.name in study.models]
-    read = tuple(read_masks_of(file, folder, models) for file in study.mask_files)
+    read = tuple(resolve_mask_file(file, folder, models) for file in study.mask_files)
     return study.model_copy(update={"mask_files": read}) if read else study
 
 

@@ -73,7 +73,7 @@ def content_hash(path: Path) -> str:
         raise UserError(f"the mask file cannot be read: {error.strerror}", where=str(path)) from None
 
 
-def read_masks_of(file: MaskFileSpec, folder: Path, models: Iterable[str]) -> MaskFileSpec:
+def resolve_mask_file(file: MaskFileSpec, folder: Path, models: Iterable[str]) -> MaskFileSpec:
     """`file` with its place made absolute, its hash, and the families that it holds.
 
     Args:

@@ -48,10 +48,10 @@ class Plan:
         return tuple(m for m in self.masks if m.model == model)
 
 
-def plan(sweep: Sweep, found: Mapping[str, Sequence[Cell]] = MappingProxyType({})) -> Plan:
-    """Expand every study of `sweep`; `found` are cells that results have added to a study that searches."""
+def plan(sweep: Sweep, added: Mapping[str, Sequence[Cell]] = MappingProxyType({})) -> Plan:
+    """Expand every study of `sweep`; `added` are cells of later rounds of a search, by study."""
     studies = {
-        name: tuple(_once((*_cells(sweep, study), *found.get(name, ())))) for name, study in sweep.studies.items()
+        name: tuple(_once((*_cells(sweep, study), *added.get(name, ())))) for name, study in sweep.studies.items()
     }
     for model in sweep.models:
         if model.model in MODELS:
@@ -69,7 +69,7 @@ def plan(sweep: Sweep, found: Mapping[str, Sequence[Cell]] = MappingProxyType({}
 
 
 @dataclass(frozen=True)
-class Family:
+class MaskFamily:
     """Masks that differ in their emotion alone: what a union, a mixture or a pair is made of.
 
     Attributes:
@@ -85,24 +85,24 @@ class Family:
         """One mask per emotion; for RND the one that serves for all of them."""
         if self.key.selector == RND:
             return (self.key,)
-        return tuple(self.key.of(emotion) for emotion in self.emotions)
+        return tuple(self.key.with_emotions(emotion) for emotion in self.emotions)
 
     @property
     def union(self) -> MaskKey:
         """Of all emotions."""
-        return self.key.of(*self.emotions)
+        return self.key.with_emotions(*self.emotions)
 
     @property
     def pairs(self) -> tuple[MaskKey, ...]:
         """Unions of two; for RND one pair, since all are alike."""
-        pairs = tuple(self.key.of(*two) for two in combinations(self.emotions, 2))
+        pairs = tuple(self.key.with_emotions(*two) for two in combinations(self.emotions, 2))
         return pairs[:1] if self.key.selector == RND else pairs
 
 
 def _cells(sweep: Sweep, study: StudySpec) -> Iterator[Cell]:
     if not study.interventions:
         return
-    for model, corpus in _grounds(sweep, study):
+    for model, corpus in _model_corpus_pairs(sweep, study):
         yield Cell(model, corpus)
         for family in _families(sweep, study, model, corpus):
             one, several = _by_number_of_masks(study.interventions)
@@ -133,25 +133,25 @@ def _masks(sweep: Sweep, study: StudySpec, cells: Iterable[Cell]) -> Iterator[Ma
     if study.interventions:
         yield from (mask for cell in cells for mask in cell.masks)
         return
-    for model, corpus in _grounds(sweep, study):
+    for model, corpus in _model_corpus_pairs(sweep, study):
         for family in _families(sweep, study, model, corpus):
             yield from family.singles
 
 
-def _grounds(sweep: Sweep, study: StudySpec) -> Iterator[tuple[str, str]]:
+def _model_corpus_pairs(sweep: Sweep, study: StudySpec) -> Iterator[tuple[str, str]]:
     """Each model on each evaluation corpus of the study."""
     models = study.models or tuple(m.name for m in sweep.models)
     yield from product(models, study.corpora or tuple(c.name for c in sweep.corpora))
 
 
-def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterator[Family]:
+def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterator[MaskFamily]:
     corpora = {c.name: c for c in sweep.corpora}
     sources = [[corpora[name] for name in source.split(JOIN)] for source in study.sources or (corpus,)]
     for fraction, selector in product(study.first_fractions, study.selectors):
         seeds = range(study.seeds) if is_random(selector) else (-1,)
         for seed, source in product(seeds, sources):
             if selector == RND:
-                yield Family(MaskKey(model, selector, fraction, seed=seed), _shared_emotions(source))
+                yield MaskFamily(MaskKey(model, selector, fraction, seed=seed), _shared_emotions(source))
                 continue
             own = source[0].identification
             # Pooled corpora give as many utterances each as the poorest of them has, unless the study says how many.
@@ -160,16 +160,16 @@ def _families(sweep: Sweep, study: StudySpec, model: str, corpus: str) -> Iterat
             ):
                 names = JOIN.join(c.name for c in source)
                 key = MaskKey(model, selector, fraction, names, "", seed, size, parts, selector_provider(selector))
-                yield Family(key, _shared_emotions(source))
+                yield MaskFamily(key, _shared_emotions(source))
     yield from _file_families(study, model)
 
 
-def _file_families(study: StudySpec, model: str) -> Iterator[Family]:
+def _file_families(study: StudySpec, model: str) -> Iterator[MaskFamily]:
     """Masks of files are as they are: of the study's axes only models, corpora and interventions vary them."""
     for file in study.mask_files:
         for family in file.families:
             key = MaskKey(model, FILE, family.fraction, file.label, seed=family.seed)
-            yield Family(key, family.emotions)
+            yield MaskFamily(key, family.emotions)
 
 
 def _shared_emotions(corpora: list[CorpusSpec]) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def mask_record(mask: MaskKey, budget: int) -> Record:
         "mask_seed": mask.seed,
         "identification_size": mask.size if isinstance(mask.size, int) else 0,
         "parts": JOIN.join(mask.parts),
-        "budget": budget * len(mask.single),
+        "budget": budget * len(mask.emotion_masks),
         "provider": mask.provider,
     }
 

@@ -83,7 +83,7 @@ class Sweep(Spec):
     studies: dict[Name, StudySpec] = identity(min_length=1)
 
     @property
-    def own_cache(self) -> bool:
+    def cache_in_store(self) -> bool:
         """Whether the cache lies inside the store, and so moves with it."""
         return bool(self.store and self.cache and self.cache.is_relative_to(self.store))
 

@@ -48,9 +48,9 @@ def _listed_fields(data: Any, *names: str) -> Any:
     return {**data, **single}
 
 
-Part = Literal["audio", "text", "generated"]
-Parts = Annotated[tuple[Part, ...], BeforeValidator(_parts), Field(min_length=1)]
-Size = Annotated[int, Field(ge=1)] | Literal["auto"]
+PartName = Literal["audio", "text", "generated"]
+CountedParts = Annotated[tuple[PartName, ...], BeforeValidator(_parts), Field(min_length=1)]
+SizeSpec = Annotated[int, Field(ge=1)] | Literal["auto"]
 Fraction = Annotated[Decimal, BeforeValidator(_fraction), Field(gt=0, le=1)]
 
 
@@ -173,8 +173,10 @@ class StudySpec(Spec):
     sources: tuple[str, ...] | None = identity(
         None, description="identification corpora; default: the evaluation one; `a+b` identifies over both at once"
     )
-    sizes: tuple[Size, ...] | None = identity(None, min_length=1, description="identification sizes; default: corpus's")
-    parts: tuple[Parts, ...] | None = identity(
+    sizes: tuple[SizeSpec, ...] | None = identity(
+        None, min_length=1, description="identification sizes; default: corpus's"
+    )
+    parts: tuple[CountedParts, ...] | None = identity(
         None, min_length=1, description="positions counted, such as `audio` or `audio+text`; default: the corpus's"
     )
 

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from math import ceil
 from typing import ClassVar
 
 from esn_dist.seeds import digest
-from esn_dist.sweep.enums import Step
 from esn_dist.terms import SHARD_ROWS
 
 ENCODE_BLOCK = SHARD_ROWS  # utterances whose audio features share one cache file: what a round can ask for
 SHARDS_PER_UNIT = 8  # of 32 utterances each: 256 are enough to fill length-sorted batches
 ANSWERS_PER_BLOCK = 2_000  # answers a unit aims at: seconds of work, so that a kill loses little
+
+
+class Step(StrEnum):
+    """The sorts of unit, in the order in which a sweep needs them."""
+
+    ENCODE = "encode"
+    IDENTIFY = "identify"
+    SELECT = "select"
+    ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,7 @@ class EmotionPool:
     correct: int = 0
 
 
-def next_round(pools: Mapping[str, EmotionPool], cap: int) -> dict[str, range]:
+def next_identification_round(pools: Mapping[str, EmotionPool], cap: int) -> dict[str, range]:
     """Candidates (by position within their emotion) that the next round visits; empty when identification is over.
 
     Each emotion below `cap` gets as many as its accuracy so far lets expect to be enough, in whole shards. The round

@@ -61,7 +61,7 @@ class CellTransforms:
         if not INTERVENTIONS.require(cell["intervention"]).separate_masks:
             return [cell["mask"]]
         row = masks.named()[cell["mask"]]
-        return [key.id for key in mask_of(self.model, masks.record(row)).single]
+        return [key.id for key in mask_of(self.model, masks.record(row)).emotion_masks]
 
     def _build(self, cell: Record, masks_ELN: npt.NDArray[np.bool_]) -> GateTransform:
         build: GateTransformBuilder = resolve_name(INTERVENTIONS.require(cell["intervention"]).transform)

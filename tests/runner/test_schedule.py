@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from esn_dist.runner.schedule import ATTEMPTS, Schedule
-from esn_dist.sweep.enums import Step
-from esn_dist.sweep.units import EncodeUnit, SelectUnit
+from esn_dist.sweep.units import EncodeUnit, SelectUnit, Step
 
 
 class Machine(RuleBasedStateMachine):

@@ -104,7 +104,7 @@ def test_the_file_s_masks_are_written_as_they_are_and_joined_for_mix(
         selection.write(key)
     theirs = {e: read_member(StoreFolder(small_store), "tiny", f"ConAct-studio-{e}") for e in EMOTIONS}
     for key in keys.values():
-        expected = np.logical_or.reduce([theirs[single.emotion] for single in key.single])
+        expected = np.logical_or.reduce([theirs[single.emotion] for single in key.emotion_masks])
         np.testing.assert_array_equal(read_member(folder, "mine", key.id), expected)
     assert read_mask_keys(folder, "mine") == keys, "the executor finds the parts of a mixture by what the table says"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from esn_dist.report.plan import plan_facts, plan_text
 from esn_dist.store.schema import count_arrays
 from esn_dist.sweep import rates as shipped
-from esn_dist.sweep.cost import PARTS, Total, Work, hours_by_device, totals
+from esn_dist.sweep.cost import RATE_OF_WORK, TotalHours, Work, hours_by_device, total_hours
 from esn_dist.sweep.forecast import ModelForecast, forecast
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.model_catalog import MODELS
@@ -55,10 +55,10 @@ def test_a_study_s_hours_are_of_answering_and_name_the_models_that_nobody_measur
     studies = {s.name: s for s in facts.studies}
     # figure2abc adds 15 cells x 2,500 answers of Qwen2.5-Omni alone; table1 has as many answers of each model.
     assert studies["figure2abc"].hours == {
-        "A100": Total(37_500 / 50 / 3600, ()), "H100": Total(37_500 / 100 / 3600, ())
+        "A100": TotalHours(37_500 / 50 / 3600, ()), "H100": TotalHours(37_500 / 100 / 3600, ())
     }  # fmt: skip
     each = studies["table1"].answers / 3
-    assert studies["table1"].hours["A100"] == Total(each / 50 / 3600, (KIMI, FLAMINGO))
+    assert studies["table1"].hours["A100"] == TotalHours(each / 50 / 3600, (KIMI, FLAMINGO))
     assert studies["table1"].hours["H100"].hours == pytest.approx((each / 100 + each / 25) / 3600)
     assert studies["table1"].hours["H100"].left_out == (FLAMINGO,)
     text = plan_text(facts)
@@ -76,7 +76,7 @@ def test_the_parts_of_the_paper_s_sweep_are_known_where_they_were_measured_and_u
         speeds = (rates.answers_per_second, rates.counted_per_second, rates.clips_per_second)
         expected = {
             part: None if speed is None else number / speed / 3600
-            for part, number, speed in zip(PARTS, numbers, speeds, strict=True)
+            for part, number, speed in zip(RATE_OF_WORK, numbers, speeds, strict=True)
         }
         assert models[name].hours[H100] == pytest.approx(expected)
         known += sum(hours or 0.0 for hours in expected.values())
@@ -177,12 +177,12 @@ NUMBERS = st.none() | st.integers(0, 50)
 )  # fmt: skip
 def test_every_part_is_in_the_sum_or_named_as_left_out(work: dict[str, Work], rates: list[Rate]) -> None:
     by_model = {name: [r for r in rates if r.model == name] for name in "abc"}
-    for device, total in totals(hours_by_device(work, by_model)).items():
+    for device, total in total_hours(hours_by_device(work, by_model)).items():
         seconds, unknown = 0.0, dict[str, list[str]]()
         for name, todo in work.items():
             own, known = [r for r in by_model[name] if r.device == device], 0.0
             lost = []
-            for part, per in PARTS.items():
+            for part, per in RATE_OF_WORK.items():
                 number, speed = getattr(todo, part), getattr(own[0], per) if own else None
                 if number is None or (number and speed is None):
                     lost.append(f"{part} of {name}")

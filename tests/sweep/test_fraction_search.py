@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from esn_dist.report.plan import plan_text
 from esn_dist.sweep.forecast import forecast
-from esn_dist.sweep.fraction_search import next_fraction, rounds, smallest_fraction
+from esn_dist.sweep.fraction_search import max_rounds, next_fraction, smallest_fraction
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
 
@@ -31,7 +31,7 @@ def test_bisection_finds_what_trying_every_fraction_finds_in_fewer_rounds(
     while (tried := next_fraction(fractions, known, share)) is not None:
         assert smallest_fraction(fractions, known, share) is None
         known[tried] = truth[tried]
-        assert len(known) <= rounds(len(fractions))
+        assert len(known) <= max_rounds(len(fractions))
     whole = truth[max(fractions)]
     slow = min(f for f in fractions if truth[f] / whole >= share)
     assert smallest_fraction(fractions, known, share) == slow == smallest_fraction(fractions, truth, share)

@@ -12,7 +12,7 @@ from esn_dist.sweep.forecast import forecast
 from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
-from esn_dist.sweep.units import EmotionPool, cells_per_block, identify_units, next_round
+from esn_dist.sweep.units import EmotionPool, cells_per_block, identify_units, next_identification_round
 from esn_dist.terms import SHARD_ROWS
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
@@ -70,7 +70,7 @@ def test_rounds_stop_at_the_cap_or_at_the_end_and_visit_prefixes(
     visited, correct = dict.fromkeys(emotions, 0), dict.fromkeys(emotions, 0)
     for _ in range(200):
         pools = {e: EmotionPool(n, visited[e], correct[e]) for e, (n, _) in emotions.items()}
-        ranges = next_round(pools, cap)
+        ranges = next_identification_round(pools, cap)
         if not ranges:
             break
         for emotion, at in ranges.items():

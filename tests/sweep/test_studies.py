@@ -120,14 +120,14 @@ def test_a_union_steers_one_mask_of_all_emotions() -> None:
     (cell,) = on_one(study(selectors=["ConAct"], interventions=[{"type": "union", "alpha": 0.3}]))
     assert cell.mask and cell.mask.emotion == "+".join(FIVE)
     assert cell.masks == (cell.mask,)
-    assert cell.mask.single == tuple(replace(cell.mask, emotion=e) for e in FIVE)
+    assert cell.mask.emotion_masks == tuple(replace(cell.mask, emotion=e) for e in FIVE)
 
 
 def test_rnd_controls_mix_and_union_with_independent_stand_ins_per_seed() -> None:
     interventions = [{"type": "mix", "alpha": 1}, {"type": "union", "alpha": 1}]
     cells = on_one(study(selectors=["RND"], seeds=3, interventions=interventions))
     assert [c.intervention for c in cells] == ["mix", "union"] * 3
-    stand_ins = {mask.id for c in cells for mask in c.mask.single if c.mask}  # type: ignore[union-attr]
+    stand_ins = {mask.id for c in cells for mask in c.mask.emotion_masks if c.mask}  # type: ignore[union-attr]
     assert len(stand_ins) == 3 * 5
     single = {c.mask.id for c in on_one(study(selectors=["RND"], interventions=["deactivate"])) if c.mask}
     assert not stand_ins & single
