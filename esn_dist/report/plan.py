@@ -1,4 +1,4 @@
-"""A forecast as text and as JSON."""
+"""A forecast as text and as JSON. Knows no sweep: numbers go in."""
 
 from __future__ import annotations
 
@@ -7,68 +7,81 @@ from dataclasses import asdict
 from rich.filesize import decimal
 
 from esn_dist.sweep.cost import TotalHours, Work, WorkHours
-from esn_dist.sweep.forecast import Forecast, ModelForecast
+from esn_dist.sweep.forecast import Forecast, ModelForecast, StudyForecast
+from esn_dist.sweep.work_amounts import CorpusForecast
 
-AT_MOST = {"answering": "", "identification": "up to ", "encoding": "up to "}
-NOTHING = Work(answering=0, identification=0, encoding=0)
+UPPER_LIMIT = {"answering": "", "identification": "up to ", "encoding": "up to "}
+"""Written before the hours of each part: candidates and clips are known as upper limits."""
+NO_WORK = Work(answering=0, identification=0, encoding=0)
 
 
 def plan_facts(forecast: Forecast) -> dict[str, object]:
-    """The forecast with plain values."""
+    """The forecast as plain dicts, lists and numbers, for JSON."""
     return asdict(forecast)
 
 
 def plan_text(forecast: Forecast) -> str:
-    """The forecast for a person, one line per study, model, corpus and total."""
+    """The forecast as text: lines for each study, corpus and model, then the totals."""
     lines = [f"sweep {forecast.sweep}", "", "studies (their hours: answering alone)"]
-    for s in forecast.studies:
-        shared = f" ({s.shared:,} cells shared with {', '.join(s.shared_with)})" if s.shared else ""
-        lines.append(f"  {s.name}: {s.cells:,} cells, {s.masks:,} masks, {s.answers:,} answers{shared}")
-        hours = _totals(s.hours) if s.cells > s.shared else "no GPU-hours"
-        later = f"; then up to {s.later:,} more cells, round by round" if s.later else ""
-        size = "an unknown size" if s.bytes is None else decimal(s.bytes)
-        lines.append(f"    adds {hours}, {size}{later}")
-    lines += ["", "corpora"]
-    for c in forecast.corpora:
-        pool = "all the rest" if c.candidates is None else f"up to {c.candidates:,}"
-        lines.append(f"  {c.name}: evaluation {c.evaluation:,}, identification pool {pool} ({c.source})")
+    lines += [line for study in forecast.studies for line in _study(study)]
+    lines += ["", "corpora", *map(_corpus, forecast.corpora)]
     lines += ["", "models", *(line for model in forecast.models for line in _model(model))]
-    hours = "no GPU-hours" if all(m.work == NOTHING for m in forecast.models) else _totals(forecast.hours, "up to ")
-    later = "; later rounds of a search not included" if any(s.later for s in forecast.studies) else ""
+    return "\n".join([*lines, "", *_sums(forecast)])
+
+
+def _study(study: StudyForecast) -> list[str]:
+    shared = f" ({study.shared:,} cells shared with {', '.join(study.shared_with)})" if study.shared else ""
+    hours = _totals(study.hours) if study.cells > study.shared else "no GPU-hours"
+    size = "an unknown size" if study.bytes is None else decimal(study.bytes)
+    later = f"; then up to {study.later:,} more cells, round by round" if study.later else ""
+    return [
+        f"  {study.name}: {study.cells:,} cells, {study.masks:,} masks, {study.answers:,} answers{shared}",
+        f"    adds {hours}, {size}{later}",
+    ]
+
+
+def _corpus(corpus: CorpusForecast) -> str:
+    candidates = "all the rest" if corpus.candidates is None else f"up to {corpus.candidates:,}"
+    return f"  {corpus.name}: evaluation {corpus.evaluation:,}, identification pool {candidates} ({corpus.source})"
+
+
+def _model(model: ModelForecast) -> list[str]:
+    """The work of a model, and below it its hours on each device."""
+    work = model.work
+    if work == NO_WORK:
+        return [f"  {model.name}: nothing to do"]
+    candidates, clips = _up_to(work.identification), _up_to(work.encoding)
+    lines = [f"  {model.name}: {work.answering:,} answers, {candidates} for identification, {clips} clips to encode"]
+    measured = model.measured.items()
+    known = [f"    {_parts(model.hours[device])} hours of {device} (measured {date})" for device, date in measured]
+    return lines + (known or ["    unknown GPU-hours: no rate was measured for it as it runs here"])
+
+
+def _sums(forecast: Forecast) -> list[str]:
+    """Totals of the whole sweep."""
+    hours = "no GPU-hours" if all(m.work == NO_WORK for m in forecast.models) else _totals(forecast.hours, "up to ")
+    later = "; later rounds of a search not included" if any(study.later for study in forecast.studies) else ""
     units = ", ".join(f"{step} {_number(count)}" for step, count in forecast.units.items())
     size = "unknown" if forecast.bytes is None else f"at most {decimal(forecast.bytes)} before compression"
-    lines += [
-        "",
+    return [
         f"cells    {forecast.cells:,}, with {forecast.masks:,} masks",
-        f"answers  {forecast.answers:,}, and {_at_most(forecast.identification_answers)} for identification",
+        f"answers  {forecast.answers:,}, and {_up_to(forecast.identification_answers)} for identification",
         f"hours    {hours}{later}",
         f"units    {units}",
         f"store    {size}",
     ]
-    return "\n".join(lines)
-
-
-def _model(model: ModelForecast) -> list[str]:
-    """Its work, and below it its hours on each device."""
-    work = model.work
-    if work == NOTHING:
-        return [f"  {model.name}: nothing to do"]
-    asked, clips = _at_most(work.identification), _at_most(work.encoding)
-    lines = [f"  {model.name}: {work.answering:,} answers, {asked} for identification, {clips} clips to encode"]
-    known = [f"    {_parts(model.hours[at])} hours of {at} (measured {date})" for at, date in model.measured.items()]
-    return lines + (known or ["    unknown GPU-hours: no rate was measured for it as it runs here"])
 
 
 def _parts(hours: WorkHours) -> str:
-    """Each part by itself; one without a rate is not a number."""
-    told = {part: "unknown" if n is None else AT_MOST[part] + _hours(n) for part, n in hours.items()}
-    return ", ".join(f"{part} {n}" for part, n in told.items())
+    """The hours of each part; without a rate, the word `unknown`."""
+    texts = {part: "unknown" if n is None else UPPER_LIMIT[part] + _hours(n) for part, n in hours.items()}
+    return ", ".join(f"{part} {text}" for part, text in texts.items())
 
 
-def _totals(hours: dict[str, TotalHours], at_most: str = "") -> str:
-    """Hours of one device each, and what is not in them."""
-    told = [f"{at_most}{_hours(total.hours)} hours of {device}{_without(total)}" for device, total in hours.items()]
-    return " or ".join(told) or "unknown GPU-hours"
+def _totals(hours: dict[str, TotalHours], prefix: str = "") -> str:
+    """Hours on each device, and what they do not include."""
+    texts = [f"{prefix}{_hours(total.hours)} hours of {device}{_without(total)}" for device, total in hours.items()]
+    return " or ".join(texts) or "unknown GPU-hours"
 
 
 def _without(total: TotalHours) -> str:
@@ -83,5 +96,5 @@ def _number(count: int | None) -> str:
     return "unknown" if count is None else f"{count:,}"
 
 
-def _at_most(count: int | None) -> str:
+def _up_to(count: int | None) -> str:
     return "unknown" if count is None else f"up to {count:,}" if count else "none"

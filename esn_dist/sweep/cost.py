@@ -1,7 +1,7 @@
-"""GPU-hours from measured rates: what nobody measured is unknown, never zero, and a sum says what it leaves out.
+"""GPU-hours from measured rates. Without a rate they are unknown, never zero, and a sum says what it leaves out.
 
-Three parts, one after another on one device: answering, identification (answers with counts), encoding of clips. Knows
-no plan: how much there is to do is given. Starting, loading, selection and idle ends are in no number.
+Three parts run one after another on one device: answering, identification (answers with counts), encoding of clips.
+Knows no plan: amounts of work are given. No number includes starting, loading, selection or idle time.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ WorkHours = dict[str, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """How much there is to do of each part; None: nobody knows.
+    """The amount of each part; None: unknown.
 
     Attributes:
         answering: answers, baselines included.
-        identification: candidates asked at most.
-        encoding: clips at most, each once.
+        identification: upper limit of the candidates that are answered.
+        encoding: upper limit of the clips, each once.
     """
 
     answering: int
@@ -39,7 +39,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class TotalHours:
-    """Hours of all that is known, and what is not in it: models, or parts of a model."""
+    """Hours of all known work, and the names of models or parts of a model that are not included."""
 
     hours: float
     left_out: tuple[str, ...]
@@ -55,16 +55,19 @@ def hours_by_device(work: Mapping[str, Work], rates: Mapping[str, Sequence[Rate]
         By device and by model; a model that was not measured on a device has no known part there.
     """
     devices = sorted({rate.device for name in work for rate in rates[name]})
-    found = {(name, rate.device): rate for name in work for rate in rates[name]}
-    return {d: {name: _hours(todo, found.get((name, d))) for name, todo in work.items()} for d in devices}
+    rate_on = {(name, rate.device): rate for name in work for rate in rates[name]}
+    return {
+        device: {name: _hours(of_model, rate_on.get((name, device))) for name, of_model in work.items()}
+        for device in devices
+    }
 
 
 def total_hours(hours: Mapping[str, Mapping[str, WorkHours]]) -> dict[str, TotalHours]:
-    """One sum for each device of `hours_by_device` on which something is known; nothing for the others."""
+    """One sum for each device of `hours_by_device`; devices on which nothing is known are left out."""
     return {
         device: TotalHours(
             sum(n for parts in models.values() for n in parts.values() if n is not None),
-            tuple(lost for name, parts in models.items() for lost in _left_out(name, parts)),
+            tuple(entry for name, parts in models.items() for entry in _left_out(name, parts)),
         )
         for device, models in hours.items()
         if any(n for parts in models.values() for n in parts.values())
@@ -77,11 +80,13 @@ def _hours(work: Work, rate: Rate | None) -> WorkHours:
 
 def _over(number: int | None, per_second: float | None) -> float | None:
     if number == 0:
-        return 0.0  # what is not done costs nothing at any rate
+        return 0.0  # no work takes no time at any rate
     return None if number is None or per_second is None else number / per_second / 3600
 
 
 def _left_out(name: str, parts: WorkHours) -> list[str]:
-    """The model itself where nothing of its work is known."""
-    unknown = [part for part, n in parts.items() if n is None]
-    return [f"{part} of {name}" for part in unknown] if any(parts.values()) else [name][: len(unknown)]
+    """The unknown parts of a model; its name alone where nothing of its work is known."""
+    unknown = [f"{part} of {name}" for part, hours in parts.items() if hours is None]
+    if not unknown or any(parts.values()):
+        return unknown
+    return [name]
