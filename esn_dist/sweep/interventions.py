@@ -178,6 +178,12 @@ INTERVENTIONS: Registry[InterventionType] = Registry(
 """Every type by name: those of this package in the order of reports, then those of other packages."""
 
 
+def intervention_provider(name: str) -> str:
+    """Identity of the package that registers the type; "" for a type of this package."""
+    provider = INTERVENTIONS.provider(name)
+    return provider.identity if provider else ""
+
+
 def intervention_title(name: str, alpha: float, parameters: InterventionParameters = NO_PARAMETERS) -> str:
     """`Deactivation`, `Targeted steering, α = 0.3`, or `Mix, α = 0.3, τ = 0.5`; works for types not installed here."""
     entry = INTERVENTIONS.get(name)

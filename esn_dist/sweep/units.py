@@ -1,6 +1,6 @@
-"""The units of work: what one actor is handed and the store marks done; composed by the plan, never by who is free.
+"""The units of work: what an actor executes and the store marks done. The plan composes them, never the free workers.
 
-Knows the sizes of the sets and which candidates were answered correctly, nothing of models or Ray.
+Knows the sizes of the sets and how many candidates were answered correctly; knows no models and no Ray.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from typing import ClassVar
 from esn_dist.seeds import digest
 from esn_dist.terms import SHARD_ROWS
 
-ENCODE_BLOCK = SHARD_ROWS  # utterances whose audio features share one cache file: what a round can ask for
-SHARDS_PER_UNIT = 8  # of 32 utterances each: 256 are enough to fill length-sorted batches
-ANSWERS_PER_BLOCK = 2_000  # answers a unit aims at: seconds of work, so that a kill loses little
+ENCODE_BLOCK = SHARD_ROWS
+"""Utterances whose audio features share one cache file: the smallest number that a round can need."""
+SHARDS_PER_UNIT = 8
+"""Shards of an identify unit: 256 utterances are enough to fill length-sorted batches."""
+ANSWERS_PER_BLOCK = 2_000
+"""Answers that a unit aims at: seconds of work, so that a kill loses little."""
 
 
 class Step(StrEnum):
-    """The sorts of unit, in the order in which a sweep needs them."""
+    """The steps of a sweep, in the order in which it needs them; a unit belongs to one."""
 
     ENCODE = "encode"
     IDENTIFY = "identify"
@@ -36,16 +39,16 @@ class EncodeUnit:
 
     model: str
     corpus: str
-    pool: str
+    set_name: str
     block: int
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        _name(self, self.model, self.corpus, self.pool, f"{self.block:06d}")
+        _name(self, self.model, self.corpus, self.set_name, f"{self.block:06d}")
 
     @property
     def rows(self) -> range:
-        """Rows of the set; the last block's may reach beyond its end."""
+        """Rows of the set; those of the last block may reach beyond its end."""
         return range(self.block * ENCODE_BLOCK, (self.block + 1) * ENCODE_BLOCK)
 
 
@@ -96,6 +99,7 @@ class AnswerUnit:
 
     @property
     def rows(self) -> slice:
+        """Of the cell axis."""
         return slice(self.start, self.stop)
 
 
@@ -103,7 +107,7 @@ Unit = EncodeUnit | IdentifyUnit | SelectUnit | AnswerUnit
 
 
 def _name(unit: Unit, *parts: str) -> None:
-    """Set a unit's id, once: it is asked for many times, by everyone who has the unit in hand."""
+    """Set the id of a unit. It is computed once, since many places read it."""
     object.__setattr__(unit, "id", "-".join((unit.step, *parts)))
 
 
@@ -113,13 +117,13 @@ def evaluation_blocks(utterances: int) -> range:
 
 
 def cells_per_block(utterances: int) -> int:
-    """Cells in a block of answers: a unit is some thousand answers whatever the evaluation set's size."""
+    """Cells in a block of answers: a unit has about two thousand answers, whatever the size of the evaluation set."""
     return min(64, max(1, round(ANSWERS_PER_BLOCK / utterances)))
 
 
 @dataclass(frozen=True)
 class EmotionPool:
-    """One emotion's candidates: how many there are, were visited, and were answered correctly."""
+    """Numbers of one emotion's candidates: those there are, those visited, and those answered correctly."""
 
     available: int
     visited: int = 0
@@ -129,8 +133,8 @@ class EmotionPool:
 def next_identification_round(pools: Mapping[str, EmotionPool], cap: int) -> dict[str, range]:
     """Candidates (by position within their emotion) that the next round visits; empty when identification is over.
 
-    Each emotion below `cap` gets as many as its accuracy so far lets expect to be enough, in whole shards. The round
-    depends on nothing but finished rounds, so any number of workers visits the same candidates.
+    Each emotion below `cap` gets as many whole shards as should be enough at its accuracy so far. The round depends on
+    finished rounds alone, so that any number of workers visits the same candidates.
     """
     rounds = {}
     for emotion, pool in pools.items():
@@ -143,7 +147,7 @@ def next_identification_round(pools: Mapping[str, EmotionPool], cap: int) -> dic
 
 
 def identify_units(model: str, corpus: str, shards: Sequence[int]) -> list[IdentifyUnit]:
-    """A round's shards, dealt to units."""
+    """The shards of a round, distributed over units."""
     return [IdentifyUnit(model, corpus, block) for block in _blocks(shards, SHARDS_PER_UNIT)]
 
 

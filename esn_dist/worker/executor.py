@@ -166,7 +166,7 @@ class Executor:
 
     def _features(self, unit: EncodeUnit, unreadable: list[str]) -> dict[int, Tensor | None]:
         """Audio rows of the utterances of one encode block, by row; None for clips that cannot be read any more."""
-        items = self.job.corpora[unit.corpus].pool(unit.pool)
+        items = self.job.corpora[unit.corpus].pool(unit.set_name)
         clips = {row: clip for row in unit.rows if row < len(items) and (clip := items[row])}
         hashes = [clip.sha256 for clip in clips.values()]
         if (kept := self.features.load(hashes)) is not None:
