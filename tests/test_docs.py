@@ -61,11 +61,11 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_heading() -> None:
 
 def test_every_file_and_module_that_a_page_names_exists() -> None:
     for page in PAGES:
-        text = page.read_text(encoding="utf-8")
+        text = re.sub(r"^```(python|toml|yaml).*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
         for name in re.findall(r"(?<![\w/.-])(?:[\w.-]+/)+[\w-]+\.(?:py|yaml)\b", text):
             folders = (ROOT, ROOT / "esn_dist", page.parent)
             assert any((folder / name).is_file() for folder in folders), f"{page.relative_to(ROOT)} names {name}"
-        for name in re.findall(r"\besn_dist(?:\.\w+)+", text):
+        for name in re.findall(r"\besn_dist\.\w+(?:\.\w+)+", text):
             module, _, attribute = name.rpartition(".")
             assert find(name) or hasattr(import_module(module), attribute), f"{page.relative_to(ROOT)} names {name}"
 
