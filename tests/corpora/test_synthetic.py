@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from esn_dist.corpora.synthetic.block import BLOCK
 from esn_dist.corpora.synthetic.rules import PROSODY, VOICES
 from esn_dist.corpora.synthetic.speech import SpeechKey, draw_speech
 from esn_dist.errors import UserError
+from tests.child_processes import child_process
 
 SIZES = {"identification": BLOCK + 2, "evaluation": 3}
 
@@ -47,11 +47,9 @@ def test_a_synthesis_that_was_killed_halfway_ends_in_the_same_bytes(corpus: Path
         "from esn_dist.corpora.synthetic import materialise; from pathlib import Path; "
         f"materialise(Path({str(tmp_path)!r}), 'room', {SIZES!r}, 3, 1)"
     )
-    process = subprocess.Popen([sys.executable, "-c", call])
-    while not list(tmp_path.rglob("*.wav")):
-        assert process.poll() is None
-    process.kill()
-    process.wait()
+    with child_process([sys.executable, "-c", call]) as process:
+        while not list(tmp_path.rglob("*.wav")):
+            assert process.poll() is None
     assert not list(tmp_path.rglob("manifest.csv"))
     assert digests(materialise(tmp_path, "room", SIZES, seed=3, workers=2)) == digests(corpus)
 

@@ -16,14 +16,15 @@ import pytest
 
 from esn_dist.errors import UserError
 from esn_dist.store.lock import Lease, LeaseLost, Lock
+from tests.child_processes import child_process
 
 HOLDER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from esn_dist.store.lock import Lock
 Lock(Path(sys.argv[1]), beat=0.05).acquire()
 print("held", flush=True)
-time.sleep(60)
+signal.pause()
 """
 
 # A racer waits for the starting time, then says whether it won; winners keep the lock until all have spoken.
@@ -51,12 +52,9 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
     """A living driver in another process."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout and process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    with child_process([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "held\n"
+        yield process
 
 
 def foreign(path: Path, **changes: str | int) -> bytes:
