@@ -15,9 +15,9 @@ def status_text(status: StoreStatus) -> str:
         if state.in_flight:
             lines.append(f"  running: {', '.join(state.in_flight)}")
         if state.eta_seconds is not None:
-            lines.append(f"  about {state.eta_seconds:.0f} s left")
+            lines.append(f"  about {state.eta_seconds:.0f} s remain")
         lines += [f"  failed: {unit}: {reason}" for unit, reason in state.failed.items()]
-    lines += [f"could not be read: {clip}" for clip in status.unreadable_clips]
+    lines += [f"unreadable clip: {clip}" for clip in status.unreadable_clips]
     lines += unverified_speakers(status.speakers)
     if not status.models:
         lines.append("preparing: no unit has been planned yet")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from esn_dist.store.done import done_units
 from esn_dist.store.folder import StoreFolder
+
+HANG_SECONDS = 1800  # no test waits so long on any machine that works: only a hang does
 
 SWEEP = """\
 name: small
@@ -41,10 +45,11 @@ studies:
 
 @dataclass(frozen=True)
 class Runner:
-    """Starts `esn-dist run` in processes of its own."""
+    """Starts `esn-dist run` in separate processes."""
 
     folder: Path
     cache: Path
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def sweep(self, name: str, *, per_emotion: int = 4, seeds: int = 2, cap: int = 6) -> Path:
         path = self.folder / f"{name}.yaml"
@@ -54,39 +59,53 @@ class Runner:
         return path
 
     def start(self, sweep: Path, actors: int = 2, as_json: bool = False) -> subprocess.Popen[str]:
-        """Its output comes together on stdout; `as_json` without what goes to stderr."""
+        """A run whose stdout holds stderr too; with `as_json`, stderr is dropped."""
         command = [sys.executable, "-m", "esn_dist", "run", str(sweep), "--actors", str(actors)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command + ["--json"] * as_json, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if as_json else subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
+        self.processes.append(process)
+        return process
 
     def run(self, sweep: Path, actors: int = 2) -> str:
-        """Run to the end; the output."""
+        """Run to the end; returns the output."""
         process = self.start(sweep, actors)
-        output, _ = process.communicate(timeout=300)
+        output = self.output(process)
         assert process.returncode == 0, output
         return output
 
+    def output(self, process: subprocess.Popen[str]) -> str:
+        """What a run prints, once it has ended."""
+        return process.communicate(timeout=HANG_SECONDS)[0]
+
     def wait(self, condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-        """Until `condition` holds; the run must not end before."""
-        deadline = time.monotonic() + 240
+        """Return once `condition` holds; the run must not end before."""
+        deadline = time.monotonic() + HANG_SECONDS
         while not condition():
             assert process.poll() is None, f"the run ended too early: {process.communicate()[0]}"
-            assert time.monotonic() < deadline, "nothing happened for four minutes"
+            assert time.monotonic() < deadline, "the condition never held"
             time.sleep(0.02)
 
     def units_done(self, store: StoreFolder) -> int:
+        """Number of done-marks."""
         return len(done_units(store)) if store.done.is_dir() else 0
 
     def actors(self, driver: int) -> list[int]:
         """Processes of the driver's Ray actors, by the title that Ray gives them."""
-        found = []
+        actors = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
-                ours = path.read_bytes().startswith(b"ray::Actor") and _descends(int(path.parent.name), driver)
-                found += [int(path.parent.name)] if ours else []
-        return found
+                if path.read_bytes().startswith(b"ray::Actor") and _descends(int(path.parent.name), driver):
+                    actors.append(int(path.parent.name))
+        return actors
+
+    def stop(self) -> None:
+        """Kill the runs that a failed test left behind."""
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
 
 
 def _descends(pid: int, ancestor: int) -> bool:
@@ -96,9 +115,11 @@ def _descends(pid: int, ancestor: int) -> bool:
 
 
 @pytest.fixture(scope="session")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     folder = tmp_path_factory.mktemp("sweeps")
-    return Runner(folder, folder / "cache")
+    runner = Runner(folder, folder / "cache")
+    yield runner
+    runner.stop()
 
 
 @pytest.fixture(scope="session")

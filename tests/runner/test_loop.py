@@ -96,6 +96,9 @@ class TestFakePool(ReplacingPoolConformance):
         pool.end = lambda number, unit: Died(actor, "killed") if number == actor else finished(number, unit)
 
 
+HANG_SECONDS = 600  # only a loop that waits for the selection reaches it
+
+
 def encode(number: int) -> EncodeUnit:
     return EncodeUnit("m", "c", "evaluation", number)
 
@@ -128,7 +131,7 @@ def test_actors_work_while_a_mask_is_selected(run: Callable[..., RunResult]) -> 
         return finished(actor, unit)
 
     pool = FakePool(2, end)
-    result = run(schedule, pool, lambda unit: assert_true(others_done.wait(20)))
+    result = run(schedule, pool, lambda unit: assert_true(others_done.wait(HANG_SECONDS)))
     assert (result.finished, result.remaining) == (22, 0)
     assert pool.submitted[-1][1] == last.id
 

@@ -1,4 +1,4 @@
-"""Whatever is killed, whenever: the same command completes the sweep, and the store equals an undisturbed one's."""
+"""A run is killed, at any time: the same command completes the sweep, and the store equals an undisturbed one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from esn_dist.report.status import status_text
 from esn_dist.store.compare import differences
 from esn_dist.store.done import damaged
 from esn_dist.store.folder import StoreFolder
+from esn_dist.store.lock import Lock
 from esn_dist.store.read import open_answers, open_counts
 from esn_dist.store.status import read_status
 
@@ -45,37 +46,36 @@ def test_the_number_of_actors_changes_no_value(undisturbed: StoreFolder, runner:
     ("victim", "number"),
     [("driver", signal.SIGKILL), ("actor", signal.SIGKILL), ("driver", signal.SIGTERM), ("driver", signal.SIGINT)],
 )
-def test_a_killed_run_goes_on_where_it_was(
+def test_a_killed_run_continues_where_it_stopped(
     undisturbed: StoreFolder, runner: Any, victim: str, number: signal.Signals
 ) -> None:
     name = f"killed-{victim}-{number.name}"
     store, sweep = StoreFolder(runner.folder / name), runner.sweep(name)
     process = runner.start(sweep, as_json=victim == "actor")
-    assert process.stdout
-    # Encode, identify and select units are many here; past them lies a store with every sort of data in it.
+    # There are many encode, identify and select units; a store after them holds every sort of data.
     runner.wait(lambda: runner.units_done(store) >= 3, process)
     assert f"process {process.pid} on" in str(read_status(store).driver)
     if victim == "actor":
         runner.wait(lambda: bool(runner.actors(process.pid)), process)
         os.kill(runner.actors(process.pid)[0], number)
-        told, _ = process.communicate(timeout=300)
+        output = runner.output(process)
         assert process.returncode == 0  # the driver replaces the actor and finishes by itself
-        assert json.loads(told)["finished"] > 3, "Ray tells of the death on stdout"
+        assert json.loads(output)["finished"] > 3, "Ray reports the death on stdout"
     else:
         # Ctrl-C reaches everything that the terminal started, the others the driver alone.
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         expected = -number if number == signal.SIGKILL else 128 + number
-        # A signal that comes when the last unit is in flight finds nothing left to leave.
-        assert process.wait(timeout=300) in (expected, 0)
+        # A signal that comes while the last unit is in flight leaves nothing to do.
+        runner.output(process)
+        assert process.returncode in (expected, 0)
         done = runner.units_done(store)
         runner.run(sweep)
         assert runner.units_done(store) >= done
-    process.stdout.close()
     assert differences(undisturbed, store) == []
     assert not damaged(store)
 
 
-def test_ctrl_c_while_speech_is_being_made_stops_at_once_and_loses_nothing(
+def test_ctrl_c_while_speech_is_synthesised_stops_and_loses_nothing(
     undisturbed: StoreFolder, runner: Any, tmp_path: Path
 ) -> None:
     sweep = runner.sweep("early")
@@ -84,7 +84,7 @@ def test_ctrl_c_while_speech_is_being_made_stops_at_once_and_loses_nothing(
     process = runner.start(sweep)
     runner.wait(lambda: any(tmp_path.rglob("*.wav")), process)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output = runner.output(process)
     assert process.returncode == 130, output
     assert "run it again" in output and "Traceback" not in output
     runner.run(sweep)
@@ -93,14 +93,11 @@ def test_ctrl_c_while_speech_is_being_made_stops_at_once_and_loses_nothing(
 
 def test_a_second_driver_on_one_store_is_refused_with_the_first_ones_host(runner: Any) -> None:
     sweep, store = runner.sweep("contested"), StoreFolder(runner.folder / "contested")
-    first = runner.start(sweep)
-    runner.wait(store.lock.exists, first)
-    second = runner.start(sweep)
-    output, _ = second.communicate(timeout=120)
+    with Lock(store.lock):  # as the first driver does, for as long as the second one needs
+        second = runner.start(sweep)
+        output = runner.output(second)
     assert second.returncode == 2
-    assert f"process {first.pid} on {os.uname().nodename}" in output
-    first.kill()
-    first.communicate()
+    assert f"process {os.getpid()} on {os.uname().nodename}" in output
 
 
 def test_status_of_a_finished_store_counts_all_units_and_no_driver(undisturbed: StoreFolder) -> None:
@@ -129,11 +126,11 @@ def test_a_sweep_that_grows_runs_what_is_new_and_keeps_the_rest(undisturbed: Sto
     assert sorted(set(answers.mask_seed.values)) == [-1, 0, 1, 2]
 
 
-def test_a_change_to_what_the_arrays_stand_on_is_refused_and_shown(undisturbed: StoreFolder, runner: Any) -> None:
+def test_a_change_to_what_the_arrays_depend_on_is_refused_and_shown(undisturbed: StoreFolder, runner: Any) -> None:
     sweep = runner.folder / "changed.yaml"
     text = (runner.folder / "undisturbed.yaml").read_text(encoding="utf-8")
     sweep.write_text(text.replace("per_emotion: 4", "per_emotion: 5"), encoding="utf-8")
     process = runner.start(sweep)
-    output, _ = process.communicate(timeout=120)
+    output = runner.output(process)
     assert process.returncode == 2
     assert "per_emotion" in output
