@@ -14,7 +14,7 @@ from esn_dist.runner.model_run import ModelPlacement, RunContext, run_model
 from esn_dist.runner.preflight import check_models, devices, replicas
 from esn_dist.runner.prepare import prepare_corpus, prepare_root
 from esn_dist.runner.progress import ProgressDisplay
-from esn_dist.runner.provenance import recorded
+from esn_dist.runner.provenance import recorded_provenance
 from esn_dist.runner.signals import stop_on_signals
 from esn_dist.store.done import sweep_orphans
 from esn_dist.store.folder import StoreFolder
@@ -44,7 +44,7 @@ def run(
     folder = StoreFolder(sweep.store)
     folder.root.mkdir(parents=True, exist_ok=True)
     result = RunResult()
-    with Lock(folder.lock) as lease, recorded(folder, text):
+    with Lock(folder.lock) as lease, recorded_provenance(folder, text):
         prepare_root(sweep, folder)
         sweep_orphans(folder, lease)
         planned = plan(sweep)

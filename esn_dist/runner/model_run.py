@@ -13,8 +13,8 @@ from esn_dist.runner.loop import Loop, RunResult
 from esn_dist.runner.mask_selection import MaskSelection
 from esn_dist.runner.prepare import check_mask_files, prepare_model
 from esn_dist.runner.progress import ProgressDisplay
-from esn_dist.runner.rounds import next_round
 from esn_dist.runner.schedule import Schedule
+from esn_dist.runner.search_rounds import next_round
 from esn_dist.runner.selection_thread import SelectionThread
 from esn_dist.runner.stages import ModelPlan, Stages
 from esn_dist.store.done import done_units, publish

@@ -1,7 +1,7 @@
-"""Before any unit runs: corpora scanned once, models located, and every array of the store created at full shape.
+"""Before any unit runs: corpora are scanned once, models located, and all arrays of the store created at full shape.
 
-Called under the store's lock. On a store that exists, the sets are read back instead of drawn again, and whatever the
-arrays stand on must be as it was: a difference is refused and shown.
+Called under the store's lock. The sets of an existing store are read back and not drawn again. What its arrays depend
+on must be unchanged: a difference is refused and shown. Knows no units.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from esn_dist.corpora.loader import ProgressCallback, load_corpus
 from esn_dist.corpora.scan import scan
@@ -21,7 +20,7 @@ from esn_dist.models.resolve import adapter_of, dtype_name, gate_shape, model_at
 from esn_dist.runner.profile import new_profile
 from esn_dist.selection.masks import budget
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks, add_model, create_root
-from esn_dist.store.folder import StoreFolder, corpus_group
+from esn_dist.store.folder import DATA, StoreFolder, corpus_group
 from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import read_exclusions, read_model, read_utterances
 from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
@@ -37,7 +36,7 @@ from esn_dist.worker.protocol import Gpu
 
 
 def prepare_root(sweep: Sweep, folder: StoreFolder) -> None:
-    """Create the store, or refuse one that stands on another seed or question."""
+    """Create the store, or refuse one that was begun with another seed or question."""
     question = {"lead": LEAD, "closing": CLOSING, "max_new_tokens": sweep.max_new_tokens}
     create_root(folder, {"sweep": sweep.name, "seed": sweep.seed, "question": question})
 
@@ -45,11 +44,15 @@ def prepare_root(sweep: Sweep, folder: StoreFolder) -> None:
 def prepare_corpus(
     sweep: Sweep, spec: CorpusSpec, folder: StoreFolder, *, workers: int, progress: ProgressCallback | None = None
 ) -> CorpusItems:
-    """The sets of one corpus: drawn by decoding, or as stored."""
+    """The sets of one corpus: as stored, else drawn by decoding its clips.
+
+    Raises:
+        UserError: the corpus cannot be read, is too small, or differs from the stored one.
+    """
     assert sweep.cache
     corpus = load_corpus(spec, sweep.cache, workers=workers, progress=progress)
     root = corpus.root
-    if (folder.data / corpus_group(spec.name)).is_dir():
+    if folder.backend.exists(f"{DATA}/{corpus_group(spec.name)}/zarr.json"):
         tables = (
             read_utterances(folder, spec.name, "evaluation"),
             read_utterances(folder, spec.name, "identification"),
@@ -63,10 +66,9 @@ def prepare_corpus(
             identification=SetRule(pool.splits, pool.candidates),
             speaker_disjoint=pool.speaker_disjoint, limits=spec.limits, workers=workers, progress=progress,
         )  # fmt: skip
-        orders = _Orders(spec, sweep.seed)
         tables = (
-            orders.table(sets.evaluation, root),
-            in_whole_shards(orders.table(sets.identification, root), spec.emotions),
+            _utterance_table(sets.evaluation, spec, sweep.seed, root),
+            in_whole_shards(_utterance_table(sets.identification, spec, sweep.seed, root), spec.emotions),
             _exclusion_table([*corpus.exclusions, *sets.exclusions]),
         )
     add_corpus(folder, spec.name, spec.emotions, *tables, corpus_identity(spec))
@@ -107,20 +109,20 @@ def prepare_model(
 
 
 def check_mask_files(sweep: Sweep, model: ModelSpec, weights: str) -> None:
-    """Refuse masks that were found in other weights than those of `model`, whose fingerprint is `weights`."""
+    """Raise `UserError` if the mask files of a study of `model` belong to weights with another fingerprint."""
     for title, study in sweep.studies.items():
         for file in study.mask_files if study.models is None or model.name in study.models else ():
-            theirs = read_mask_file(file.path).attrs["weights"]
-            if theirs not in (None, weights):
+            of_file = read_mask_file(file.path).attrs["weights"]
+            if of_file not in (None, weights):
                 raise UserError(
-                    f"the masks of study {title!r} were found in other weights than those of model {model.name!r}",
-                    where=str(file.path), expected=f"weights {weights}, not {theirs}",
-                    fix="use the weights that the masks are of, or select masks anew",
+                    f"the masks of study {title!r} belong to other weights than those of model {model.name!r}",
+                    where=str(file.path), expected=f"weights {weights}, not {of_file}",
+                    fix="use the weights of the mask file, or select new masks",
                 )  # fmt: skip
 
 
 def _stored_profile(spec: ModelSpec, folder: StoreFolder, *, on_gpu: bool) -> EngineProfile | None:
-    """The profile that the store was begun with."""
+    """The profile that the store was begun with, if it has this model."""
     stored = read_model(folder, spec.name)
     if stored is None:
         return None
@@ -133,22 +135,26 @@ def _stored_profile(spec: ModelSpec, folder: StoreFolder, *, on_gpu: bool) -> En
     return profile
 
 
-class _Orders:
-    """Rows of a corpus's sets with their option numbers."""
+def _utterance_table(clips: Sequence[Clip], spec: CorpusSpec, seed: int, root: Path) -> UtteranceTable:
+    """The rows of a set, with the option numbers of each utterance. Paths below `root` are stored relative to it."""
 
-    def __init__(self, spec: CorpusSpec, seed: int) -> None:
-        self.spec, self.seed = spec, seed
+    def record(clip: Clip) -> dict[str, object]:
+        utterance = clip.utterance
+        order = option_order(spec.emotions, seed, spec.name, utterance.id)
+        # Relative, so that machines with the corpus in different places write equal stores.
+        path = utterance.path.relative_to(root) if utterance.path.is_relative_to(root) else utterance.path
+        return {
+            "id": utterance.id,
+            "speaker": utterance.speaker,
+            "label": utterance.emotion,
+            "option_number": tuple(order.index(emotion) + 1 for emotion in spec.emotions),
+            "split": utterance.split,
+            "path": str(path),
+            "samples": clip.samples,
+            "sha256": clip.sha256,
+        }
 
-    def table(self, clips: Sequence[Clip], root: Path) -> UtteranceTable:
-        return UtteranceTable.from_rows([self._row(clip, root) for clip in clips])
-
-    def _row(self, clip: Clip, root: Path) -> tuple[Any, ...]:
-        u = clip.utterance
-        order = option_order(self.spec.emotions, self.seed, self.spec.name, u.id)
-        numbers = tuple(order.index(e) + 1 for e in self.spec.emotions)
-        # Told from the corpus's folder, so that two machines with the corpus in different places write one store.
-        path = u.path.relative_to(root) if u.path.is_relative_to(root) else u.path
-        return (u.id, u.speaker, u.emotion, numbers, u.split, str(path), clip.samples, clip.sha256)
+    return UtteranceTable.from_records(map(record, clips))
 
 
 def _items(
@@ -158,11 +164,12 @@ def _items(
     listed: Sequence[Utterance],
     root: Path,
 ) -> CorpusItems:
-    here = {u.id: u.path for u in listed}
+    """The stored rows as clips, with the paths that the corpus has on this machine."""
+    path_of = {utterance.id: utterance.path for utterance in listed}
 
     def clip(table: UtteranceTable, row: int) -> Clip:
-        # An utterance that the corpus lists no more keeps its old path: asking it is a recorded failure.
-        path = here.get(table.id[row], root / table.path[row])
+        # An utterance that the corpus no longer lists keeps its old path, and becomes an unreadable clip there.
+        path = path_of.get(table.id[row], root / table.path[row])
         utterance = Utterance(table.id[row], table.speaker[row], table.label[row], table.split[row], path)
         return Clip(utterance, table.samples[row], table.sha256[row])
 
@@ -176,4 +183,6 @@ def _items(
 
 
 def _exclusion_table(items: Sequence[Exclusion]) -> ExclusionTable:
-    return ExclusionTable.from_rows([(i.id, i.emotion, str(i.reason), i.detail) for i in items])
+    return ExclusionTable.from_records(
+        {"id": item.id, "label": item.emotion, "reason": str(item.reason), "detail": item.detail} for item in items
+    )

@@ -1,4 +1,7 @@
-"""Who ran what, where, with which versions: one JSON file per run beside the data, never inside it."""
+"""Provenance: who ran what, where, and with which versions. One JSON file per run, outside of `data.zarr`.
+
+Knows no units.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from esn_dist.store.disk import replace_bytes
-from esn_dist.store.folder import StoreFolder
+from esn_dist.store.folder import PROVENANCE, StoreFolder
 
 PACKAGES = ("esn-dist", "torch", "transformers", "accelerate", "ray", "zarr", "numpy", "tokenizers", "safetensors")
 
 
 @contextmanager
-def recorded(folder: StoreFolder, text: str) -> Iterator[None]:
-    """Write the run's file at its start, and again with its end, however it ends."""
+def recorded_provenance(folder: StoreFolder, text: str) -> Iterator[None]:
+    """Write the file of a run at its start, and again with its end, however it ends.
+
+    Args:
+        text: the YAML of the sweep.
+    """
     started = datetime.now(UTC)
     facts: dict[str, Any] = {"started": started.isoformat(timespec="seconds"), **_circumstances(), "sweep": text}
-    path = folder.provenance / f"{started:%Y%m%dT%H%M%S}-{os.getpid()}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, facts)
+    key = f"{PROVENANCE}/{started:%Y%m%dT%H%M%S}-{os.getpid()}.json"
+    _write(folder, key, facts)
     try:
         yield
         facts["ended"] = "to its end"
@@ -37,11 +42,11 @@ def recorded(folder: StoreFolder, text: str) -> Iterator[None]:
         facts["ended"] = f"{type(error).__name__}: {error}"
         raise
     finally:
-        _write(path, {**facts, "finished": datetime.now(UTC).isoformat(timespec="seconds")})
+        _write(folder, key, {**facts, "finished": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
-def _write(path: Path, facts: dict[str, Any]) -> None:
-    replace_bytes(path, json.dumps(facts, indent=1).encode())
+def _write(folder: StoreFolder, key: str, facts: dict[str, Any]) -> None:
+    folder.backend.write(key, json.dumps(facts, indent=1).encode())
 
 
 def _circumstances() -> dict[str, Any]:
@@ -57,7 +62,7 @@ def _circumstances() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that runs, marked where it has uncommitted changes; None for an installed wheel."""
+    """The commit of this checkout, with "-dirty" if it has uncommitted changes; None for an installed wheel."""
     root = Path(__file__).parents[2]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from esn_dist.runner.identification_rounds import IdentificationRounds
 from esn_dist.runner.schedule import Schedule
-from esn_dist.store.folder import StoreFolder, answers_group
+from esn_dist.store.folder import DATA, StoreFolder, answers_group
 from esn_dist.store.read import read_cell_masks
 from esn_dist.store.tables import CellMaskTable
 from esn_dist.sweep.interventions import INTERVENTIONS
@@ -104,7 +104,7 @@ class Stages:
             The masks that these blocks need, each once.
         """
         model = self.plan.model
-        if not (self.folder.data / answers_group(model, corpus.name)).is_dir():
+        if not self.folder.backend.exists(f"{DATA}/{answers_group(model, corpus.name)}/zarr.json"):
             return []  # a corpus without cells: masks are identified on it only
         block = cells_per_block(len(corpus.evaluation))
         table = read_cell_masks(self.folder, model, corpus.name)

@@ -1,11 +1,12 @@
 """Executes units on one loaded model: encode, identify, answer. The body of an actor, without Ray.
 
-A unit's result is a function of the unit and the job alone: batches are composed from the unit's rows, an utterance's
-audio rows do not depend on its neighbours, and what fails is an outcome with a reason, never a number.
+A unit's result is a function of the unit and the job alone. Batches are composed from the unit's rows, and the audio
+features of an utterance do not depend on its neighbours. A failure is an outcome with a reason, never a number.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from esn_dist.worker.cell_transforms import CellTransforms
 from esn_dist.worker.job import CorpusItems, Job
 from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class UnitOutput:
@@ -52,8 +55,8 @@ class UnitOutput:
 class Executor:
     """A model held in memory and its job.
 
-    Units may be run from several threads: the model is used by one at a time, and one unit's results are written while
-    the next one's are computed.
+    Several threads may execute units: one at a time uses the model, and the results of one unit are written while those
+    of the next are computed.
     """
 
     def __init__(self, job: Job) -> None:
@@ -75,9 +78,10 @@ class Executor:
         )
         self._model_in_use = threading.RLock()
         self._evaluation: tuple[str, PromptBatches, tuple[str, ...]] | None = None
+        logger.info("model %s is loaded on %s", job.model.name, job.profile.device)
 
     def execute(self, unit: Unit) -> UnitOutput:
-        """Execute `unit`: everything but its done-mark."""
+        """Execute `unit` and write its arrays. The caller publishes its done-mark."""
         match unit:
             case EncodeUnit():
                 return self._encode_block(unit)
@@ -102,14 +106,14 @@ class Executor:
         corpus, unreadable = self.job.corpora[unit.corpus], list[str]()
         shards = [slice(shard * SHARD_ROWS, (shard + 1) * SHARD_ROWS) for shard in unit.shards]
         rows = [[r for r in range(s.start, s.stop) if corpus.identification[r]] for s in shards]
-        # Put together while another unit has the model.
-        questions = self._questions(corpus, "identification", [r for shard in rows for r in shard], unreadable)
+        # The batches are composed while another unit uses the model.
+        prompts = self._prompts(corpus, "identification", [r for shard in rows for r in shard], unreadable)
         with self._model_in_use:
             before = self.engine.splits
-            fetch = questions.answer_and_count(self.job.max_new_tokens, self.gates)
+            fetch = prompts.answer_and_count(self.job.max_new_tokens, self.gates)
             splits = self.engine.splits - before
-        result = fetch()  # hundreds of megabytes, while the next unit has the model
-        del fetch, questions  # and with it the counts on the GPU, before anything is written
+        result = fetch()  # copies hundreds of megabytes while the next unit uses the model
+        del fetch, prompts  # frees the counts on the GPU before anything is written
         ends = np.cumsum([len(shard) for shard in rows]).tolist()
         files = [
             file
@@ -130,12 +134,12 @@ class Executor:
         table = read_cells(self.folder, unit.model, unit.corpus, unit.rows)
         named = table.named()
         cells = table.take(named[id] for id in unit.cells)
-        # Made before the model is asked for: it shall not wait for a disk.
+        # Built before the model is in use, which must not wait for a disk.
         transforms = self.cell_transforms.of(cells)
         with self._model_in_use:
             before = self.engine.splits
-            questions, unreadable = self._evaluation_of(unit.corpus)
-            results = questions.answer_under(transforms, self.job.max_new_tokens)
+            prompts, unreadable = self._evaluation_of(unit.corpus)
+            results = prompts.answer_under(transforms, self.job.max_new_tokens)
             splits = self.engine.splits - before
         files = write_answers(
             self.folder, unit.model, unit.corpus, unit.rows,
@@ -145,44 +149,45 @@ class Executor:
         return UnitOutput(files, unreadable, splits)
 
     def _evaluation_of(self, corpus: str) -> tuple[PromptBatches, tuple[str, ...]]:
-        """The questions of an evaluation set, kept until another corpus is asked, and its unreadable clips."""
+        """The prompts of an evaluation set, kept until another corpus is evaluated, and its unreadable clips."""
         if not self._evaluation or self._evaluation[0] != corpus:
             items, unreadable = self.job.corpora[corpus], list[str]()
-            self._evaluation = None  # the old set's batches must not stand beside the new one's
-            questions = self._questions(items, "evaluation", range(len(items.evaluation)), unreadable)
-            self._evaluation = (corpus, questions, tuple(unreadable))
+            self._evaluation = None  # frees the old set's batches before the new ones are built
+            prompts = self._prompts(items, "evaluation", range(len(items.evaluation)), unreadable)
+            self._evaluation = (corpus, prompts, tuple(unreadable))
         return self._evaluation[1:]
 
-    def _questions(self, corpus: CorpusItems, pool: str, rows: Sequence[int], unreadable: list[str]) -> PromptBatches:
-        """The questions of `rows`, each of which holds an utterance."""
-        encoded: dict[int, Tensor | None] = {}
+    def _prompts(self, corpus: CorpusItems, pool: str, rows: Sequence[int], unreadable: list[str]) -> PromptBatches:
+        """The prompts of `rows`, each of which holds an utterance. Adds to `unreadable`."""
+        features: dict[int, Tensor | None] = {}
         for block in dict.fromkeys(row // ENCODE_BLOCK for row in rows):
-            encoded |= self._features(EncodeUnit(self.job.model.name, corpus.name, pool, block), unreadable)
+            features |= self._features(EncodeUnit(self.job.model.name, corpus.name, pool, block), unreadable)
         ids = [clip.utterance.id for row in rows if (clip := corpus.pool(pool)[row])]
         orders = [option_order(corpus.emotions, self.job.seed, corpus.name, id) for id in ids]
-        features = [encoded[row] for row in rows]
+        in_order = [features[row] for row in rows]
         budget = self.job.profile.token_budget
-        return PromptBatches(self.engine, features, orders, corpus.emotions, corpus.options, budget)
+        return PromptBatches(self.engine, in_order, orders, corpus.emotions, corpus.options, budget)
 
     def _features(self, unit: EncodeUnit, unreadable: list[str]) -> dict[int, Tensor | None]:
-        """Audio rows of the utterances of one encode block, by row; None for clips that cannot be read any more."""
+        """Audio features [R, D] of one encode block by row; None for clips that it adds to `unreadable`."""
         items = self.job.corpora[unit.corpus].pool(unit.set_name)
         clips = {row: clip for row in unit.rows if row < len(items) and (clip := items[row])}
         hashes = [clip.sha256 for clip in clips.values()]
-        if (kept := self.features.load(hashes)) is not None:
-            return dict(zip(clips, kept, strict=True))
+        if (cached := self.features.load(hashes)) is not None:
+            return dict(zip(clips, cached, strict=True))
         reads = [partial(decode_clip, clip) for clip in clips.values()]
-        said = encode_block(self.model, reads, self._model_in_use)
-        unreadable += [
-            _reason(clip, one) for clip, one in zip(clips.values(), said, strict=True) if isinstance(one, Exception)
-        ]
-        whole = [rows_RD for rows_RD in said if isinstance(rows_RD, Tensor)]
-        if len(whole) == len(clips):  # a block with a failure is not kept: the file may come back
-            self.features.save(hashes, whole)
-        return {row: one if isinstance(one, Tensor) else None for row, one in zip(clips, said, strict=True)}
+        results = encode_block(self.model, reads, self._model_in_use)
+        for clip, result in zip(clips.values(), results, strict=True):
+            if isinstance(result, Exception):
+                unreadable.append(_reason(clip, result))
+                logger.warning("unreadable clip %s", unreadable[-1])
+        encoded = [features_RD for features_RD in results if isinstance(features_RD, Tensor)]
+        if len(encoded) == len(clips):  # a block with a failure is not cached: the file may come back
+            self.features.save(hashes, encoded)
+        return {row: r if isinstance(r, Tensor) else None for row, r in zip(clips, results, strict=True)}
 
 
 def _reason(clip: Clip, error: Exception) -> str:
     """Why a clip is unreadable, for the log."""
-    told = f"{error.reason}: {error.detail}" if isinstance(error, AudioError) else f"unfit for this model: {error}"
-    return f"{clip.utterance.id}: {told}"
+    reason = f"{error.reason}: {error.detail}" if isinstance(error, AudioError) else f"unfit for this model: {error}"
+    return f"{clip.utterance.id}: {reason}"

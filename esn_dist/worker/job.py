@@ -1,4 +1,7 @@
-"""What an actor is told once: the model, the engine profile, and the utterances behind every row of the store."""
+"""What an actor receives once: the model, the engine profile, and the utterance of every row of the store.
+
+Knows no units.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ class CorpusItems:
     Attributes:
         options: the word that the model is shown for each of `emotions`.
         evaluation: class-balanced held-out set.
-        identification: candidates, emotion-major; None where a row only fills an emotion's last K-shard.
+        identification: candidates, sorted by emotion; None is a pad row of an emotion's last shard.
     """
 
     name: str
@@ -28,20 +31,21 @@ class CorpusItems:
     identification: tuple[Clip | None, ...]
 
     def pool(self, name: str) -> Sequence[Clip | None]:
+        """The set "evaluation" or "identification"."""
         return self.evaluation if name == "evaluation" else self.identification
 
 
 @dataclass(frozen=True, slots=True)
 class EngineProfile:
-    """All that may change an answer's bits beside its meaning; fixed once per store and model, kept at each resume.
+    """All settings that may change the bits of an answer. Fixed once per store and model, and kept at each resume.
 
     Attributes:
         scaling: "fold" (into down_proj) or "gate".
-        token_budget: tokens of a batch.
+        token_budget: largest number of tokens in a batch.
         threads: torch threads of a CPU actor.
-        engine: "packed" (where the decoder has the form for it) or "padded".
-        kernels: whether gates are watched, and the packed engine's element-wise steps made, by CUDA kernels of our own.
-        together: whether clips go through the audio encoder in groups, where the adapter has such a way.
+        engine: "packed" (if the decoder has the form for it) or "padded".
+        kernels: whether custom kernels count gates and compute the packed engine's element-wise steps.
+        together: whether clips are encoded in groups, if the adapter can.
     """
 
     device: Literal["cpu", "cuda"]
@@ -50,7 +54,7 @@ class EngineProfile:
     token_budget: int
     attention: str = "sdpa"
     threads: int = 1
-    # What stores had that were begun before there was a choice.
+    # The defaults are the values of stores that were begun before there was a choice.
     engine: Literal["packed", "padded"] = "padded"
     kernels: bool = False
     together: bool = False
@@ -61,14 +65,14 @@ class EngineProfile:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One model's share of a sweep.
+    """One model's share of a sweep, as its actors need it.
 
     Attributes:
-        root: the sweep's folder.
+        root: folder of the sweep.
         cache: folder of audio features.
-        fingerprint: of the weights; features and store rest on it.
-        seed: the sweep's, for option orders.
-        lease: the lock's token; nothing is published under another.
+        fingerprint: fingerprint of the weights. Features and arrays depend on it.
+        seed: seed of the sweep, for option orders.
+        lease: token of the lock. Nothing is published under another one.
     """
 
     root: Path

@@ -17,7 +17,7 @@ from esn_dist.report.markdown import markdown
 from esn_dist.report.results import ReportSettings, Results
 from esn_dist.report.searches import Search, searches
 from esn_dist.report.sections.searches import search_section, searched_studies
-from esn_dist.runner.rounds import next_round
+from esn_dist.runner.search_rounds import next_round
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
