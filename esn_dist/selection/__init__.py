@@ -1,1 +1,1 @@
-"""Counts in, neurons out: firing statistics, the paper's selectors, and masks of a fixed budget. NumPy only."""
+"""Counts in, neurons out: identification sets, firing statistics, selectors' scores, and masks of a fixed budget."""

@@ -62,8 +62,8 @@ def random_mask(layers: int, width: int, budget: int, *seed: SeedKey) -> npt.NDA
 
     Args:
         layers, width: shape of the mask.
-        budget: its members.
-        seed: what the draw is hashed from, e.g. (seed, model, number of the mask).
+        budget: number of its neurons.
+        seed: values that the draw is hashed from, e.g. (seed, model, number of the mask).
 
     Returns:
         mask[layer, neuron]
@@ -82,7 +82,7 @@ def layer_matched_mask(member: npt.NDArray[np.bool_], *seed: SeedKey) -> npt.NDA
 
     Args:
         member: member[layer, neuron] of the mask that is matched.
-        seed: what the draw is hashed from.
+        seed: values that the draw is hashed from.
 
     Returns:
         mask[layer, neuron]

@@ -31,7 +31,7 @@ def lap(firing: Firing) -> Scores:
 def lape(firing: Firing) -> Scores:
     """LAPE (eqs. 2-3): minus the entropy of P normalised over emotions, for the emotion of the largest P only.
 
-    A gate whose largest P is shared belongs to no emotion, a silent one neither.
+    A gate whose largest P is shared belongs to no emotion; nor does a gate that never fires.
 
     Returns:
         scores[emotion, layer, neuron]
@@ -43,9 +43,8 @@ def lape(firing: Firing) -> Scores:
 def lape_filtered(firing: Firing) -> Scores:
     """LAPE with the filters of its original (Tang et al. 2024): only gates that fire often for an emotion belong to it.
 
-    A gate belongs to every emotion for which its P lies above the 95th percentile of all P (of all gates and emotions
-    that have one);
-    the lowest entropies rank first. Without the filter the lowest entropies are those of gates that almost never fire.
+    A gate belongs to every emotion for which its P is above the 95th percentile of all defined P. The lowest entropies
+    rank first. Without the filter the lowest entropies are those of gates that almost never fire.
 
     Returns:
         scores[emotion, layer, neuron]

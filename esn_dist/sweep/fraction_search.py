@@ -1,8 +1,7 @@
 """The smallest fraction that reaches a share of the largest one's effect: bisection over the fractions of a study.
 
-Pure: it is told the effects that are known and says which fraction must be tried next, one at a time. It takes for
-granted that a larger mask has no smaller effect; where that fails, the fraction found still reaches the share, and the
-next smaller one that was tried does not.
+Pure: known effects go in, the one fraction to try next comes out. The search assumes that a larger mask has no smaller
+effect. Where that fails, the result still reaches the share, and the next smaller fraction that was tried does not.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from math import ceil, log2
 
 
 def max_rounds(fractions: int) -> int:
-    """How many of so many fractions are tried at most, the largest one included."""
+    """Upper limit of the fractions that are tried, the largest one included."""
     return 1 + ceil(log2(fractions))
 
 
 def next_fraction(fractions: Sequence[Decimal], effects: Mapping[Decimal, float], share: float) -> Decimal | None:
-    """The fraction whose effect must be known next; None where the search is over, or there is no effect to share.
+    """The fraction whose effect must be measured next; None where the search is over, or the largest has no effect.
 
     Args:
         fractions: of the study, in any order.

@@ -15,7 +15,8 @@ from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, NO_PARAMETERS,
 from esn_dist.sweep.selectors import FILE, RND
 from esn_dist.terms import JOIN
 
-FILE_PREFIX = "file:"  # begins what stands for a corpus in masks from a file; no corpus's name can hold a colon
+FILE_PREFIX = "file:"
+"""Prefix of the label that masks of a file have in the place of a corpus; names of corpora contain no colon."""
 
 IdentificationSize = int | Literal["auto"]
 """Utterances of each emotion that identify; "auto": as many as the emotion with the fewest has."""
@@ -26,12 +27,12 @@ class MaskKey:
     """What a mask means; its members are known once the counts are.
 
     Attributes:
-        corpus: identification corpus, or several joined by "+"; empty for RND, which looks at none; `file:` and the
-            beginning of the file's hash for masks that came from a file.
-        emotion: source emotion, or several joined by "+": the union of their masks. Empty for a single RND mask; the
-            parts of RND's unions and mixtures are independent draws named by the emotions that they stand in for.
-        seed: which of the independent random masks; −1 for the others.
-        size, parts: requested identification size, and positions counted; empty for RND.
+        corpus: identification corpus, or several joined by "+". Empty for RND, which needs none. For masks of a file:
+            `file:` and the beginning of the file's hash.
+        emotion: source emotion, or several joined by "+": the union of their masks. Empty for a single RND mask. The
+            parts of RND's unions and mixtures are independent draws, named by the emotions that they replace.
+        seed: number of the independent random mask; −1 for masks that are not drawn.
+        size, parts: requested identification size, and counted positions; empty for RND.
         provider: identity of the package that the selector comes from; "" for one of this package.
     """
 
@@ -59,11 +60,11 @@ class MaskKey:
 
     @property
     def emotion_masks(self) -> tuple[MaskKey, ...]:
-        """The masks of one emotion each whose union this is; itself where it is no union."""
+        """The masks of single emotions whose union this mask is; the mask itself where it is no union."""
         return tuple(replace(self, emotion=emotion) for emotion in self.emotion.split(JOIN))
 
     def with_emotions(self, *emotions: str) -> MaskKey:
-        """The same mask of other emotions: the union of theirs."""
+        """The mask of other emotions that differs in nothing else; of several, the union."""
         return replace(self, emotion=JOIN.join(emotions))
 
 

@@ -1,4 +1,7 @@
-"""Reads a sweep's YAML; every mistake is named with its file, line, the allowed values and the nearest match."""
+"""Reads a sweep's YAML. Every mistake is reported with file, line, allowed values and the nearest match.
+
+Knows the form of the file by the pydantic models alone.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def load_sweep(path: Path) -> Sweep:
     """The sweep in `path`; paths inside it are relative to that file.
 
     Raises:
-        UserError: the file cannot be read, is not YAML, or says what no sweep can say (all mistakes at once).
+        UserError: the file cannot be read, is not YAML, or is no valid sweep (all mistakes at once).
     """
     text = _read(path)
     try:
@@ -37,7 +40,7 @@ def load_sweep(path: Path) -> Sweep:
         raise UserError("the file holds no sweep", where=str(path), expected="name, seed, models, corpora, studies")
     _refuse_duplicate_keys(root, path)
     try:
-        return _anchored(Sweep.model_validate(data), path.parent)
+        return _with_absolute_paths(Sweep.model_validate(data), path.parent)
     except ValidationError as error:
         raise _combined([_explain(e, data, root, path) for e in _causes(error)]) from None
 
@@ -53,7 +56,7 @@ def _read(path: Path) -> str:
         raise UserError(f"cannot be read: {error}", where=str(path)) from None
 
 
-def _anchored(sweep: Sweep, folder: Path) -> Sweep:
+def _with_absolute_paths(sweep: Sweep, folder: Path) -> Sweep:
     """Paths made absolute, so that nothing later depends on the working directory."""
     store = (folder / (sweep.store or Path("..", "store", sweep.name))).resolve()
     cache = (folder / sweep.cache).resolve() if sweep.cache else store / "cache"
@@ -64,20 +67,20 @@ def _anchored(sweep: Sweep, folder: Path) -> Sweep:
         else m
         for m in sweep.models
     ]
-    studies = {title: _with_masks(study, sweep, folder) for title, study in sweep.studies.items()}
-    placed = {"store": store, "cache": cache, "corpora": tuple(corpora), "models": tuple(models), "studies": studies}
-    return sweep.model_copy(update=placed)
+    studies = {title: _with_mask_files(study, sweep, folder) for title, study in sweep.studies.items()}
+    absolute = {"store": store, "cache": cache, "corpora": tuple(corpora), "models": tuple(models), "studies": studies}
+    return sweep.model_copy(update=absolute)
 
 
-def _with_masks(study: StudySpec, sweep: Sweep, folder: Path) -> StudySpec:
-    """`study` with its mask files read; what they hold is part of the plan."""
+def _with_mask_files(study: StudySpec, sweep: Sweep, folder: Path) -> StudySpec:
+    """`study` with its mask files read, since their masks are part of the plan."""
     models = [model.model for model in sweep.models if study.models is None or model.name in study.models]
     read = tuple(resolve_mask_file(file, folder, models) for file in study.mask_files)
     return study.model_copy(update={"mask_files": read}) if read else study
 
 
 def _causes(error: ValidationError) -> list[Any]:
-    """The errors, without those that only follow from another: a list that lost its bad item is "too short"."""
+    """The errors without those that follow from another: a list without its invalid item is "too short"."""
     errors = error.errors(include_url=False)
     return [
         e for e in errors if not any(o["loc"] != e["loc"] and o["loc"][: len(e["loc"])] == e["loc"] for o in errors)
@@ -85,7 +88,7 @@ def _causes(error: ValidationError) -> list[Any]:
 
 
 def _explain(error: Any, data: dict[str, Any], root: yaml.Node, path: Path) -> UserError:
-    """One pydantic error as ours."""
+    """One pydantic error as a `UserError`."""
     loc: Loc = tuple(error["loc"])
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, InvalidName):
@@ -121,7 +124,7 @@ def _dotted(loc: Loc) -> str:
 
 
 def _where(loc: Loc, root: yaml.Node, path: Path) -> str:
-    """`file:line` of the deepest node on the way to `loc` that the file has."""
+    """`file:line` of the deepest node on the path `loc` that the file contains."""
     node, line = root, root.start_mark.line
     for part in loc:
         found = dict(_children(node)).get(part)
@@ -144,7 +147,7 @@ def _refuse_duplicate_keys(node: yaml.Node, path: Path) -> None:
     for name, (key, value) in _children(node):
         if name in seen:
             raise UserError(
-                f"the key {name!r} stands twice", where=f"{path}:{key.start_mark.line + 1}", fix="remove one"
+                f"the key {name!r} is given twice", where=f"{path}:{key.start_mark.line + 1}", fix="remove one"
             )
         seen.add(name)
         _refuse_duplicate_keys(value, path)

@@ -1,6 +1,6 @@
-"""Masks from a JSON file as a part of a study: who they are is the file's content, by its hash, not its name or place.
+"""Masks from a JSON file as a part of a study: their identity is the hash of the file's content, not its path.
 
-Knows the file's form by `store.maskfile` alone, and nothing of models beyond their registered names.
+Knows the file's format by `store.maskfile` alone, and nothing of models beyond their registered names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from esn_dist.sweep.base_spec import Spec, identity, runtime
 from esn_dist.sweep.keys import FILE_PREFIX
 from esn_dist.terms import JOIN
 
-ONE_WAY = ("selector", "source_corpus", "fraction", "identification_size", "parts")
+SAME_IN_FILE = ("selector", "source_corpus", "fraction", "identification_size", "parts")
+"""Columns that all masks of one file must agree in."""
 
 
 class FileFamily(NamedTuple):
@@ -34,7 +35,7 @@ class MaskFileSpec(Spec):
 
     path: Path = runtime(description="relative to the sweep's file")
     sha256: str | None = identity(
-        None, description="of the file; filled in where it is not written, refused where it differs"
+        None, description="of the file; computed where it is not given, refused where it differs"
     )
     _families: tuple[FileFamily, ...] | None = PrivateAttr(None)
 
@@ -45,12 +46,12 @@ class MaskFileSpec(Spec):
 
     @property
     def label(self) -> str:
-        """What stands for the identification corpus of these masks."""
+        """What these masks have in the place of an identification corpus."""
         return file_label(self.sha256 or "")
 
     @property
     def families(self) -> tuple[FileFamily, ...]:
-        """What the file holds. Raises ValueError before it was read."""
+        """The masks of the file. Raises ValueError before it was read."""
         if self._families is None:
             raise ValueError(f"{self.path} was not read; sweeps with mask files come from load_sweep")
         return self._families
@@ -74,15 +75,15 @@ def content_hash(path: Path) -> str:
 
 
 def resolve_mask_file(file: MaskFileSpec, folder: Path, models: Iterable[str]) -> MaskFileSpec:
-    """`file` with its place made absolute, its hash, and the families that it holds.
+    """`file` with an absolute path, its hash, and the families of masks in it.
 
     Args:
-        folder: what its path is relative to.
+        folder: folder that its path is relative to.
         models: registered names of the models that the study runs.
 
     Raises:
-        UserError: no mask file, another content than was written down, another model's masks, or masks of several
-            ways of selecting at once.
+        UserError: no mask file, another hash than the study gives, masks of another model, or masks of several
+            selectors, corpora or fractions.
     """
     path = (folder / file.path.expanduser()).resolve()
     digest = content_hash(path)
@@ -107,7 +108,7 @@ def resolve_mask_file(file: MaskFileSpec, folder: Path, models: Iterable[str]) -
 
 def _families(masks: Any, path: Path) -> tuple[FileFamily, ...]:
     single = [row for row, emotion in enumerate(masks["source_emotion"].values) if emotion and JOIN not in emotion]
-    ways = {tuple(masks[name].values[row].item() for name in ONE_WAY) for row in single}
+    ways = {tuple(masks[name].values[row].item() for name in SAME_IN_FILE) for row in single}
     if len(ways) != 1:
         raise UserError(
             f"the file holds {'masks of several selectors, corpora or fractions' if ways else 'no emotion mask'}",

@@ -35,13 +35,13 @@ class Rate(BaseModel):
 
 @cache
 def known_rates() -> tuple[Rate, ...]:
-    """Every rate that was measured; none stands for a model or a device that is missing."""
+    """Every measured rate. No rate is used for a model or a device that was not measured."""
     text = files("esn_dist.sweep").joinpath("rates.yaml").read_text(encoding="utf-8")
     return tuple(TypeAdapter(list[Rate]).validate_python(yaml.safe_load(text)))
 
 
 def rates_of(spec: ModelSpec) -> tuple[Rate, ...]:
-    """Those that hold for a model of a sweep; none where it runs in another way than was measured."""
+    """The rates that apply to a model of a sweep; none where it runs in another way than was measured."""
     usual = spec.gpus == 1 and spec.device != "cpu" and spec.offload is None
     entry = MODELS.get(spec.model)
     dtype = entry.dtype if entry else None
@@ -51,7 +51,7 @@ def rates_of(spec: ModelSpec) -> tuple[Rate, ...]:
 def forecast_error(
     model: str, device: str, per_second: float, actors: int = 1, rate: str = "answers_per_second"
 ) -> float | None:
-    """Forecast seconds over measured ones, less one; positive: it was faster than forecast.
+    """Forecast seconds over measured seconds, minus one; positive: the run was faster than forecast.
 
     Args:
         model: a registered one. device: each actor's, one of it.
@@ -62,5 +62,5 @@ def forecast_error(
         None where no such rate was measured for this model on this device.
     """
     known = next((known for known in known_rates() if (known.model, known.device) == (model, device)), None)
-    own: float | None = getattr(known, rate, None)
-    return None if own is None else per_second / (own * actors) - 1
+    forecast: float | None = getattr(known, rate, None)
+    return None if forecast is None else per_second / (forecast * actors) - 1

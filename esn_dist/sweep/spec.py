@@ -26,7 +26,7 @@ class ModelSpec(Spec):
     name: Name = identity(description="its name in store and tables")
     model: str = identity(
         description="registered model whose adapter and shape it has; default: `name` where that is one, "
-        "else `any`: told by the architecture of `source`"
+        "else `any`: read from the architecture of `source`"
     )
     source: str | None = runtime(None, description="folder (relative to this file) or hub id; default: the registered")
     revision: str | None = runtime(None, description="hub revision; the weights' fingerprint is what is checked")
@@ -55,8 +55,8 @@ class ModelSpec(Spec):
             data = {"name": data}
         if not isinstance(data, dict) or "name" not in data:
             return data
-        told = data.get("source") and data["name"] not in MODELS
-        return {"model": ANY if told else data["name"], **data}
+        from_source = data.get("source") and data["name"] not in MODELS
+        return {"model": ANY if from_source else data["name"], **data}
 
     @model_validator(mode="after")
     def _registered(self) -> ModelSpec:
@@ -84,7 +84,7 @@ class Sweep(Spec):
 
     @property
     def cache_in_store(self) -> bool:
-        """Whether the cache lies inside the store, and so moves with it."""
+        """Whether the cache is inside the store, so that it moves with the store."""
         return bool(self.store and self.cache and self.cache.is_relative_to(self.store))
 
     @model_validator(mode="after")
@@ -116,15 +116,15 @@ def _listed(study: str, axis: str, names: Sequence[str] | None, allowed: Sequenc
 
 def _pooled(study: str, index: int, source: str, corpora: dict[str, CorpusSpec]) -> None:
     """Refuse identification over corpora that do not exist, or that have fewer than two emotions in common."""
-    at = ("studies", study, "sources", index)
+    path = ("studies", study, "sources", index)
     names = source.split("+")
     for name in names:
         if name not in corpora:
-            raise InvalidName(f"unknown name {name!r} in sources", name, corpora, at)
+            raise InvalidName(f"unknown name {name!r} in sources", name, corpora, path)
     if len(set(names)) < len(names):
-        raise InvalidName(f"{source!r} names a corpus twice", source, (), at)
+        raise InvalidName(f"{source!r} names a corpus twice", source, (), path)
     pools = [corpora[name] for name in names]
     if len({pool.identification.parts for pool in pools}) > 1:
-        raise InvalidName(f"the corpora of {source!r} count other parts", source, (), at)
+        raise InvalidName(f"the corpora of {source!r} count other parts", source, (), path)
     if len(set.intersection(*(set(pool.emotions) for pool in pools))) < 2:
-        raise InvalidName(f"the corpora of {source!r} share fewer than two emotions", source, (), at)
+        raise InvalidName(f"the corpora of {source!r} share fewer than two emotions", source, (), path)

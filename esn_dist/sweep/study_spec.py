@@ -153,19 +153,19 @@ class InterventionSpec(Spec):
 class StudySpec(Spec):
     """A named product of axes: models × corpora × sources × selectors × fractions × … × interventions.
 
-    A study without interventions identifies and selects, and answers nothing (Fig. 4, Table 4).
+    A study without interventions selects masks and answers nothing (Fig. 4, Table 4).
     """
 
     selectors: tuple[SelectorName, ...] = identity(PAPER_SELECTORS)
     mask_files: tuple[MaskFileSpec, ...] = identity(
-        (), description="masks from JSON files beside those of `selectors`, which are none here unless they are named"
+        (), description="masks from JSON files; the default of `selectors` is then empty"
     )
     fractions: tuple[Fraction, ...] = identity((Decimal("0.005"),), min_length=1, description="r of all gates")
     interventions: tuple[InterventionSpec, ...] = identity(description="may be an empty list: masks only")
     reach: float | None = identity(
         None, gt=0, lt=1,
-        description="look for the smallest of `fractions` whose self–cross gap is this share of the largest one's, "
-        "one round of cells after another, instead of running them all",
+        description="search the smallest of `fractions` whose self–cross gap is this share of the largest one's, "
+        "round by round, instead of running them all",
     )  # fmt: skip
     seeds: int = identity(5, ge=1, description="independent RND masks")
     models: tuple[str, ...] | None = identity(None, description="default: all of the sweep")
@@ -195,7 +195,7 @@ class StudySpec(Spec):
             if self.mask_files:
                 raise ValueError("`reach` searches among `fractions`, and the masks of a file have one")
             if any(map(is_random, self.selectors)):
-                raise ValueError("`reach` compares self with cross, which random masks do not have")
+                raise ValueError("`reach` compares self and cross effects, which random masks do not have")
             if not all(intervention.entry.searchable for intervention in self.interventions):
                 searchable = [name for name, entry in INTERVENTIONS.items() if entry.searchable]
                 raise ValueError(f"`reach` knows {' and '.join(searchable)} only")
@@ -203,5 +203,5 @@ class StudySpec(Spec):
 
     @property
     def first_fractions(self) -> tuple[Decimal, ...]:
-        """Those that run whatever comes out; a search begins with the largest alone."""
+        """The fractions of the first round: all of them, or the largest alone where the study searches."""
         return self.fractions if self.reach is None else (max(self.fractions),)

@@ -12,6 +12,7 @@ from pkgutil import resolve_name
 import numpy as np
 import numpy.typing as npt
 
+from esn_dist.errors import UserError
 from esn_dist.gates.find import Gate
 from esn_dist.gates.protocols import GateTransform
 from esn_dist.gates.scale import ScaleMethod
@@ -19,7 +20,7 @@ from esn_dist.gates.transform import GateTransformBuilder, TransformRequest
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_masks, read_members
 from esn_dist.store.tables import CellTable, MaskTable
-from esn_dist.sweep.interventions import INTERVENTIONS
+from esn_dist.sweep.interventions import INTERVENTIONS, intervention_provider
 from esn_dist.sweep.records import Record, mask_of, parameters_of
 
 
@@ -43,8 +44,9 @@ class CellTransforms:
         """One transform per cell; None for the baseline.
 
         Raises:
-            UserError: a mask is not written yet, or the type of a cell is not installed here.
+            UserError: a mask is not written yet, or the package of a cell's type is not installed in its version.
         """
+        _refuse_other_providers(cells)
         masks = read_masks(self.folder, self.model)
         records = [cells.record(row) for row in range(len(cells))]
         needed = [self._masks_of(record, masks) for record in records]
@@ -68,3 +70,13 @@ class CellTransforms:
         return build(
             TransformRequest(self.gates, masks_ELN, cell["alpha"], parameters_of(cell), self.scaling, self.kernels)
         )
+
+
+def _refuse_other_providers(cells: CellTable) -> None:
+    """A cell is what the version of the package computes that it was planned with."""
+    for name, provider in sorted(set(zip(cells.intervention, cells.provider, strict=True))):
+        if provider and (installed := intervention_provider(name) if name in INTERVENTIONS else "") != provider:
+            raise UserError(
+                f"cells of {name} were planned with {provider}, and {installed or 'no package with it'} is installed",
+                fix="install that version on every machine, or go on in another store with --store FOLDER",
+            )

@@ -100,3 +100,11 @@ def test_masks_that_were_selected_in_time_are_needed_no_more(folder: StoreFolder
     while unit := schedule.next_ready("worker"):
         schedule.finish(unit.id)
     assert schedule.exhausted and not schedule.remaining and not schedule.failed
+
+
+def test_a_mask_that_another_version_of_a_package_was_to_select_is_refused(folder: StoreFolder) -> None:
+    """The id says which version; a mask that the installed one computes would be another."""
+    selection = MaskSelection(folder, "m", {"here": EMOTIONS}, {"here": 1}, 1)
+    foreign = replace(RANDOM, selector="top-p", corpus="here", size="auto", parts=("audio",), provider="extras==1.0:ab")
+    with pytest.raises(UserError, match=r"planned with extras==1\.0:ab, and no package with this selector"):
+        selection.write(foreign)

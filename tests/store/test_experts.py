@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from esn_dist.runner.mask_selection import CountSource, MaskSelection
+from esn_dist.runner.mask_selection import MaskSelection
+from esn_dist.runner.selection_inputs import CountSource
 from esn_dist.store import create, read, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.tables import ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
@@ -59,7 +60,7 @@ def test_what_was_sent_to_each_expert_is_read_back_and_divides_its_counts(folder
     plain = xr.open_zarr(folder.data, group=GROUP, consolidated=False)
     assert (plain.T_expert.values[ROWS:32] == T_NOT_WRITTEN).all(), "pad rows"
     selection = MaskSelection(folder, "moe", {"studio": EMOTIONS}, {"studio": 9}, seed=0)
-    firing, used = selection._input(CountSource("studio", "auto", ("audio", "text")))
+    firing, used = selection.inputs.input(CountSource("studio", "auto", ("audio", "text")))
     assert used == ROWS
     for emotion in range(2):
         K, T = (np.asarray(shard(emotion)[name])[:, :2].sum(axis=(0, 1)) for name in ("K", "T_expert"))

@@ -42,7 +42,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "said"),
+    ("good", "bad", "words"),
     [
         ("ConAct", "ConAkt", [":15: ", "'ConAkt'", "Did you mean 'ConAct'?", "RND, LAP, LAPE, MAD, ConAct"]),
         ("0.5 %", "120 %", [":16: ", "less than or equal to 1"]),
@@ -56,21 +56,23 @@ def write(folder: Path, text: str) -> Path:
         ("type: steer", "type: ster", [":17: ", "Did you mean 'steer'?", "mix, union, co-deactivate"]),
         ("[MAD, ConAct]", "[MAD]\n    sources: [studio+min]", [":16: ", "Did you mean 'mine'?"]),
         ("seed: 1\n", "", ["seed is missing"]),
-        ("seed: 1\n", "seed: 1\nseed: 2\n", [":3: ", "'seed' stands twice"]),
+        ("seed: 1\n", "seed: 1\nseed: 2\n", [":3: ", "'seed' is given twice"]),
         ("path: data/mine.csv\n    ", "", [":9: ", "path is missing"]),
         ("name: test", "name: [", ["not YAML"]),
         ("    selectors:", "    corpora: [studoi]\n    selectors:", [":15: ", "Did you mean 'studio'?"]),
     ],
 )
-def test_a_mistake_is_named_with_line_and_nearest_match(tmp_path: Path, good: str, bad: str, said: list[str]) -> None:
+def test_a_mistake_is_named_with_line_and_nearest_match(
+    tmp_path: Path, good: str, bad: str, message: list[str]
+) -> None:
     assert good in GOOD
     with pytest.raises(UserError) as raised:
         load_sweep(write(tmp_path, GOOD.replace(good, bad, 1)))
-    for words in ["sweep.yaml", *said]:
-        assert words in str(raised.value)
+    for part in ["sweep.yaml", *words]:
+        assert part in str(raised.value)
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="2 mistakes") as raised:
         load_sweep(write(tmp_path, GOOD.replace("MAD", "MAT").replace("0.5 %", "2")))
     assert ":15: " in str(raised.value)
