@@ -127,10 +127,10 @@ def _where(loc: Loc, root: yaml.Node, path: Path) -> str:
     """`file:line` of the deepest node on the path `loc` that the file contains."""
     node, line = root, root.start_mark.line
     for part in loc:
-        found = dict(_children(node)).get(part)
-        if found is None:
+        child = dict(_children(node)).get(part)
+        if child is None:
             continue  # the key is missing: the line of the surrounding node
-        key, node = found
+        key, node = child
         line = key.start_mark.line
     return f"{path}:{line + 1}"
 

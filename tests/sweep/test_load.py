@@ -62,9 +62,7 @@ def write(folder: Path, text: str) -> Path:
         ("    selectors:", "    corpora: [studoi]\n    selectors:", [":15: ", "Did you mean 'studio'?"]),
     ],
 )
-def test_a_mistake_is_named_with_line_and_nearest_match(
-    tmp_path: Path, good: str, bad: str, message: list[str]
-) -> None:
+def test_a_mistake_is_named_with_line_and_nearest_match(tmp_path: Path, good: str, bad: str, words: list[str]) -> None:
     assert good in GOOD
     with pytest.raises(UserError) as raised:
         load_sweep(write(tmp_path, GOOD.replace(good, bad, 1)))
