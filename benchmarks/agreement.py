@@ -1,10 +1,10 @@
-"""Answers of the usual way against ours, on the same prompts, with and without a mask, in each dtype.
+"""Answers of the usual way compared with ours, on the same prompts, with and without a mask, in each dtype.
 
     python benchmarks/agreement.py --size tiny --json FILE    # the shipped model, where there is a GPU on that
     python benchmarks/agreement.py --size full --json FILE    # Qwen2.5-Omni-7B's sizes, random weights, on one GPU
 
 The shipped model answers real prompts in float32 and bfloat16; random weights show only that the numbers agree. Where
-the usual way's two best options lie closer than `TIE`, an answer may differ by rounding alone: such ties are counted.
+the usual way's two best options are closer than `TIE`, an answer may differ by rounding alone: such ties are counted.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ def main(
             subjects = [tiny(Path(folder), utterances or 200, dtype, device) for dtype in TIE]
         else:
             subjects = [subject_of(size, Path(folder), utterances or 64, 65_536)]
-        told = [facts(subject.lm.device, subject.lm.dtype) for subject in subjects]
-        found = {str(f["dtype"]): agreement(subject) for f, subject in zip(told, subjects, strict=True)}
-    figures = {"size": size, "device": told[0]["device"], "versions": told[0]["versions"], "agreement": found}
+        conditions = [facts(subject.lm.device, subject.lm.dtype) for subject in subjects]
+        by_dtype = {str(c["dtype"]): agreement(subject) for c, subject in zip(conditions, subjects, strict=True)}
+    figures = {"size": size, "device": conditions[0]["device"], "versions": conditions[0]["versions"]}
+    figures |= {"agreement": by_dtype}
     show(figures)
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def agreement(subject: Subject) -> dict[str, dict[str, Any]]:
-    """Both ways compared, with the gates as they are and under a mask."""
+    """Both ways compared, without and with a mask."""
     usual, ours = Generate(subject, subject.clips, 1), Ours(subject, subject.clips)
     return {
         name: compared(subject, usual, ours, member_LN)
@@ -84,7 +85,7 @@ def compared(subject: Subject, usual: Generate, ours: Ours, member_LN: Mask | No
 
 
 def code_of(text: str, path: Path) -> int:
-    """The emotion's code that a text answers, or −1."""
+    """The code of the emotion that a text names, or −1."""
     order = order_of(path)
     number = read_answer(text, order)
     return -1 if number is None else SYNTHETIC_EMOTIONS.index(order[number - 1])
@@ -98,7 +99,7 @@ def options_of(subject: Subject, logits_V: torch.Tensor, path: Path) -> npt.NDAr
 
 
 def show(figures: Mapping[str, Any]) -> None:
-    """The table."""
+    """Print the table."""
     table = Table(
         "dtype",
         "gates",

@@ -1,14 +1,14 @@
-"""What it costs to log positive-activation counts while the identification set is answered.
+"""The cost of logging positive-activation counts while the identification set is answered.
 
     python benchmarks/counts.py --size tiny --json FILE    # on a CPU: under a minute
     python benchmarks/counts.py --size full --json FILE    # on one GPU
 
-Ours against the same pass without counts, and against the usual hook: (g > 0) summed over positions on the device and
-then fetched, layer by layer. That hook is put under our plain engine and under batched `generate`; ours calls no hooks.
-Counting reads every token, so it is held against a pass that does, without counts. Passes take turns. A sweep fetches
-the counts of one unit while the next one is answered, so ours is told without and with fetching. On a GPU its own time
-is measured too: what the GPU does more, kernels and copies apart, whatever the host does meanwhile. Writing to the
-store is not here.
+Ours is compared with the same pass without counts, and with the usual hook: (g > 0) summed over positions on the
+device and then fetched, layer by layer. The hook runs in our padded engine and in batched `generate`; ours calls no
+hooks. Counting needs every token, so it is compared with a pass that computes them all. Passes take turns. A sweep
+fetches the counts of one unit while the next one is answered, so ours is measured without and with fetching. On a GPU
+the added time of kernels and of copies is measured separately, whatever the host does. Writing to the store is not
+included.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PLAIN = {
     "plain engine, usual hook": "plain engine",
     "batched, usual hook": "batched",
 }
-"""What each counting pass is held against: the same work without counts."""
+"""The pass that each counting pass is compared with: the same work without counts."""
 ADDED = ("added_to_time", "added_to_gpu_time", "added_by_copies")
 Pass = Callable[[], object]
 Busy = defaultdict[str, tuple[int, float]]
@@ -69,10 +69,10 @@ def main(
 
 
 def measure(subject: Subject, every: int, rounds: int) -> dict[str, Any]:
-    """Rates with and without counts, and what counting adds to the time of a pass."""
+    """Rates with and without counts, and the time that counting adds to a pass."""
     device, ours = subject.lm.device, Ours(subject, subject.clips)
     slow = Generate(subject, thinned(subject.clips, every), BATCH)
-    plain = Ours(subject, subject.clips, packed=False, like=ours)
+    plain = Ours(subject, subject.clips, packed=False, encoded_by=ours)
     passes = passes_of(subject, ours, plain, slow)
     with at_threads(thread_counts(device)[0]):
         warm = {name: work() for name, work in passes.items()}
@@ -81,24 +81,24 @@ def measure(subject: Subject, every: int, rounds: int) -> dict[str, Any]:
             for name, work in passes.items():
                 times[name].append(seconds_of(work))
     busy = {name: busy_seconds(work) for name, work in passes.items()} if device.type == "cuda" else {}
-    more = {name: more_of(busy[name], busy[plain]) for name, plain in PLAIN.items() if busy}
+    extra = {name: added_work(busy[name], busy[plain]) for name, plain in PLAIN.items() if busy}
     clips = {name: len((slow if name.startswith("batched") else ours).clips) for name in passes}
     return {
         **facts(device, subject.lm.dtype), "utterances": clips,
         "tokens_per_prompt": round(ours.tokens_per_prompt, 1), "new_tokens": subject.new_tokens,
         "answers_per_second": {name: rounded(clips[name] / median(taken)) for name, taken in times.items()},
         "added_to_time": {name: rounded(added(times[name], times[plain])) for name, plain in PLAIN.items()},
-        "added_to_gpu_time": {name: rounded(kernels) for name, (kernels, _) in more.items()},
-        "added_by_copies": {name: rounded(copies) for name, (_, copies) in more.items()},
+        "added_to_gpu_time": {name: rounded(kernels) for name, (kernels, _) in extra.items()},
+        "added_by_copies": {name: rounded(copies) for name, (_, copies) in extra.items()},
         "gpu_busy_seconds": {name: rounded(sum(s for _, s in events.values())) for name, events in busy.items()},
         "hook_calls": {name: len(seen) for name, seen in warm.items() if isinstance(seen, Fetched)},
     }  # fmt: skip
 
 
 def passes_of(subject: Subject, ours: Ours, plain: Ours, slow: Generate) -> dict[str, Pass]:
-    """Each answers all its clips once, with the gates as they are."""
+    """Each pass answers all its clips once, without a mask."""
 
-    def asked() -> object:
+    def answered() -> object:
         return plain.prompt_batches.answer(subject.new_tokens)
 
     def generated() -> object:
@@ -109,8 +109,8 @@ def passes_of(subject: Subject, ours: Ours, plain: Ours, slow: Generate) -> dict
         "ours, every token": lambda: ours.prompt_batches.answer(subject.new_tokens, transform=IdleObserver()),
         "ours, counted": lambda: ours.prompt_batches.answer_and_count(subject.new_tokens, subject.gates),
         "ours, counted, fetched": lambda: ours.prompt_batches.answer(subject.new_tokens, counted=subject.gates),
-        "plain engine": asked,
-        "plain engine, usual hook": under_usual_hook(subject.gates, asked),
+        "plain engine": answered,
+        "plain engine, usual hook": under_usual_hook(subject.gates, answered),
         "batched": generated,
         "batched, usual hook": under_usual_hook(subject.gates, generated),
     }
@@ -136,31 +136,31 @@ def under_usual_hook(gates: Sequence[Gate], work: Pass) -> Pass:
     return hooked
 
 
-def added(own: Sequence[float], plain: Sequence[float]) -> float:
+def added(counting: Sequence[float], plain: Sequence[float]) -> float:
     """The median share by which a pass takes longer than the plain one of its round."""
-    return median(a / b - 1 for a, b in zip(own, plain, strict=True))
+    return median(a / b - 1 for a, b in zip(counting, plain, strict=True))
 
 
 def busy_seconds(work: Pass) -> Busy:
-    """What the GPU's kernels and copies took."""
+    """Launches and seconds of the GPU's kernels and copies."""
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
         work()
         torch.cuda.synchronize()
-    found: Busy = defaultdict(lambda: (0, 0.0))
+    busy: Busy = defaultdict(lambda: (0, 0.0))
     for event in (event for event in profiler.events() or () if event.device_type.name == "CUDA"):
-        launches, seconds = found[event.name]
-        found[event.name] = launches + 1, seconds + event.time_range.elapsed_us() / 1e6
-    return found
+        launches, seconds = busy[event.name]
+        busy[event.name] = launches + 1, seconds + event.time_range.elapsed_us() / 1e6
+    return busy
 
 
-def more_of(own: Busy, plain: Busy) -> tuple[float, float]:
+def added_work(counting: Busy, plain: Busy) -> tuple[float, float]:
     """Shares of the plain pass's time that kernels, and copies to the host, add to it.
 
     Only those that are launched more or less often: the others do the same work in both passes, and differ by the
     clock, which moves by more than counts cost.
     """
-    names = [name for name in own.keys() | plain.keys() if own[name][0] != plain[name][0]]
-    added = {name: own[name][1] - plain[name][1] for name in names}
+    names = [name for name in counting.keys() | plain.keys() if counting[name][0] != plain[name][0]]
+    added = {name: counting[name][1] - plain[name][1] for name in names}
     whole = sum(seconds for _, seconds in plain.values())
     copies = sum(seconds for name, seconds in added.items() if name.startswith("Memcpy DtoH"))
     return (sum(added.values()) - copies) / whole, copies / whole

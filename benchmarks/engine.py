@@ -1,11 +1,11 @@
-"""The usual way, batched `generate`, ours, and the rate of matrix products, side by side in one process.
+"""The usual way, batched `generate`, our engine, and the rate of matrix products, all in one process.
 
     python benchmarks/engine.py --size tiny --json FILE    # the shipped model, on a CPU: about two minutes
     python benchmarks/engine.py --size full --json FILE    # Qwen2.5-Omni-7B's sizes, on one GPU: about five minutes
 
 Every way answers the same questions under a mask that deactivates 0.5 % of the neurons, with the same model object.
-What differs is in `speed/ways.py`; what is asked, in `speed/subject.py`. Rates are medians of rounds in which all ways
-and the ceiling take turns.
+The ways are in `speed/ways.py`, the questions in `speed/subject.py`. Rates are medians of rounds in which all ways and
+the ceiling take turns.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from speed.ceiling import Ceiling
-from speed.clock import at_threads, facts, forget_peak, peak_gb, rounded, seconds_of, thread_counts
+from speed.clock import at_threads, facts, peak_gb, reset_peak, rounded, seconds_of, thread_counts
 from speed.processes import rates_of_two
 from speed.subject import Subject, subject_of, thinned
 from speed.ways import Generate, Ours, Way
@@ -57,7 +57,7 @@ def main(
 
 
 def measure(subject: Subject, every: Mapping[str, int], rounds: int, seconds: float) -> dict[str, Any]:
-    """All figures of `subject`, whose model is loaded here; the ways take turns in `rounds`."""
+    """All figures of `subject`, whose model is loaded here; the ways take turns in each of `rounds`."""
     device = subject.lm.device
     ways: dict[str, Way] = {
         "usual": Generate(subject, thinned(subject.clips, every["usual"]), 1),
@@ -78,11 +78,11 @@ def measure(subject: Subject, every: Mapping[str, int], rounds: int, seconds: fl
     if device.type == "cpu":
         for new, rates in rates_of_two(subject, (subject.new_tokens, 1), CELLS * rounds).items():
             recorded["ours", "2 processes", new] = rates
-    found = {name: median(rates) for name, rates in limits.items()}
+    ceilings = {name: median(rates) for name, rates in limits.items()}
     return {
         **facts(device, subject.lm.dtype),
         "utterances": {name: len(way.clips) for name, way in ways.items()},
-        **figures_of(recorded, subject, ours, ceiling, found), "peak_memory_gb": peaks,
+        **figures_of(recorded, subject, ours, ceiling, ceilings), "peak_memory_gb": peaks,
     }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def take_turn(recorded: Recorded, subject: Subject, name: str, way: Way, new_tok
 
 def warmed_up(way: Way, subject: Subject) -> float:
     """The first pass picks kernels and allocates; returns the way's peak of memory in GB."""
-    forget_peak()
+    reset_peak()
     way.answer([subject.mask(0)], subject.new_tokens)
     return peak_gb(subject.lm.device)
 
@@ -107,7 +107,7 @@ def warmed_up(way: Way, subject: Subject) -> float:
 def figures_of(
     recorded: Recorded, subject: Subject, ours: Ours, ceiling: Ceiling, limits: Mapping[str, float]
 ) -> dict[str, Any]:
-    """What follows from the recorded rates: each way at its best setting."""
+    """The figures that follow from the recorded rates, each way at its best setting."""
     whole, settings = best(recorded, subject.new_tokens)
     first, _ = best(recorded, 1)
     tokens = ours.tokens_per_prompt
@@ -144,20 +144,20 @@ def figures_of(
 
 
 def best(recorded: Recorded, new_tokens: int) -> tuple[dict[str, float], dict[str, str]]:
-    """Of each way the median rate at its best setting, and that setting."""
-    medians = {(name, how): median(rates) for (name, how, new), rates in recorded.items() if new == new_tokens}
+    """The median rate of each way at its best setting, and that setting."""
+    medians = {(name, setting): median(rates) for (name, setting, new), rates in recorded.items() if new == new_tokens}
     settings: dict[str, str] = {}
-    for name, how in medians:
-        settings[name] = max(how, settings.get(name, how), key=lambda setting: medians[name, setting])
-    return {name: rounded(medians[name, how]) for name, how in settings.items()}, settings
+    for name, setting in medians:
+        settings[name] = max(setting, settings.get(name, setting), key=lambda setting: medians[name, setting])
+    return {name: rounded(medians[name, setting]) for name, setting in settings.items()}, settings
 
 
 def by_setting(recorded: Recorded) -> dict[str, dict[str, list[float]]]:
     """Every measurement: by way, and by setting and new tokens."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(dict)
-    for (name, how, new), rates in recorded.items():
-        found[name][f"{how}, {new} new"] = list(map(rounded, rates))
-    return found
+    measurements: dict[str, dict[str, list[float]]] = defaultdict(dict)
+    for (name, setting, new), rates in recorded.items():
+        measurements[name][f"{setting}, {new} new"] = list(map(rounded, rates))
+    return measurements
 
 
 def show(figures: Mapping[str, Any]) -> None:
@@ -172,7 +172,7 @@ def show(figures: Mapping[str, Any]) -> None:
     console = Console()
     console.print(
         f"{figures['device']}, {figures['dtype']}, {figures['tokens_per_prompt']} tokens per prompt, "
-        f"{figures['shared_tokens']} of them in all prompts alike"
+        f"{figures['shared_tokens']} of them shared by all prompts"
     )
     console.print(table)
     products = figures["matmul_tflops"]

@@ -4,8 +4,8 @@
     python benchmarks/full_size.py measure kimi-audio-7b /data/kimi  # load time, memory, clips/s, answers/s as JSON
 
 No download and no licence: what is measured depends on shapes alone. `--small` writes the same files at a thousandth of
-the size. What such weights answer means nothing; but they answer one of the options' numbers and stop (see `Spoken`),
-so that the folder serves a real sweep, as a model's `source`, whose answers are as long as a trained model's.
+the size. Answers of such weights mean nothing, but they are one of the options' numbers and a stop token (see
+`ForcedAnswers`). So the folder can be a model's `source` in a real sweep, with answers as long as a trained model's.
 """
 
 from __future__ import annotations
@@ -63,27 +63,27 @@ ENDS = {0: "<|endoftext|>", 1: "<|im_start|>", 2: "<|im_end|>"}
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """What the weights say: first some option's number, then the stop token.
+class ForcedAnswers:
+    """Weights that answer some option's number, then the stop token.
 
-    The numbers' rows of the head are ten times louder than others, so one of them is said first. All numbers are
-    embedded as one long vector, which fills the stream, and the stop token's row of the head lies along it: so the stop
-    comes next, and hardly ever before.
+    The numbers' rows of the head are ten times larger than others, so one of them is generated first. All numbers are
+    embedded as one long vector, which dominates the stream, and the stop token's row of the head is parallel to it. So
+    the stop token comes next, and hardly ever before.
     """
 
     numbers: tuple[int, ...]
     stop: int
 
-    LOUD: ClassVar = 10.0
-    LONG: ClassVar = 100.0
+    HEAD_FACTOR: ClassVar = 10.0
+    EMBEDDING_FACTOR: ClassVar = 100.0
 
-    def into(self, name: str, weight_VD: torch.Tensor) -> torch.Tensor:
-        """The embedding or head `name`, made to say it; any other weight as it is."""
+    def applied_to(self, name: str, weight_VD: torch.Tensor) -> torch.Tensor:
+        """The weight `name` with these answers, if it is the embedding or the head; any other weight unchanged."""
         along_D = torch.randn(weight_VD.shape[-1], generator=torch.Generator().manual_seed(1)).to(weight_VD.dtype)
         if name.endswith("embed_tokens.weight"):
-            weight_VD[list(self.numbers)] = self.LONG * along_D
+            weight_VD[list(self.numbers)] = self.EMBEDDING_FACTOR * along_D
         elif name.endswith("lm_head.weight"):
-            weight_VD[list(self.numbers)] *= self.LOUD
+            weight_VD[list(self.numbers)] *= self.HEAD_FACTOR
             weight_VD[self.stop] = 0.04 * along_D
         return weight_VD
 
@@ -114,7 +114,7 @@ def measure(model: str, folder: Path, utterances: int = 256, new_tokens: int = 2
     facts["weights_gb"] = _gigabytes("memory_allocated")
     clips = [clip(s) for s in np.random.default_rng(0).uniform(2, 8, utterances)]
     reads = [partial(np.asarray, samples) for samples in clips]
-    encode_all(lm, reads[:1])  # the first one allocates and picks kernels
+    encode_all(lm, reads[:1])  # the first clip allocates and picks kernels
     started = time.perf_counter()
     rows = encode_all(lm, reads)
     facts["clips_per_second"] = round(utterances / _since(started), 1)
@@ -137,11 +137,11 @@ def _answers(lm: AudioLM, rows: list[torch.Tensor], new: int) -> dict[str, Any]:
 
     rate()  # the first pass allocates and picks kernels
     prompts = [len(lm.prompt(len(r), question(EMOTIONS))) for r in rows]
-    found: dict[str, Any] = {"engine": type(engine).__name__, "tokens_per_prompt": round(float(np.mean(prompts)), 1)}
-    found |= {"shared_prefix": prompt_batches.prefix, "answers_per_second": rate()}
+    measured: dict[str, Any] = {"engine": type(engine).__name__, "tokens_per_prompt": round(float(np.mean(prompts)), 1)}
+    measured |= {"shared_prefix": prompt_batches.prefix, "answers_per_second": rate()}
     with scaled(gates, member_LN, 0.0, "fold"):
-        found["deactivated_per_second"] = rate()
-    return {**found, "counted_per_second": rate(counted=True)}
+        measured["deactivated_per_second"] = rate()
+    return {**measured, "counted_per_second": rate(counted=True)}
 
 
 def _since(started: float) -> float:
@@ -182,7 +182,7 @@ def write_omni(folder: Path, small: bool) -> None:
     moved = {"model.audio_tower.": "thinker.audio_tower.", "model.visual.": "thinker.visual."}
     moved |= {"model.language_model.": "thinker.model.", "lm_head.": "thinker.lm_head."}
     shapes = _renamed(skeleton(Qwen2_5OmniThinkerForConditionalGeneration, config), moved)
-    _shards(folder, {**shapes, "talker.thinker_to_talker_proj.weight": (8, 8)}, spoken=_spoken(tokenizer))
+    _shards(folder, {**shapes, "talker.thinker_to_talker_proj.weight": (8, 8)}, answers=_forced_answers(tokenizer))
 
 
 def write_flamingo(folder: Path, small: bool) -> None:
@@ -208,7 +208,7 @@ def write_flamingo(folder: Path, small: bool) -> None:
     moved = {"model.language_model.": "language_model.model.", "lm_head.": "language_model.lm_head."}
     moved |= {"model.audio_tower.": "audio_tower.", "model.multi_modal_projector.": "multi_modal_projector."}
     shapes = _renamed(skeleton(AudioFlamingo3ForConditionalGeneration, config), moved)
-    _shards(folder, shapes, spoken=_spoken(tokenizer))
+    _shards(folder, shapes, answers=_forced_answers(tokenizer))
 
 
 def write_kimi(folder: Path, small: bool) -> None:
@@ -258,8 +258,8 @@ def write_kimi(folder: Path, small: bool) -> None:
         f"model.mimo_layers.{i}" for i in range(6)
     ]
     mimo |= {f"{stem}.self_attn.rotary_emb.inv_freq": (half,) for stem in stems}
-    spoken = Spoken(tuple(ord(str(n)) for n in range(1, len(EMOTIONS) + 1)), kimi.specials.text_end)
-    _shards(folder, {**mimo, **places[""]}, odd="model-36-of-36.safetensors", spoken=spoken)
+    answers = ForcedAnswers(tuple(ord(str(n)) for n in range(1, len(EMOTIONS) + 1)), kimi.specials.text_end)
+    _shards(folder, {**mimo, **places[""]}, odd="model-36-of-36.safetensors", answers=answers)
     _shards(folder / WHISPER, places[WHISPER])
     _shards(folder / SPEECH_TOKENIZER, places[SPEECH_TOKENIZER], torch.float32)
 
@@ -273,9 +273,9 @@ def _renamed(meta: Any, moved: Mapping[str, str]) -> Shapes:
     return shapes
 
 
-def _spoken(tokenizer: Any) -> Spoken:
+def _forced_answers(tokenizer: Any) -> ForcedAnswers:
     numbers = [tokenizer.convert_tokens_to_ids(str(n)) for n in range(1, len(EMOTIONS) + 1)]
-    return Spoken(tuple(numbers), tokenizer.convert_tokens_to_ids("<|im_end|>"))
+    return ForcedAnswers(tuple(numbers), tokenizer.convert_tokens_to_ids("<|im_end|>"))
 
 
 def _shards(
@@ -283,7 +283,7 @@ def _shards(
     shapes: Shapes,
     dtype: torch.dtype = torch.bfloat16,
     odd: str | None = None,
-    spoken: Spoken | None = None,
+    answers: ForcedAnswers | None = None,
 ) -> None:
     """Random weights in files of at most `SHARD` bytes with an index; `odd` renames the last one."""
     groups = list(_groups(shapes, dtype.itemsize))
@@ -293,7 +293,7 @@ def _shards(
         file = f"model-{number:05}-of-{len(groups):05}.safetensors"
         file = odd if odd and number == len(groups) else file
         drawn = {n: _draw(n, shapes[n], dtype, generator) for n in names}
-        drawn = {n: spoken.into(n, weight) if spoken else weight for n, weight in drawn.items()}
+        drawn = {n: answers.applied_to(n, weight) if answers else weight for n, weight in drawn.items()}
         save_file(drawn, folder / file, {"format": "pt"})
         placed |= dict.fromkeys(names, file)
     _write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": placed})

@@ -1,13 +1,13 @@
-"""What an intervention costs: unsteered against one layer, all layers, several masks per batch, the gate path and Mix.
+"""The cost of interventions: one layer, all layers, several masks per batch, the gate path and Mix, against unsteered.
 
     python benchmarks/interventions.py --size tiny --json FILE    # on a CPU: about a minute
     python benchmarks/interventions.py --size full --json FILE    # on one GPU
 
-The form in which steering engines publish theirs. Ours holds one mask at a time, always: 8 or 32 masks per batch are 8
-or 32 cells one after the other, each over 1/8 or 1/32 of the utterances. Every row takes turns with unsteered cells;
-its overhead is the median over such pairs. The gate path is the plain engine's, against that one's unsteered cells. Mix
-reads every position of a row, so it is held against an unsteered cell that computes every token too. Masks are made
-ready before the clock runs: in a sweep that is done while another unit is answered.
+Steering engines publish their costs in this form. Our engine always has one mask at a time: 8 or 32 masks per batch are
+8 or 32 cells one after the other, each over 1/8 or 1/32 of the utterances. Every condition takes turns with unsteered
+cells; its overhead is the median over such pairs. The gate path runs in the padded engine, against unsteered cells of
+the same engine. Mix needs every position of a row, so it is compared with an unsteered cell that computes them all too.
+Masks are prepared before the clock runs: in a sweep they are prepared while another unit is answered.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MIX = (1.0, 0.1)
 """Gain and temperature; no figure depends on them."""
 MIXED = "mix"
 Work = Callable[[int], Callable[[], object]]
-"""Draws masks from a seed and makes them ready; what it returns answers every utterance once under them."""
+"""Draws and prepares masks from a seed; returns a function that answers every utterance once under them."""
 
 
 def main(
@@ -58,73 +58,73 @@ def main(
 
 
 def measure(subject: Subject, rounds: int) -> dict[str, Any]:
-    """Answers per second of every condition and what it loses against the unsteered cell beside it."""
+    """Answers per second of every condition, and its overhead against the unsteered cell of its pair."""
     device, ours = subject.lm.device, Ours(subject, subject.clips)
-    hooked = Ours(subject, subject.clips, packed=False, like=ours)
+    hooked = Ours(subject, subject.clips, packed=False, encoded_by=ours)
     conditions = {name: (ours, work) for masks in MASKS for name, work in split(subject, ours, masks).items()}
-    conditions |= {name: (one, work) for one in (ours, hooked) for name, work in single(subject, one).items()}
+    conditions |= {name: (way, work) for way in (ours, hooked) for name, work in single(subject, way).items()}
     with at_threads(thread_counts(device)[0]):
         pairs = {
-            name: [paired(one, name, work, seed) for seed in range(rounds)] for name, (one, work) in conditions.items()
+            name: [paired(way, name, work, seed) for seed in range(rounds)] for name, (way, work) in conditions.items()
         }
     count = len(subject.clips)
     return {
         **facts(device, subject.lm.dtype),
         "utterances": count, "tokens_per_prompt": round(ours.tokens_per_prompt, 1), "new_tokens": subject.new_tokens,
         "unsteered": rounded(count / median(plain for both in pairs.values() for plain, _ in both)),
-        "answers_per_second": {name: rounded(count / median(own for _, own in both)) for name, both in pairs.items()},
-        "overhead": {name: rounded(median(own / plain - 1 for plain, own in both)) for name, both in pairs.items()},
+        "answers_per_second": {n: rounded(count / median(steered for _, steered in both)) for n, both in pairs.items()},
+        "overhead": {n: rounded(median(steered / plain - 1 for plain, steered in both)) for n, both in pairs.items()},
     }  # fmt: skip
 
 
-def paired(one: Ours, name: str, work: Work, seed: int) -> tuple[float, float]:
+def paired(ours: Ours, name: str, work: Work, seed: int) -> tuple[float, float]:
     """Seconds of an unsteered pass of the same engine and of `work`, one after the other."""
-    new, idle, steered = one.subject.new_tokens, IdleObserver() if name == MIXED else None, work(seed)
+    new, idle, steered = ours.subject.new_tokens, IdleObserver() if name == MIXED else None, work(seed)
     if seed == 0:
-        one.prompt_batches.answer(new, transform=idle)
+        ours.prompt_batches.answer(new, transform=idle)
         steered()  # picks kernels, allocates
-    return seconds_of(lambda: one.prompt_batches.answer(new, transform=idle)), seconds_of(steered)
+    return seconds_of(lambda: ours.prompt_batches.answer(new, transform=idle)), seconds_of(steered)
 
 
-def single(subject: Subject, one: Ours) -> dict[str, Work]:
+def single(subject: Subject, ours: Ours) -> dict[str, Work]:
     """Conditions with one mask over all utterances: folded in the packed engine, at the gate in the plain one."""
-    how: ScaleMethod = "fold" if one.packed else "gate"
+    method: ScaleMethod = "fold" if ours.packed else "gate"
 
     def steered(one_layer: bool) -> Work:
         def work(seed: int) -> Callable[[], object]:
             member_LN = only_middle(subject.mask(seed)) if one_layer else subject.mask(seed)
             return partial(
-                one.prompt_batches.answer_under, [Scale(subject.gates, member_LN, SCALE, how)], subject.new_tokens
+                ours.prompt_batches.answer_under, [Scale(subject.gates, member_LN, SCALE, method)], subject.new_tokens
             )
 
         return work
 
     def unsteered(seed: int) -> Callable[[], object]:
-        return partial(one.prompt_batches.answer, subject.new_tokens)
+        return partial(ours.prompt_batches.answer, subject.new_tokens)
 
     def mixed(seed: int) -> Callable[[], object]:
         member_ELN = np.stack(
             [subject.mask(len(SYNTHETIC_EMOTIONS) * seed + e) for e in range(len(SYNTHETIC_EMOTIONS))]
         )
-        return partial(one.prompt_batches.answer, subject.new_tokens, transform=Mix(subject.gates, member_ELN, *MIX))
+        return partial(ours.prompt_batches.answer, subject.new_tokens, transform=Mix(subject.gates, member_ELN, *MIX))
 
     layers = {"one layer": True, "all layers": False}
-    found = {f"{told}, {how}": steered(only) for told, only in layers.items()}
-    return {**found, **({"unsteered again": unsteered, MIXED: mixed} if one.packed else {})}
+    conditions = {f"{name}, {method}": steered(one_layer) for name, one_layer in layers.items()}
+    return {**conditions, **({"unsteered again": unsteered, MIXED: mixed} if ours.packed else {})}
 
 
 def split(subject: Subject, ours: Ours, masks: int) -> dict[str, Work]:
-    """One mask after the other, each over its own share of the utterances, whose batches are composed before."""
+    """One mask after the other, each over a share of the utterances, whose batches are composed before."""
     if masks > len(subject.clips):
         return {}
-    shares = [ours.prompt_batches_of(range(at, len(subject.clips), masks)) for at in range(masks)]
+    shares = [ours.prompt_batches_of(range(start, len(subject.clips), masks)) for start in range(masks)]
 
     def work(seed: int) -> Callable[[], object]:
-        states = [Scale(subject.gates, subject.mask(masks * seed + at), SCALE, "fold") for at in range(masks)]
+        transforms = [Scale(subject.gates, subject.mask(masks * seed + n), SCALE, "fold") for n in range(masks)]
 
         def answered() -> None:
-            for share, state in zip(shares, states, strict=True):
-                share.answer_under([state], subject.new_tokens)
+            for share, transform in zip(shares, transforms, strict=True):
+                share.answer_under([transform], subject.new_tokens)
 
         return answered
 
@@ -132,10 +132,10 @@ def split(subject: Subject, ours: Ours, masks: int) -> dict[str, Work]:
 
 
 def only_middle(member_LN: Mask) -> Mask:
-    """The mask in the middle layer alone."""
-    kept = np.zeros_like(member_LN)
-    kept[len(kept) // 2] = member_LN[len(kept) // 2]
-    return kept
+    """The mask restricted to the middle layer."""
+    middle_LN = np.zeros_like(member_LN)
+    middle_LN[len(middle_LN) // 2] = member_LN[len(middle_LN) // 2]
+    return middle_LN
 
 
 def show(figures: Mapping[str, Any]) -> None:

@@ -1,12 +1,12 @@
-"""One replica whose layers are spread over several GPUs, against the same model whole on one of them.
+"""One replica whose layers are spread over several GPUs, compared with the same model on one of them.
 
     python benchmarks/full_size.py write qwen2.5-omni-7b /data/omni    # once: random weights in the published form
     python benchmarks/sharded.py qwen2.5-omni-7b /data/omni --gpus 2 --json FILE
 
 The same questions in the same batches, under the same masks, cell after cell, in three ways. `whole`: on one GPU.
-`naive`: layer after layer over all GPUs, which are waited for before the next batch is read, so that one GPU works at a
-time (but for the steps of long answers, in which it has what ours has). `ours`: over all GPUs, as an actor does it,
-with several batches under way. Without a GPU all three run on the CPU, and speed means nothing.
+`naive`: over all GPUs, with a wait for all of them before the next batch is prefilled, so that one GPU works at a time
+(but for the decode steps of long answers, as in ours). `ours`: over all GPUs, as an actor does it, with several batches
+in flight. Without a GPU all three run on the CPU, and speed means nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import gc
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,7 +43,7 @@ from esn_dist.task.prompt import option_order
 from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 from speed.clock import facts, rounded, seconds_of
 from speed.encoded import encode_all
-from speed.gpus import looked_at, mean
+from speed.gpus import mean_utilisation, sampled_utilisation
 
 SECONDS = (2.0, 8.0)
 SHARE = 0.005  # of the gates that a mask deactivates
@@ -51,7 +52,7 @@ Masks = Sequence[npt.NDArray[np.bool_] | None]
 
 
 class OneByOne(Engine[Any]):
-    """An engine that waits for all GPUs before it reads the next batch."""
+    """An engine that waits for all GPUs before it starts the next batch."""
 
     def __init__(self, inner: Engine[Any]) -> None:
         super().__init__(inner.model, inner.kernels)
@@ -60,49 +61,47 @@ class OneByOne(Engine[Any]):
     def batch(self, prompts: Sequence[Prompt], rows: Sequence[Tensor]) -> Any:
         return self.inner.batch(prompts, rows)
 
-    def _answer_batches(self, asked: Iterable[BatchRequest[Any]], new: int, prefix: int) -> Iterator[BatchAnswers]:
-        return self.inner.answer_batches(_waiting(asked), new, prefix)
+    def _answer_batches(self, requests: Iterable[BatchRequest[Any]], new: int, prefix: int) -> Iterator[BatchAnswers]:
+        return self.inner.answer_batches(_waiting(requests), new, prefix)
 
 
-def _waiting(asked: Iterable[BatchRequest[Any]]) -> Iterator[BatchRequest[Any]]:
-    """The batches; the next one once all GPUs have done what they were asked."""
-    for one in asked:
+def _waiting(requests: Iterable[BatchRequest[Any]]) -> Iterator[BatchRequest[Any]]:
+    """The requests; the next one once all GPUs are idle."""
+    for request in requests:
         for gpu in range(torch.cuda.device_count()):
             torch.cuda.synchronize(gpu)
-        yield one
+        yield request
 
 
 @dataclass
 class Way:
-    """What one way gave: rows of each cell, most memory of each GPU, answers/s of each round, the GPUs' busy shares."""
+    """Results of one way: answers of each cell, peak of each GPU's memory, answers/s by round, utilisation samples."""
 
     cells: list[AnswerRows]
     peak_gb: list[float]
     rates: list[float] = field(default_factory=list)
-    looks: list[list[float]] = field(default_factory=list)
+    utilisation: list[list[float]] = field(default_factory=list)
 
     def figures(self) -> dict[str, Any]:
         """All but the rows."""
         rates = {"answers_per_second": rounded(median(self.rates)), "rates": list(map(rounded, self.rates))}
-        return {**rates, "peak_gb": self.peak_gb, "gpu_busy_percent": mean(self.looks)}
+        return {**rates, "peak_gb": self.peak_gb, "gpu_busy_percent": mean_utilisation(self.utilisation)}
 
 
 def main(
     model: str,
     checkpoint: Path,
-    gpus: Annotated[int, typer.Option(help="That share the replica.")] = 2,
+    gpus: Annotated[int, typer.Option(help="GPUs that share the replica.")] = 2,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
     utterances: int = 1_000,
-    masks: Annotated[int, typer.Option(help="Cells beside the baseline.")] = 4,
+    masks: Annotated[int, typer.Option(help="Cells besides the baseline.")] = 4,
     rounds: int = 2,
-    token_budget: Annotated[
-        int, typer.Option(help="Of a batch; where it is small, more batches are under way.")
-    ] = 16_384,
+    token_budget: Annotated[int, typer.Option(help="Tokens of a batch. A small number means more batches.")] = 16_384,
 ) -> None:
     """Measure, print the figures as JSON, the ways' answers compared."""
     device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
     alone = loaded(model, checkpoint, 1, device)
-    found = facts(alone.device, alone.dtype)
+    conditions = facts(alone.device, alone.dtype)
     rows = encoded(alone, utterances)
     drawn = masks_of(find_gates(alone.decoder), masks)
     whole = measure({"whole": prompt_batches_of(alone, rows, token_budget)}, drawn, rounds)
@@ -112,7 +111,7 @@ def main(
     shared = prompt_batches_of(loaded(model, checkpoint, gpus, device), rows, token_budget)
     ways = whole | measure({"ours": shared, "naive": one_by_one(shared)}, drawn, rounds)
     figures = {
-        "model": model, "gpus": gpus, **found, "utterances": utterances, "cells": len(drawn),
+        "model": model, "gpus": gpus, **conditions, "utterances": utterances, "cells": len(drawn),
         "answered": float(np.mean([rows.answer >= 0 for rows in ways["whole"].cells])),
         "batches": len(shared.batches), "devices": devices_of(shared.engine.model), **compared(ways),
     }  # fmt: skip
@@ -127,19 +126,19 @@ def loaded(model: str, checkpoint: Path, gpus: int, device: Literal["cpu", "cuda
 
 
 def encoded(lm: AudioLM, utterances: int) -> list[Tensor]:
-    """Audio rows of buzzing clips, away from the GPU."""
+    """Audio embeddings of synthetic clips, on the host."""
     lengths = np.random.default_rng(0).uniform(*SECONDS, utterances)
     return encode_all(lm, [partial(clip, seconds) for seconds in lengths])
 
 
 def masks_of(gates: Sequence[Gate], number: int) -> Masks:
-    """The baseline's, which is none, and random ones."""
+    """None for the baseline, then random masks."""
     shape, draw = (len(gates), gates[0].width), np.random.default_rng(1)
     return [None, *(draw.random(shape) < SHARE for _ in range(number))]
 
 
 def prompt_batches_of(lm: AudioLM, rows: Sequence[Tensor], token_budget: int) -> PromptBatches:
-    """What is asked, in batches that depend on the clips and the budget alone."""
+    """The prompts, in batches that depend on the clips and the budget alone."""
     orders = [option_order(SYNTHETIC_EMOTIONS, 0, "sharded", str(number)) for number in range(len(rows))]
     engine = engine_of(lm, kernels=lm.device.type == "cuda" and compiler_here())
     return PromptBatches(engine, rows, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, token_budget)
@@ -153,39 +152,38 @@ def one_by_one(prompt_batches: PromptBatches) -> PromptBatches:
 
 
 def measure(ways: dict[str, PromptBatches], masks: Masks, rounds: int) -> dict[str, Way]:
-    """Each way's cells: once to warm up, whose answers are kept, then in turns by the clock."""
-    found, gpus = dict[str, Way](), range(torch.cuda.device_count())
+    """Results of each way: one pass to warm up, whose answers are kept, then timed passes in turns."""
+    results, gpus = dict[str, Way](), range(torch.cuda.device_count())
     for name, prompt_batches in ways.items():
         for gpu in gpus:
             torch.cuda.reset_peak_memory_stats(gpu)
         cells = cells_of(prompt_batches, masks)
-        found[name] = Way(cells, [rounded(torch.cuda.max_memory_allocated(gpu) / 1e9) for gpu in gpus])
+        results[name] = Way(cells, [rounded(torch.cuda.max_memory_allocated(gpu) / 1e9) for gpu in gpus])
     for _ in range(rounds):
         for name, prompt_batches in ways.items():
-            with looked_at(found[name].looks):
+            with sampled_utilisation(results[name].utilisation):
                 seconds = seconds_of(
                     partial(cells_of, prompt_batches, masks)
-                )  # all has come home, so all GPUs are done
-            found[name].rates.append(len(masks) * prompt_batches.size / seconds)
-    return found
+                )  # all answers are on the host, so all GPUs are idle
+            results[name].rates.append(len(masks) * prompt_batches.size / seconds)
+    return results
 
 
 def cells_of(prompt_batches: PromptBatches, masks: Masks) -> list[AnswerRows]:
-    """The answers under each mask, one after the other, as in a unit of a sweep."""
+    """The answers under each mask, computed as in a unit of a sweep."""
     gates = find_gates(prompt_batches.engine.model.decoder)
     return prompt_batches.answer_under([None if m is None else Scale(gates, m, 0.0, "fold") for m in masks], NEW)
 
 
 def devices_of(lm: AudioLM) -> dict[str, int]:
-    """How many of the decoder's gates lie on each device."""
-    places = [str(gate.down.device) for gate in find_gates(lm.decoder)]
-    return {place: places.count(place) for place in dict.fromkeys(places)}
+    """Number of the decoder's gates on each device."""
+    return dict(Counter(str(gate.down.device) for gate in find_gates(lm.decoder)))
 
 
 def compared(ways: dict[str, Way]) -> dict[str, Any]:
-    """Rates, and how far the answers of `naive` and `ours` are from those of `whole`."""
+    """Rates, and the differences of the answers of `naive` and `ours` from those of `whole`."""
     figures = {name: way.figures() for name, way in ways.items()}
-    rate, cells = {name: found["answers_per_second"] for name, found in figures.items()}, ways["whole"].cells
+    rate, cells = {name: way["answers_per_second"] for name, way in figures.items()}, ways["whole"].cells
     return {
         **figures,
         "ours_over_naive": rounded(rate["ours"] / rate["naive"]),
@@ -194,11 +192,11 @@ def compared(ways: dict[str, Way]) -> dict[str, Any]:
     }
 
 
-def against(expected: Sequence[AnswerRows], found: Sequence[AnswerRows]) -> dict[str, float]:
+def against(expected: Sequence[AnswerRows], results: Sequence[AnswerRows]) -> dict[str, float]:
     """The share of equal answers, and the largest difference of an option's log-probability, over all cells."""
-    equal = [a.answer == b.answer for a, b in zip(expected, found, strict=True)]
-    apart = [np.abs(a.logprob - b.logprob).max() for a, b in zip(expected, found, strict=True)]
-    return {"answers_equal": float(np.mean(equal)), "largest_logprob_difference": float(np.max(apart))}
+    equal = [a.answer == b.answer for a, b in zip(expected, results, strict=True)]
+    differences = [np.abs(a.logprob - b.logprob).max() for a, b in zip(expected, results, strict=True)]
+    return {"answers_equal": float(np.mean(equal)), "largest_logprob_difference": float(np.max(differences))}
 
 
 if __name__ == "__main__":

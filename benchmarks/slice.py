@@ -1,12 +1,13 @@
-"""A real slice of a sweep at full size: driver, Ray actors, store; what it takes, and what its parts take.
+"""A real slice of a sweep at full size, with driver, Ray actors and store: the speed of the whole and of each step.
 
     python benchmarks/full_size.py write qwen2.5-omni-7b /data/omni    # once: random weights in the published form
     python benchmarks/slice.py qwen2.5-omni-7b /data/omni --json FILE
     python benchmarks/slice.py qwen2.5-omni-7b /data/omni --actors 2 --kill    # kill -9 of one actor on the way
     python benchmarks/slice.py qwen2.5-omni-7b /data/omni --gpus 2             # one replica over two GPUs
 
-`esn-dist run` in a process of its own, watched from outside: done-marks say when answers were safe on disk, the event
-log when actors were ready. Buzzing clips of 2 to 8 s; what is identified, selected and answered is real.
+`esn-dist run` runs in a separate process. Its done-marks give the times at which answers were safe on disk, its event
+log the times at which actors were ready. Clips are synthetic, of 2 to 8 s; identification, selection and answers are
+real.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
 from esn_dist.store.run_log import RunLog
 from speed.forecast import STEPS, Measured, errors
-from speed.gpus import mean, of_gpus, utilisation
+from speed.gpus import mean_utilisation, query_gpus, utilisation
 from speed.marks import Marked, Pace, answered, encoded, identified, marks, pace
 
 CORPUS = "buzz"
@@ -60,12 +61,12 @@ studies:
     interventions: [deactivate, {{type: steer, alpha: 0.3}}]
 """
 ENOUGH = {1: (5, 160), 2: (15, 224), 4: (35, 448), 8: (75, 832)}
-"""By actors: seeds that give each of them ten units of answers (of 2,000 each), candidates for two units of counts."""
+"""By number of actors: seeds for ten units of 2,000 answers each, and candidates for two units of counts each."""
 
 
-def enough(at: int) -> str:
-    """What the help says of seeds (0) or candidates (1)."""
-    each = ", ".join(f"{sizes[at]} for {actors}" for actors, sizes in ENOUGH.items())
+def enough(column: int) -> str:
+    """The help's sentence on seeds (0) or candidates (1)."""
+    each = ", ".join(f"{sizes[column]} for {actors}" for actors, sizes in ENOUGH.items())
     return f"For a steady pace, by actors: {each}."
 
 
@@ -74,18 +75,18 @@ def main(
     checkpoint: Path,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
     actors: int = 1,
-    gpus: Annotated[int, typer.Option(help="Of each replica.")] = 1,
+    gpus: Annotated[int, typer.Option(help="GPUs of each replica.")] = 1,
     per_emotion: Annotated[int, typer.Option(help="Evaluation utterances of each of five emotions.")] = 200,
     candidates: Annotated[int, typer.Option(help=f"Identification utterances of each emotion. {enough(1)}")] = 64,
-    seeds: Annotated[int, typer.Option(help=f"Of RND: two cells each, beside ten of ConAct and one. {enough(0)}")] = 5,
+    seeds: Annotated[int, typer.Option(help=f"Seeds of RND, of two cells each. {enough(0)}")] = 5,
     kill: Annotated[bool, typer.Option("--kill", help="Kill one actor once some answers are done.")] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder of encoded clips that several runs share.")] = None,
-    keep: Annotated[Path | None, typer.Option(help="A new folder for clips and store; default: a passing one.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="New folder of clips and store; default: a temporary one.")] = None,
 ) -> None:
     """Run the slice, print its figures as JSON.
 
-    A pace is steady where there are more than two units for each actor; below ten, a unit more or less is seen in it.
-    A unit has about 2,000 answers: two cells, at the usual --per-emotion.
+    A pace is steady where there are more than two units for each actor. With fewer than ten it is coarse. A unit has
+    about 2,000 answers: two cells, at the default of --per-emotion.
     """
     with tempfile.TemporaryDirectory() as passing:
         folder = keep or Path(passing)
@@ -97,11 +98,11 @@ def main(
         )  # fmt: skip
         (folder / "slice.yaml").write_text(text, encoding="utf-8")
         used = cache is not None and any(cache.rglob("*.safetensors"))
-        seen = watch(folder, actors, kill)
-        spoilt = spoilt_by(seen, gpus, used)
-        facts = figures_of(folder, model, per_emotion * len(EMOTIONS), seen, actors, spoilt)
+        observed = watch(folder, actors, kill)
+        excluded = exclusions_of(observed, gpus, used)
+        facts = figures_of(folder, model, per_emotion * len(EMOTIONS), observed, actors, excluded)
         figures = {"model": model, "actors": actors, "gpus_per_actor": gpus, **facts}
-        if kill and not seen.killed:
+        if kill and not observed.killed:
             typer.echo(f"no actor was killed: the run was over before {2 * actors + 1} units of answers", err=True)
     typer.echo(json.dumps(figures, indent=1))
     if json_file:
@@ -109,7 +110,7 @@ def main(
 
 
 def write_corpus(folder: Path, per_emotion: Mapping[str, int]) -> None:
-    """Clips and a manifest; their lengths are drawn, their labels mean nothing."""
+    """Write clips of random lengths and a manifest whose labels mean nothing."""
     folder.mkdir(parents=True)
     rows, draw = ["id,path,emotion,speaker,split"], np.random.default_rng(0)
     for split, number in per_emotion.items():
@@ -122,14 +123,14 @@ def write_corpus(folder: Path, per_emotion: Mapping[str, int]) -> None:
 
 
 @dataclass
-class Watched:
-    """What was seen of a run from outside, times by the wall clock.
+class ObservedRun:
+    """Measurements of a run from outside, with times of the wall clock.
 
     Attributes:
         driver_share: CPU time of the driver's process over wall time, while answers came.
-        host_gb: most memory in use on the machine.
-        gpu_busy: mean utilisation of each GPU while answers came, as the driver library tells it, in percent.
-        killed: when an actor was killed; 0 where none was.
+        host_gb: peak memory in use on the machine.
+        gpu_busy: mean utilisation of each GPU while answers came, in percent.
+        killed: time at which an actor was killed; 0 where none was.
     """
 
     started: float = 0.0
@@ -141,53 +142,54 @@ class Watched:
     result: dict[str, Any] = field(default_factory=dict)
 
 
-def watch(folder: Path, actors: int, kill: bool) -> Watched:
-    """Run the sweep and look at it twice a second."""
-    seen = Watched(started=time.time())
+def watch(folder: Path, actors: int, kill: bool) -> ObservedRun:
+    """Run the sweep and sample it twice a second."""
+    observed = ObservedRun(started=time.time())
     command = [sys.executable, "-m", "esn_dist", "run", "slice.yaml", "--json", "--actors", str(actors)]
-    looks, busy = list[tuple[float, float]](), list[list[float]]()
+    cpu_times, busy = list[tuple[float, float]](), list[list[float]]()
     with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=err)
         driver = psutil.Process(process.pid)
         while process.poll() is None:
             time.sleep(0.5)
-            seen.host_gb = max(seen.host_gb, psutil.virtual_memory().used / 1e9)
+            observed.host_gb = max(observed.host_gb, psutil.virtual_memory().used / 1e9)
             units = sum(1 for _ in marks(StoreFolder(folder / "store"), "answer"))
             if not units:
                 continue
-            look(looks, driver)
+            sample_cpu(cpu_times, driver)
             busy.append(utilisation())
-            if kill and not seen.killed and units > 2 * actors:
-                seen.killed = kill_one(driver)
-    seen.ended = time.time()
-    seen.result = told(folder, process.returncode)
-    if len(looks) > 1:
-        seen.driver_share = (looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0])
-    seen.gpu_busy = mean(busy[:-2] or busy)
-    return seen
+            if kill and not observed.killed and units > 2 * actors:
+                observed.killed = kill_one(driver)
+    observed.ended = time.time()
+    observed.result = read_result(folder, process.returncode)
+    if len(cpu_times) > 1:
+        (start, before), (end, after) = cpu_times[0], cpu_times[-1]
+        observed.driver_share = (after - before) / (end - start)
+    observed.gpu_busy = mean_utilisation(busy[:-2] or busy)
+    return observed
 
 
-def told(folder: Path, code: int) -> dict[str, Any]:
-    """What the driver printed; what it complained of last, where it was interrupted before that."""
+def read_result(folder: Path, code: int) -> dict[str, Any]:
+    """The JSON that the driver printed; exits with the end of its output where it was interrupted before that."""
     try:
         return dict(json.loads((folder / "out").read_text(encoding="utf-8")))
     except ValueError:
         last = (folder / "err").read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
-        problem = f"the run ended with code {code} before its figures; the end of what it said:"
+        problem = f"the run ended with code {code} before its figures; the end of its output:"
         raise SystemExit("\n".join([problem, *last])) from None
 
 
-def look(looks: list[tuple[float, float]], driver: psutil.Process) -> None:
-    """Another look at the driver's CPU time, unless it has just ended."""
+def sample_cpu(cpu_times: list[tuple[float, float]], driver: psutil.Process) -> None:
+    """Append the time and the driver's CPU time, unless it has just ended."""
     try:
         times = driver.cpu_times()
     except psutil.NoSuchProcess:
         return
-    looks.append((time.time(), times.user + times.system))
+    cpu_times.append((time.time(), times.user + times.system))
 
 
 def kill_one(driver: psutil.Process) -> float:
-    """kill -9 of one actor; when. 0 where none was found."""
+    """Kill one actor with SIGKILL; returns the time, or 0 where there is no actor."""
     for process in driver.children(recursive=True):
         with suppress(psutil.Error):  # processes come and go
             if "Actor" in " ".join(process.cmdline()[:1]):
@@ -197,9 +199,9 @@ def kill_one(driver: psutil.Process) -> float:
 
 
 def figures_of(
-    folder: Path, model: str, utterances: int, seen: Watched, actors: int, spoilt: Mapping[str, str]
+    folder: Path, model: str, utterances: int, observed: ObservedRun, actors: int, excluded: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What the marks and the log say; `spoilt` is why steps cannot be held against the forecast, by step."""
+    """Figures from the marks and the log; `excluded` has the reason why a step cannot be compared with the forecast."""
     store = StoreFolder(folder / "store")
     cells = len(read_cells(store, model, CORPUS).named())
     done = {
@@ -213,9 +215,9 @@ def figures_of(
         "cells": cells,
         "utterances": utterances,
         "seconds": {
-            "whole run": round(seen.ended - seen.started, 1),
-            "until the actors were ready": [round(moment - seen.started, 1) for moment in ready],
-            "loading, by actor": [told for _, told in events(folder, "model_loaded")],
+            "whole run": round(observed.ended - observed.started, 1),
+            "until the actors were ready": [round(moment - observed.started, 1) for moment in ready],
+            "loading, by actor": [detail for _, detail in events(folder, "model_loaded")],
             "first answers after an actor was ready": round(min(done["answer"])[0] - ready[0], 1)
             if ready and done["answer"]
             else None,
@@ -223,51 +225,52 @@ def figures_of(
         "clips_encoded_per_second": paces["encode"].best,
         "counted_per_second": paces["identify"].best,
         "answers_per_second": paces["answer"].best,
-        "steady": {step: found.steady is not None for step, found in paces.items()},
-        "first_to_last_per_second": {step: found.overall for step, found in paces.items()},
+        "steady": {step: pace.steady is not None for step, pace in paces.items()},
+        "first_to_last_per_second": {step: pace.overall for step, pace in paces.items()},
         "units": {step: len(list(marks(store, step))) for step in ("encode", "identify", "select", "answer")},
-        **forecast_figures(model, actors, measured(done, paces, ready, spoilt)),
-        "peak_gb": round(seen.result["peak_bytes"] / 1e9, 2),
-        "splits": seen.result["splits"],
-        "parked": seen.result["parked"],
-        "host_gb": round(seen.host_gb, 1),
-        "driver_cpu_share": round(seen.driver_share, 3),
-        "gpu_busy_percent": seen.gpu_busy,
-        "recovery_seconds": recovery(folder, seen.killed),
+        **forecast_figures(model, actors, measured(done, paces, ready, excluded)),
+        "peak_gb": round(observed.result["peak_bytes"] / 1e9, 2),
+        "splits": observed.result["splits"],
+        "failed": observed.result["failed"],
+        "parked": observed.result["failed"],  # the old key
+        "host_gb": round(observed.host_gb, 1),
+        "driver_cpu_share": round(observed.driver_share, 3),
+        "gpu_busy_percent": observed.gpu_busy,
+        "recovery_seconds": recovery(folder, observed.killed),
     }
 
 
-def spoilt_by(seen: Watched, gpus: int, cached: bool) -> dict[str, str]:
-    """Why steps tell nothing of the planner's forecast, by step; empty where all do."""
+def exclusions_of(observed: ObservedRun, gpus: int, cached: bool) -> dict[str, str]:
+    """Reasons why steps cannot be compared with the planner's forecast, by step; empty where all can."""
     if gpus > 1:
         return dict.fromkeys(STEPS, "rates are of replicas on one GPU each")
-    spoilt = {"encode": "some clips were in the cache before"} if cached else {}
-    if seen.killed:
-        spoilt["answer"] = "an actor was killed"
-    if seen.result["parked"]:
-        spoilt |= dict.fromkeys(STEPS, "units failed")
-    return spoilt
+    excluded = {"encode": "some clips were in the cache before"} if cached else {}
+    if observed.killed:
+        excluded["answer"] = "an actor was killed"
+    if observed.result["failed"]:
+        excluded |= dict.fromkeys(STEPS, "units failed")
+    return excluded
 
 
 def measured(
-    done: Mapping[str, Marked], paces: Mapping[str, Pace], ready: Sequence[float], spoilt: Mapping[str, str]
+    done: Mapping[str, Marked], paces: Mapping[str, Pace], ready: Sequence[float], excluded: Mapping[str, str]
 ) -> Measured:
-    """What the forecast is held against."""
-    last = max((at for marked in done.values() for at, _ in marked), default=None)
+    """The measurements that the forecast is compared with."""
+    last = max((moment for marked in done.values() for moment, _ in marked), default=None)
     return Measured(
-        {step: found.steady for step, found in paces.items()},
+        {step: pace.steady for step, pace in paces.items()},
         {step: sum(number for _, number in marked) for step, marked in done.items()},
         last - min(ready) if ready and last else None,
-        spoilt,
+        excluded,
     )
 
 
-def forecast_figures(model: str, actors: int, seen: Measured) -> dict[str, Any]:
+def forecast_figures(model: str, actors: int, observed: Measured) -> dict[str, Any]:
     """Errors of the forecast, and why some are none."""
-    found = errors(model, of_gpus("name"), actors, seen)
+    by_step = errors(model, query_gpus("name"), actors, observed)
     return {
-        "forecast_errors": {step: None if isinstance(error, str) else error for step, error in found.items()},
-        "no_forecast_errors": {step: why for step, why in found.items() if isinstance(why, str)},
+        "forecast_errors": {step: None if isinstance(error, str) else error for step, error in by_step.items()},
+        "no_forecast_errors": {step: why for step, why in by_step.items() if isinstance(why, str)},
     }
 
 
@@ -280,15 +283,15 @@ def events(folder: Path, name: str) -> list[tuple[float, str]]:
 def recovery(folder: Path, killed: float) -> dict[str, float | None] | None:
     """From the kill to the death's notice, and to the successor's readiness; None: no such event came.
 
-    The log knows milliseconds, rounded down: what came at once may stand before the kill, and is 0.
+    The log has milliseconds, rounded down: an immediate event may precede the kill, and counts as 0.
     """
     if not killed:
         return None
-    found = {
-        "noticed": [at for at, _ in events(folder, "worker_died") if at >= killed - 0.001],
-        "successor ready": [at for at, _ in events(folder, "model_loaded") if at > killed],
+    times = {
+        "noticed": [moment for moment, _ in events(folder, "worker_died") if moment >= killed - 0.001],
+        "successor ready": [moment for moment, _ in events(folder, "model_loaded") if moment > killed],
     }
-    return {what: max(0.0, round(min(moments) - killed, 1)) if moments else None for what, moments in found.items()}
+    return {what: max(0.0, round(min(moments) - killed, 1)) if moments else None for what, moments in times.items()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The rate of matrix products: what a chip that does nothing else reaches, in the model's dtype.
+"""The rate of matrix products that a chip reaches if it does nothing else, in the model's dtype.
 
 Measured twice: as the best large square product, and as the products of the model's own layers at the token count of a
 batch. Both for some seconds, since a GPU's clock drops under load.
@@ -21,10 +21,10 @@ Product = tuple[Tensor, Tensor]
 
 
 class Ceiling:
-    """The products that are measured, made once.
+    """The products to measure, allocated once.
 
     Args:
-        seconds: that each measurement lasts at least.
+        seconds: minimal length of each measurement.
     """
 
     def __init__(self, lm: AudioLM, tokens: int, seconds: float) -> None:
@@ -58,7 +58,7 @@ def layer_products(lm: AudioLM, tokens: int) -> list[Product]:
 
 
 def layers_of(lm: AudioLM) -> nn.ModuleList:
-    """The decoder's."""
+    """The decoder's layers."""
     layers = lm.decoder.layers
     assert isinstance(layers, nn.ModuleList)
     return layers

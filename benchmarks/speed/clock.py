@@ -1,4 +1,4 @@
-"""How long something takes on a device, at a number of threads. Knows nothing of models."""
+"""Measures the time and memory of work on a device, at a number of threads. Knows no models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def synchronise() -> None:
 
 
 def thread_counts(device: torch.device) -> tuple[int, ...]:
-    """The numbers of threads worth a try: one and two on a CPU; on a GPU what torch has chosen."""
+    """The numbers of threads to try: one and two on a CPU; on a GPU torch's default."""
     return tuple(sorted({1, min(2, os.cpu_count() or 1)})) if device.type == "cpu" else (torch.get_num_threads(),)
 
 
@@ -44,28 +44,28 @@ def at_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def forget_peak() -> None:
-    """Start a new peak of memory."""
+def reset_peak() -> None:
+    """Reset the peak of memory."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_gb(device: torch.device) -> float:
-    """The most memory since `forget_peak` on a GPU; on a CPU of the whole process, from its start."""
+    """The most memory since `reset_peak` on a GPU; on a CPU of the whole process, from its start."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 1e9, 2)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2)
 
 
 def name_of(device: torch.device) -> str:
-    """The GPU's name, or what the CPU is."""
+    """The GPU's name, or the CPU's architecture and cores."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {platform.machine()}, {os.cpu_count()} cores"
 
 
 def facts(device: torch.device, dtype: torch.dtype) -> dict[str, object]:
-    """What figures depend on: the device, the versions, the dtype."""
+    """Device, versions and dtype, on which all figures depend."""
     packages = {name: version(name) for name in ("torch", "transformers")}
     versions = {"python": platform.python_version(), **packages, "cuda": torch.version.cuda}
     return {"device": name_of(device), "versions": versions, "dtype": str(dtype).removeprefix("torch.")}

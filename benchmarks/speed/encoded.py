@@ -1,4 +1,4 @@
-"""Clips through a model's encoder as an actor takes them: block by block. Knows nothing of where they come from."""
+"""Encodes clips as an actor does: block by block. Knows nothing of where they come from."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from esn_dist.sweep.units import ENCODE_BLOCK
 
 
 def encode_all(lm: AudioLM, reads: Sequence[ReadClip]) -> list[Tensor]:
-    """Audio rows of each clip on the CPU; a clip that cannot be read or heard ends it all."""
+    """Audio embeddings [R, D] of each clip on the CPU; raises the error of a clip that cannot be encoded."""
     blocks = [reads[start : start + ENCODE_BLOCK] for start in range(0, len(reads), ENCODE_BLOCK)]
-    said = [one for block in blocks for one in encode_block(lm, block)]
-    for one in said:
-        if isinstance(one, Exception):
-            raise one
-    return [one for one in said if isinstance(one, Tensor)]
+    results = [result for block in blocks for result in encode_block(lm, block)]
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return [result for result in results if isinstance(result, Tensor)]

@@ -1,4 +1,4 @@
-"""What the driver library tells of the machine's GPUs, in a process of its own: nothing here starts CUDA."""
+"""Facts of the machine's GPUs from `nvidia-smi`, in a separate process: nothing here starts CUDA."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
-EVERY = 0.5  # seconds between two looks
+INTERVAL = 0.5  # seconds between two samples
 
 
-def of_gpus(asked: str) -> list[str]:
-    """What the driver library tells of each GPU; empty without any."""
-    query = ["nvidia-smi", f"--query-gpu={asked}", "--format=csv,noheader,nounits"]
+def query_gpus(field: str) -> list[str]:
+    """A field of `nvidia-smi` for each GPU; empty without any."""
+    query = ["nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(query, capture_output=True, text=True)
     except FileNotFoundError:
@@ -23,30 +23,30 @@ def of_gpus(asked: str) -> list[str]:
 
 
 def utilisation() -> list[float]:
-    """Of each GPU, in percent; empty without any, or where the driver library does not tell."""
-    told = of_gpus("utilization.gpu")
-    return [float(line) for line in told] if all(line.strip().isdecimal() for line in told) else []
+    """Utilisation of each GPU in percent; empty without any, or where the driver does not report it."""
+    lines = query_gpus("utilization.gpu")
+    return [float(line) for line in lines] if all(line.strip().isdecimal() for line in lines) else []
 
 
-def mean(looks: Sequence[Sequence[float]]) -> list[float]:
-    """Of each GPU over all looks that told something."""
-    told = [look for look in looks if look]
-    return np.mean(told, axis=0).round(1).tolist() if told else []
+def mean_utilisation(samples: Sequence[Sequence[float]]) -> list[float]:
+    """Mean of each GPU over all samples that are not empty."""
+    reported = [sample for sample in samples if sample]
+    return np.mean(reported, axis=0).round(1).tolist() if reported else []
 
 
 @contextmanager
-def looked_at(looks: list[list[float]]) -> Iterator[None]:
-    """For the length of the block, `looks` gets the GPUs' utilisation, again and again."""
-    over = threading.Event()
+def sampled_utilisation(samples: list[list[float]]) -> Iterator[None]:
+    """Append the GPUs' utilisation to `samples` at intervals for the length of the block."""
+    end = threading.Event()
 
-    def look() -> None:
-        while not over.wait(EVERY):
-            looks.append(utilisation())
+    def sample() -> None:
+        while not end.wait(INTERVAL):
+            samples.append(utilisation())
 
-    watcher = threading.Thread(target=look, daemon=True)
-    watcher.start()
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
     try:
         yield
     finally:
-        over.set()
-        watcher.join()
+        end.set()
+        sampler.join()

@@ -1,8 +1,8 @@
-"""What is measured: one model, clips on disk, and the question put to each; at tiny and at full size.
+"""The subject of a benchmark: one model, clips on disk, and a question about each; at tiny and at full size.
 
 `tiny` is the shipped model on synthetic speech: it answers, and stops. `full` has the sizes of Qwen2.5-Omni-7B and
-random weights, which never stop: its stop token is no word of the vocabulary, so every way makes the same two tokens.
-Knows nothing of how a question is answered.
+random weights, which never stop: its stop token is outside the vocabulary, so every way generates the same two tokens.
+Knows no way of answering.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Subject:
     """A model and its clips.
 
     Attributes:
-        load: makes the model; can be sent to another process.
-        new_tokens: of an answer, at most.
+        load: makes the model; can be pickled.
+        new_tokens: at most so many in an answer.
         token_budget: padded tokens of our batches.
     """
 
@@ -71,7 +71,7 @@ def order_of(path: Path) -> tuple[str, ...]:
 
 
 def thinned(clips: Sequence[Path], every: int) -> tuple[Path, ...]:
-    """Every n-th clip by size, so that the average length stays; in the order of `clips`."""
+    """Every n-th clip by size, so that the average length is about the same; in the order of `clips`."""
     kept = set(sorted(clips, key=lambda path: (path.stat().st_size, path))[every // 2 :: every])
     return tuple(path for path in clips if path in kept)
 
@@ -80,8 +80,8 @@ def subject_of(size: str, folder: Path, utterances: int, token_budget: int, dots
     """The subject of a size, with speech in `folder`; of 0 utterances, the usual number.
 
     Args:
-        token_budget: at full size.
-        dots: that many tokens more of the system prompt, and fewer of audio, at full size.
+        token_budget: of our batches at full size.
+        dots: further tokens of the system prompt, and fewer of audio, at full size.
     """
     if size == "tiny":
         return tiny(folder, utterances or 120)
@@ -89,7 +89,7 @@ def subject_of(size: str, folder: Path, utterances: int, token_budget: int, dots
 
 
 def tiny(folder: Path, utterances: int, dtype: str = "float32", device: str = "cpu") -> Subject:
-    """The shipped model on speech that is made in `folder`."""
+    """The shipped model on synthetic speech in `folder`."""
     corpus = materialise(folder, "room", {"development": ceil(utterances / len(SYNTHETIC_EMOTIONS))}, seed=1, workers=2)
     paths = sorted(corpus.rglob("*.wav"))
     shuffled = np.random.default_rng(0).permutation(len(paths))[:utterances]  # a folder is sorted by emotion
@@ -99,9 +99,9 @@ def tiny(folder: Path, utterances: int, dtype: str = "float32", device: str = "c
 def shipped(dtype: str, device: str) -> Qwen25Omni:
     """The tiny model of the package."""
     spec = ModelSpec.model_validate({"name": "tiny-qwen2.5-omni", "dtype": dtype})
-    made = load(spec, "cuda" if device == "cuda" else "cpu")
-    assert isinstance(made, Qwen25Omni)
-    return made
+    model = load(spec, "cuda" if device == "cuda" else "cpu")
+    assert isinstance(model, Qwen25Omni)
+    return model
 
 
 def full(folder: Path, utterances: int, token_budget: int, system: str) -> Subject:
@@ -113,35 +113,37 @@ def full(folder: Path, utterances: int, token_budget: int, system: str) -> Subje
 def forced(
     load: Callable[[], Qwen25Omni], folder: Path, utterances: int, token_budget: int, system: str = SYSTEM
 ) -> Subject:
-    """A model that never stops: the first answer token, and one in the stop token's place."""
+    """A model that never stops: its answers have a first token, and a second one instead of the stop token."""
     return Subject(load, buzzes(folder, utterances, system), 2, token_budget)
 
 
 def full_config() -> Any:
-    """The published sizes, with the tiny tokenizer's special tokens: to speed it is all one which ids they have."""
-    own = thinker_config(Size(), tokenizer())
+    """The published sizes, with the tiny tokenizer's special tokens: speed does not depend on their ids."""
+    tiny_config = thinker_config(Size(), tokenizer())
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
     text = {"rope_parameters": rope, "tie_word_embeddings": False, "pad_token_id": 0, "eos_token_id": None}
     names = ("audio_token_index", "image_token_index", "video_token_index", "audio_start_token_id")
-    ids = {name: own.to_dict()[name] for name in (*names, "audio_end_token_id", "user_token_id")}
+    ids = {name: tiny_config.to_dict()[name] for name in (*names, "audio_end_token_id", "user_token_id")}
     config: Any = Qwen2_5OmniThinkerConfig(text_config=text, tie_word_embeddings=False, **ids)
-    config.vision_start_token_id = own.vision_start_token_id
+    config.vision_start_token_id = tiny_config.vision_start_token_id
     return config
 
 
 def drawn(config: Any, device: str, dtype: torch.dtype, system: str = SYSTEM) -> Qwen25Omni:
-    """A model of random weights (spread 0.02, norms one: transformers' own initialisation), made where it will run."""
+    """A model of random weights (spread 0.02, norms one: transformers' own initialisation), created on its device."""
     torch.manual_seed(0)
     with torch.device(device):
         thinker: Any = Qwen2_5OmniThinkerForConditionalGeneration._from_config(config, dtype=dtype)
     del thinker.model.visual
-    made = Qwen25Omni(thinker.eval(), tokenizer(), feature_extractor(), Qwen25Omni.settings | {"system_prompt": system})
-    made.stop_ids = (config.text_config.vocab_size,)
-    return made
+    model = Qwen25Omni(
+        thinker.eval(), tokenizer(), feature_extractor(), Qwen25Omni.settings | {"system_prompt": system}
+    )
+    model.stop_ids = (config.text_config.vocab_size,)
+    return model
 
 
 def buzzes(folder: Path, utterances: int, system: str) -> tuple[Path, ...]:
-    """Speech-like clips with which a prompt has `TOKENS` tokens on average, as wav files; half to one and a half."""
+    """Speech-like wav files for prompts of `TOKENS` tokens on average; half to one and a half of the mean length."""
     words = tokenizer()
     turns = conversation(system, question(SYNTHETIC_EMOTIONS), "audio, text")
     text = len(chat_prompt(words, turns, words.vocab["<|AUDIO|>"], 0))

@@ -2,7 +2,7 @@
 
 The first two are transformers' own `generate` of the whole class, with a hook on every gate, from the file to the
 answer: decoding, log-mel and the audio encoder are inside. They are spared the official processor, which pads every
-clip to 300 s. Ours is the public path of a sweep: audio encoded once, the mask folded, `PromptBatches` asked.
+clip to 300 s. Ours is the path of a sweep: audio encoded once, the mask folded, `PromptBatches` answered.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ SCALE = 0.0  # of masked gates: deactivation
 
 
 class Way(Protocol):
-    """Whoever answers all `clips` under masks."""
+    """A way to answer all `clips` under masks."""
 
     clips: Sequence[Path]
 
     def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> object:
-        """Every question once under each mask, with its gates at `SCALE`; None leaves the gates alone."""
+        """Answer every question once under each mask, with its gates times `SCALE`; None leaves the gates alone."""
 
 
 class Generate:
@@ -57,7 +57,7 @@ class Generate:
         return [[self.subject.lm.decode(row) for row in self.generate(mask, new_tokens)[0]] for mask in masks]
 
     def generate(self, member_LN: Mask | None, new_tokens: int, logits: bool = False) -> tuple[list[Any], list[Tensor]]:
-        """New tokens of each clip, and its logits [V] at the first of them where asked for."""
+        """New tokens of each clip, and where `logits` is True its logits [V] at the first of them."""
         lm, tokens, first = self.subject.lm, list[Any](), list[Tensor]()
         with hooked(self.subject.gates, member_LN):
             for start in range(0, len(self.clips), self.size):  # as they come: such studies do not sort
@@ -72,7 +72,7 @@ class Generate:
 
 
 def inputs_of(lm: Qwen25Omni, paths: Sequence[Path]) -> dict[str, Tensor]:
-    """What the official processor makes of the clips and their prompt_batches, padded left, on the model's device."""
+    """The official processor's inputs for the clips and their questions, padded left, on the model's device."""
     mels = [lm.mel(decode(path)) for path in paths]
     prompts = [
         lm.prompt(audio_token_count(mel.shape[1]), question(order_of(path)))
@@ -107,49 +107,55 @@ def hooked(gates: Sequence[Gate], member_LN: Mask | None) -> Iterator[None]:
 
 
 class Ours:
-    """What an actor does.
+    """Our engine, as an actor uses it.
 
     Args:
-        packed: whether in the packed engine; else in the plain one, which calls every module and its hooks.
-        like: one that has encoded the same clips.
+        packed: whether to use the packed engine; else the padded one, which calls every module and its hooks.
+        encoded_by: another instance that has encoded the same clips.
 
     Attributes:
         encode_seconds: of all clips, once for a whole sweep.
         compose_seconds: of all batches, once for all cells of a corpus.
     """
 
-    def __init__(self, subject: Subject, clips: Sequence[Path], packed: bool = True, like: Ours | None = None) -> None:
+    def __init__(
+        self, subject: Subject, clips: Sequence[Path], packed: bool = True, encoded_by: Ours | None = None
+    ) -> None:
         self.subject, self.clips, self.packed = subject, clips, packed
         self.engine = engine_of(subject.lm, packed=packed, kernels=subject.lm.device.type == "cuda")
-        self._rows: list[Tensor] = like._rows if like else []
+        self._audio_embeds: list[Tensor] = encoded_by._audio_embeds if encoded_by else []
         encode_all(subject.lm, [partial(decode, clips[0])])
-        with at_threads(thread_counts(subject.lm.device)[0]):  # an actor's, on a CPU: one
+        with at_threads(thread_counts(subject.lm.device)[0]):  # one on a CPU, as in an actor
             self.encode_seconds = seconds_of(self._encode)
             self.compose_seconds = seconds_of(self._compose)
 
     def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> list[AnswerRows]:
-        """The rows of each cell, asked as the cells of a sweep's unit are."""
-        states = [None if mask is None else Scale(self.subject.gates, mask, SCALE, "fold") for mask in masks]
-        return self.prompt_batches.answer_under(states, new_tokens)
+        """The answers of each cell, computed as those of a sweep's unit."""
+        transforms = [None if mask is None else Scale(self.subject.gates, mask, SCALE, "fold") for mask in masks]
+        return self.prompt_batches.answer_under(transforms, new_tokens)
 
     def _encode(self) -> None:
-        self._rows = self._rows or encode_all(self.subject.lm, [partial(decode, path) for path in self.clips])
+        self._audio_embeds = self._audio_embeds or encode_all(
+            self.subject.lm, [partial(decode, path) for path in self.clips]
+        )
 
     def _compose(self) -> None:
         self.prompt_batches = self.prompt_batches_of(range(len(self.clips)))
 
     def prompt_batches_of(self, which: Sequence[int]) -> PromptBatches:
-        """The questions put to some of the clips, in batches under the subject's token budget."""
-        rows, orders = [self._rows[i] for i in which], [order_of(self.clips[i]) for i in which]
+        """The questions about some of the clips, in batches under the subject's token budget."""
+        audio_embeds, orders = [self._audio_embeds[i] for i in which], [order_of(self.clips[i]) for i in which]
         return PromptBatches(
-            self.engine, rows, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, self.subject.token_budget
+            self.engine, audio_embeds, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, self.subject.token_budget
         )
 
     @property
     def tokens_per_prompt(self) -> float:
-        """On average, the audio's included."""
+        """Average length of a prompt, its audio included."""
         lm = self.subject.lm
-        prompts = [lm.prompt(len(r), question(order_of(path))) for r, path in zip(self._rows, self.clips, strict=True)]
+        prompts = [
+            lm.prompt(len(r), question(order_of(path))) for r, path in zip(self._audio_embeds, self.clips, strict=True)
+        ]
         return float(np.mean([len(prompt) for prompt in prompts]))
 
 

@@ -48,16 +48,16 @@ def test_every_documented_option_of_every_command_is_run() -> None:
 
 
 def test_the_engine_is_measured_beside_the_usual_ways_and_the_ceiling(tmp_path: Path) -> None:
-    found = figures("engine", tmp_path)
-    assert found.keys() == KEYS
+    measured = figures("engine", tmp_path)
+    assert measured.keys() == KEYS
     for key in ("answers_per_second", "first_token_per_second", "peak_memory_gb", "utterances"):
-        assert found[key].keys() == {"usual", "batched", "ours"}
-    assert found["matmul_tflops"].keys() == {"square", "shapes"}
-    rates, share = found["answers_per_second"], found["share_of_matmul"]
-    assert found["ratio_to_usual"] == pytest.approx(rates["ours"] / rates["usual"], rel=1e-3)
-    flop = 1e12 * found["tflop_per_answer"] * rates["ours"]
-    assert share == pytest.approx(flop / (1e12 * found["matmul_tflops"]["square"]), rel=0.01)
-    assert {"1 thread, 20 new", "2 processes, 1 new"} <= found["rates"]["ours"].keys()
+        assert measured[key].keys() == {"usual", "batched", "ours"}
+    assert measured["matmul_tflops"].keys() == {"square", "shapes"}
+    rates, share = measured["answers_per_second"], measured["share_of_matmul"]
+    assert measured["ratio_to_usual"] == pytest.approx(rates["ours"] / rates["usual"], rel=1e-3)
+    flop = 1e12 * measured["tflop_per_answer"] * rates["ours"]
+    assert share == pytest.approx(flop / (1e12 * measured["matmul_tflops"]["square"]), rel=0.01)
+    assert {"1 thread, 20 new", "2 processes, 1 new"} <= measured["rates"]["ours"].keys()
 
 
 def test_interventions_are_compared_with_the_unsteered_engine(tmp_path: Path) -> None:
@@ -75,11 +75,11 @@ def test_counting_is_compared_with_the_same_pass_without(tmp_path: Path) -> None
     assert measured["hook_calls"]["batched, usual hook"] > 0
 
 
-def test_what_counting_adds_is_told_from_what_it_launches_and_not_from_the_clock() -> None:
+def test_the_work_that_counting_adds_is_known_from_its_launches_and_not_from_the_clock() -> None:
     """Products differ by more between two passes than counts cost."""
     plain = defaultdict(lambda: (0, 0.0), {"product": (100, 9.0), "gated": (10, 1.0)})
-    own = defaultdict(lambda: (0, 0.0), {"product": (100, 8.0), "counted": (10, 1.2), "Memcpy DtoH": (1, 0.5)})
-    assert counts.more_of(own, plain) == pytest.approx((0.02, 0.05))
+    counting = defaultdict(lambda: (0, 0.0), {"product": (100, 8.0), "counted": (10, 1.2), "Memcpy DtoH": (1, 0.5)})
+    assert counts.added_work(counting, plain) == pytest.approx((0.02, 0.05))
 
 
 def test_agreement_is_measured_in_each_dtype(tmp_path: Path) -> None:
@@ -172,8 +172,8 @@ def one_replica(omni: Path) -> PromptBatches:
     return sharded.prompt_batches_of(lm, sharded.encoded(lm, 8), 256)
 
 
-def test_ways_that_are_asked_under_other_masks_do_not_answer_alike(one_replica: PromptBatches) -> None:
-    """What the comparison is worth."""
+def test_ways_under_different_masks_do_not_answer_alike(one_replica: PromptBatches) -> None:
+    """Without a difference here the comparison would show nothing."""
     gates = find_gates(one_replica.engine.model.decoder)
     everything = np.ones((len(gates), gates[0].width), bool)
     baseline, masked = (sharded.cells_of(one_replica, [mask]) for mask in (None, everything))
@@ -181,18 +181,18 @@ def test_ways_that_are_asked_under_other_masks_do_not_answer_alike(one_replica: 
     assert sharded.against(baseline, baseline)["largest_logprob_difference"] == 0
 
 
-def test_the_naive_way_looks_at_no_batch_before_all_gpus_have_done_the_last_one(
+def test_the_naive_way_starts_no_batch_before_all_gpus_have_finished_the_last_one(
     one_replica: PromptBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[object] = []
+    order: list[object] = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "synchronize", seen.append)
+    monkeypatch.setattr(torch.cuda, "synchronize", order.append)
 
-    def asked() -> Iterator[BatchRequest[Any]]:
-        for at, batch in one_replica.batches:
-            seen.append("batch")
-            yield BatchRequest(batch, one_replica.options_nE[at])
+    def requests() -> Iterator[BatchRequest[Any]]:
+        for rows, batch in one_replica.batches:
+            order.append("batch")
+            yield BatchRequest(batch, one_replica.options_nE[rows])
 
-    said = list(sharded.one_by_one(one_replica).engine.answer_batches(asked(), 2, one_replica.prefix))
-    assert len(said) > 3
-    assert seen == ["batch", 0, 1] * len(said)
+    answers = list(sharded.one_by_one(one_replica).engine.answer_batches(requests(), 2, one_replica.prefix))
+    assert len(answers) > 3
+    assert order == ["batch", 0, 1] * len(answers)

@@ -1,4 +1,4 @@
-"""Encoding is measured both ways, and the measure sees rows that are wrong."""
+"""Encoding is measured both ways, and wrong embeddings are detected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_shipped_model_is_encoded_both_ways(tmp_path: Path) -> None:
     assert rates.keys() == RATES
     assert measured["ratio"] == pytest.approx(rates["in groups"] / rates["one by one"], rel=1e-3)
     assert 0 <= measured["largest_difference"] < 1e-5 < measured["root_mean_square"]
-    assert measured["clips_with_bits_of_neighbours"] == 0
+    assert measured["clips_changed_by_neighbours"] == 0
 
 
 def test_a_written_folder_is_encoded_both_ways(tmp_path: Path) -> None:
@@ -35,16 +35,16 @@ def test_a_written_folder_is_encoded_both_ways(tmp_path: Path) -> None:
     assert measured["mean_difference"] < 1e-2 * measured["root_mean_square"]
 
 
-def test_rows_that_feel_their_neighbours_and_rows_of_another_clip_are_told(spoken: Subject) -> None:
+def test_embeddings_that_depend_on_neighbours_or_are_of_another_clip_are_detected(spoken: Subject) -> None:
     lm, clips = spoken.lm, spoken.clips[:3]
-    own = encoding.alone(lm, clips)
-    assert encoding.apart(own, own)["largest_difference"] == 0
-    assert encoding.apart([own[0]], [own[0] + 0.5])["mean_difference"] == pytest.approx(0.5)
+    alone = encoding.alone(lm, clips)
+    assert encoding.differences(alone, alone)["largest_difference"] == 0
+    assert encoding.differences([alone[0]], [alone[0] + 0.5])["mean_difference"] == pytest.approx(0.5)
     encode_audio = lm.encode_audio
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lm, "encoder_batch", 0)
         patch.setattr(lm, "encode_audio", lambda heard: [r + 1e-3 * n for n, r in enumerate(encode_audio(heard))])
-        found = encoding.measure(lm, clips, 1)
-    assert found["clips_with_bits_of_neighbours"] == 2  # the middle one keeps its place
-    assert found["largest_difference"] == pytest.approx(2e-3, rel=0.1)
-    assert torch.equal(lm.encode_clip(decode(clips[0])), own[0])
+        measured = encoding.measure(lm, clips, 1)
+    assert measured["clips_changed_by_neighbours"] == 2  # the middle one keeps its place
+    assert measured["largest_difference"] == pytest.approx(2e-3, rel=0.1)
+    assert torch.equal(lm.encode_clip(decode(clips[0])), alone[0])

@@ -1,4 +1,4 @@
-"""A slice of a sweep is run and watched, however short it is; what cannot be told is said, and is no number."""
+"""A slice of a sweep is run and measured, however short it is; a figure that cannot be measured is no number."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_tiny_slice_runs_and_says_that_it_was_too_short_for_a_steady_pace(ran: Path) -> None:
+def test_a_tiny_slice_runs_and_reports_that_it_was_too_short_for_a_steady_pace(ran: Path) -> None:
     figures = json.loads((ran / "figures.json").read_text(encoding="utf-8"))
-    assert (figures["cells"], figures["utterances"], figures["parked"]) == (1 + 2 * (1 + 5), 20, {})
+    assert (figures["cells"], figures["utterances"], figures["failed"]) == (1 + 2 * (1 + 5), 20, {})
     assert figures["units"] == {"encode": 6, "identify": 1, "select": 6, "answer": 1}
     # One block of answers has no pace: a single mark is a moment.
     assert figures["answers_per_second"] is None and figures["counted_per_second"] is None
@@ -50,7 +50,7 @@ def test_a_tiny_slice_runs_and_says_that_it_was_too_short_for_a_steady_pace(ran:
     assert figures["recovery_seconds"] is None
 
 
-def test_marks_and_log_are_held_against_the_planner_s_forecast(
+def test_marks_and_log_are_compared_with_the_planner_s_forecast(
     ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if a GPU had encoded a block every two seconds, counted two seconds later, and answered at second 15."""
@@ -64,9 +64,9 @@ def test_marks_and_log_are_held_against_the_planner_s_forecast(
     event = {"time": moment, "event": "ready", "unit": "actor 0", "details": ["its model was loaded in 3 s"]}
     (store.log / "events.jsonl").write_text(json.dumps(event) + "\n")
 
-    monkeypatch.setattr(sliced, "of_gpus", lambda _: [RATE.device])
-    seen = sliced.Watched(BEGAN - 9, BEGAN + 20, result=sliced.told(folder, 0))
-    figures = sliced.figures_of(folder, MODEL, 20, seen, 1, sliced.spoilt_by(seen, 1, False))
+    monkeypatch.setattr(sliced, "query_gpus", lambda _: [RATE.device])
+    observed = sliced.ObservedRun(BEGAN - 9, BEGAN + 20, result=sliced.read_result(folder, 0))
+    figures = sliced.figures_of(folder, MODEL, 20, observed, 1, sliced.exclusions_of(observed, 1, False))
     assert RATE.clips_per_second and RATE.counted_per_second
     # 20 clips are evaluated, in the first block; each of five emotions has 30 candidates in a block of its own.
     seconds = 170 / RATE.clips_per_second + 150 / RATE.counted_per_second + 13 * 20 / RATE.answers_per_second
@@ -76,8 +76,8 @@ def test_marks_and_log_are_held_against_the_planner_s_forecast(
     assert figures["no_forecast_errors"] == {"answer": few, "identify": few}
     assert figures["seconds"]["first answers after an actor was ready"] == 20
 
-    cached = sliced.spoilt_by(seen, 1, True)
-    figures = sliced.figures_of(folder, MODEL, 20, seen, 1, cached)
+    cached = sliced.exclusions_of(observed, 1, True)
+    figures = sliced.figures_of(folder, MODEL, 20, observed, 1, cached)
     assert figures["no_forecast_errors"] == {"answer": few, "identify": few} | dict.fromkeys(
         ("encode", "whole"), "some clips were in the cache before"
     )
@@ -104,7 +104,7 @@ def test_units_that_end_unevenly_do_not_slow_the_steady_pace(actors: int, units:
     assert pace(marks, actors).steady == pytest.approx(2_000 / 8 * actors, abs=0.1)
 
 
-def test_a_kill_that_nobody_noticed_is_no_number_and_no_crash(tmp_path: Path) -> None:
+def test_a_kill_without_an_event_is_no_number_and_no_crash(tmp_path: Path) -> None:
     assert sliced.recovery(tmp_path, 5.0) == {"noticed": None, "successor ready": None}
     assert sliced.recovery(tmp_path, 0.0) is None
 
@@ -120,15 +120,15 @@ def test_a_death_in_the_millisecond_of_the_kill_was_noticed_at_once_and_one_befo
 
 
 @pytest.mark.parametrize("printed", ["", "stopping after the units in flight\n"])
-def test_an_interrupted_run_is_told_with_its_last_words(tmp_path: Path, printed: str) -> None:
+def test_an_interrupted_run_is_reported_with_the_end_of_its_output(tmp_path: Path, printed: str) -> None:
     (tmp_path / "out").write_text(printed)
     (tmp_path / "err").write_text("\n".join(f"line {n}" for n in range(100)))
-    with pytest.raises(SystemExit, match="ended with code 130") as told:
-        sliced.told(tmp_path, 130)
-    assert "line 99" in str(told.value) and "line 1\n" not in str(told.value)
+    with pytest.raises(SystemExit, match="ended with code 130") as error:
+        sliced.read_result(tmp_path, 130)
+    assert "line 99" in str(error.value) and "line 1\n" not in str(error.value)
 
 
-def test_a_forecast_is_of_all_actors_and_of_one_sort_of_gpu() -> None:
+def test_a_forecast_covers_all_actors_and_one_model_of_gpu() -> None:
     assert RATE.counted_per_second and RATE.clips_per_second
     paces = {"answer": 2 * 1.1 * RATE.answers_per_second, "identify": RATE.counted_per_second, "encode": None}
     things = {"answer": 1_000, "identify": 200, "encode": 50}
@@ -137,23 +137,23 @@ def test_a_forecast_is_of_all_actors_and_of_one_sort_of_gpu() -> None:
     assert errors(MODEL, [RATE.device] * 2, 2, found) == {
         "answer": 0.1, "identify": -0.5, "encode": "too few units for a steady pace", "whole": -0.5,
     }  # fmt: skip
-    for names, why in ([], "no GPU"), (["another", RATE.device], "several sorts"), (["another"], "no rate of"):
+    for names, why in ([], "no GPU"), (["another", RATE.device], "several models"), (["another"], "no rate of"):
         assert all(why in str(said) for said in errors(MODEL, names, 2, found).values())
     assert "no actor" in str(errors(MODEL, [RATE.device], 2, replace(found, seconds=None))["whole"])
 
 
-def test_a_spoilt_step_and_the_whole_say_why() -> None:
-    for seen, of_one, steps in [
-        (sliced.Watched(killed=5.0, result={"parked": {}}), 1, {"answer"}),
-        (sliced.Watched(result={"parked": {"unit": "why"}}), 1, {"answer", "identify", "encode"}),
-        (sliced.Watched(result={"parked": {}}), 2, {"answer", "identify", "encode"}),
-        (sliced.Watched(result={"parked": {}}), 1, set()),
+def test_an_excluded_step_and_the_whole_give_the_reason() -> None:
+    for observed, of_one, steps in [
+        (sliced.ObservedRun(killed=5.0, result={"failed": {}}), 1, {"answer"}),
+        (sliced.ObservedRun(result={"failed": {"unit": "why"}}), 1, {"answer", "identify", "encode"}),
+        (sliced.ObservedRun(result={"failed": {}}), 2, {"answer", "identify", "encode"}),
+        (sliced.ObservedRun(result={"failed": {}}), 1, set()),
     ]:
-        spoilt = sliced.spoilt_by(seen, of_one, False)
-        assert spoilt.keys() == steps
-        measured = Measured(dict.fromkeys(STEPS, 1.0), dict.fromkeys(STEPS, 1), 1.0, spoilt)
-        told = {step for step, error in errors(MODEL, [RATE.device], 1, measured).items() if isinstance(error, str)}
-        assert told == steps | ({"whole"} if steps else set())
+        excluded = sliced.exclusions_of(observed, of_one, False)
+        assert excluded.keys() == steps
+        measured = Measured(dict.fromkeys(STEPS, 1.0), dict.fromkeys(STEPS, 1), 1.0, excluded)
+        reported = {step for step, error in errors(MODEL, [RATE.device], 1, measured).items() if isinstance(error, str)}
+        assert reported == steps | ({"whole"} if steps else set())
 
 
 @pytest.mark.parametrize("actors", sliced.ENOUGH)
@@ -163,8 +163,11 @@ def test_the_sizes_that_help_names_are_enough(actors: int) -> None:
     assert len(identify_units(MODEL, "buzz", range(5 * ceil(candidates / SHARD_ROWS)))) > 2 * actors
 
 
-def test_a_gpu_that_tells_no_share_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    for told, expected in ((["97", " 3"], [97, 3]), (["[N/A]", "5"], []), ([], [])):
-        monkeypatch.setattr(gpus, "of_gpus", lambda _, told=told: told)
+def test_a_gpu_that_reports_no_utilisation_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    for lines, expected in ((["97", " 3"], [97, 3]), (["[N/A]", "5"], []), ([], [])):
+        monkeypatch.setattr(gpus, "query_gpus", lambda _, lines=lines: lines)
         assert gpus.utilisation() == expected
-    assert gpus.mean([[], [90, 10], [80, 0]]) == [85, 5] and gpus.mean([[]]) == gpus.mean([]) == []
+    assert (
+        gpus.mean_utilisation([[], [90, 10], [80, 0]]) == [85, 5]
+        and gpus.mean_utilisation([[]]) == gpus.mean_utilisation([]) == []
+    )

@@ -1,4 +1,4 @@
-"""The ways are asked the same, do what their names say, and their ceiling counts the right work."""
+"""The ways answer the same questions, do what their names say, and their ceiling counts the right work."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_the_usual_way_and_ours_give_the_same_answers(spoken: Subject) -> None:
         assert row["largest_logprob_difference"] < 1e-4
 
 
-def test_a_mask_on_one_side_only_is_seen(spoken: Subject) -> None:
-    """What the comparison is worth."""
+def test_a_mask_on_one_side_only_changes_log_probabilities(spoken: Subject) -> None:
+    """Without a difference here the comparison would show nothing."""
     usual, ours = Generate(spoken, spoken.clips, 1), Ours(spoken, spoken.clips)
     everything = np.ones((len(spoken.gates), spoken.gates[0].width), bool)
     logprob_nE = usual_logprob(spoken, usual, everything)
@@ -96,10 +96,10 @@ def test_work_per_token_is_what_torch_counts(spoken: Subject) -> None:
     assert Ceiling(spoken.lm, tokens, 0.001).flop_per_token * tokens == pytest.approx(linear, rel=0.02)
 
 
-def test_masks_of_a_batch_share_out_every_utterance_once(spoken: Subject) -> None:
+def test_masks_of_a_batch_get_every_utterance_once(spoken: Subject) -> None:
     ours = Ours(spoken, spoken.clips)
-    asked = [ours.prompt_batches_of(range(at, 12, 5)) for at in range(5)]
-    assert sorted(w for share in asked for w in share.orders) == sorted(ours.prompt_batches.orders)
+    shares = [ours.prompt_batches_of(range(start, 12, 5)) for start in range(5)]
+    assert sorted(order for share in shares for order in share.orders) == sorted(ours.prompt_batches.orders)
     assert split(spoken, ours, 13) == {}, "an utterance has no thirteenth part here"
 
 
