@@ -1,7 +1,7 @@
 """Accuracy changes against the baseline in points: the matrix of source × evaluation emotion, self, cross, gap.
 
-Only pairs count: an utterance that is unreadable, non-finite or not written in a cell or in the baseline leaves both
-(and is counted elsewhere). An answer that cannot be parsed is wrong. Knows no intervals beyond the draws it is given.
+Only pairs count: an utterance that is unreadable, non-finite or not written in a cell or in the baseline is left out of
+both. An answer that cannot be parsed is wrong. Draws are those of the given resample; knows no intervals.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def point_gap(trials: Trials, group: Group) -> float:
 
 def effect_matrix(trials: Trials, group: Group) -> xr.DataArray:
     """Δ[source, evaluation] in percentage points, as in the paper's heat maps; NaN where nothing is paired."""
-    itself = resample(trials.label, len(trials.emotions), draws=0)
-    changes = accuracy_changes(trials, group, itself)[:, :, 0]
+    unresampled = resample(trials.label, len(trials.emotions), draws=0)
+    changes = accuracy_changes(trials, group, unresampled)[:, :, 0]
     coords = {"source": list(group.sources), "evaluation": list(trials.emotions)}
     return xr.DataArray(changes, dims=("source", "evaluation"), coords=coords, attrs={"units": "percentage points"})
 
@@ -62,8 +62,8 @@ def effect_matrix(trials: Trials, group: Group) -> xr.DataArray:
 def contrast(changes: Floats, group: Group, emotions: tuple[str, ...]) -> Contrast:
     """Self: mean over e of Δ(e, e). Cross: mean over e ≠ e' of Δ(e, e').
 
-    Where masks come from a corpus with other emotions, both run over the shared ones. Of joined masks "a+b" (the co-
-    types) Δ(a+b, a) and Δ(a+b, b) are self, and the other emotions cross.
+    Where masks come from a corpus with other emotions, both are over the shared ones. For joined masks "a+b" (the co-
+    types), Δ(a+b, a) and Δ(a+b, b) are self, and the other emotions cross.
 
     Args:
         changes: changes[cell of the group, label, 1 + draw].
@@ -72,16 +72,16 @@ def contrast(changes: Floats, group: Group, emotions: tuple[str, ...]) -> Contra
     """
     if not group.has_sources:
         return Contrast(changes.mean(axis=(0, 1)), np.full(changes.shape[2], np.nan))
-    joined = ((cell, emotions_of(source)) for cell, source in enumerate(group.sources))
-    shared = [(cell, [emotions.index(e) for e in own]) for cell, own in joined if set(own) <= set(emotions)]
-    labels = sorted({label for _, own in shared for label in own})
-    same = [(cell, label) for cell, own in shared for label in own]
-    other = [(cell, label) for cell, own in shared for label in labels if label not in own]
+    by_cell = ((cell, emotions_of(source)) for cell, source in enumerate(group.sources))
+    sources = [(cell, [emotions.index(e) for e in names]) for cell, names in by_cell if set(names) <= set(emotions)]
+    shared = sorted({label for _, labels in sources for label in labels})
+    same = [(cell, label) for cell, labels in sources for label in labels]
+    other = [(cell, label) for cell, labels in sources for label in shared if label not in labels]
     return Contrast(_mean(changes, same), _mean(changes, other))
 
 
 def paired(trials: Trials, group: Group) -> npt.NDArray[np.bool_]:
-    """paired[cell of the group, utterance]: usable both there and in the baseline."""
+    """paired[cell of the group, utterance]: usable both in the cell and in the baseline."""
     usable = trials.usable
     both: npt.NDArray[np.bool_] = usable[list(group.cells)] & usable[trials.baseline]
     return both

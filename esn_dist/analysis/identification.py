@@ -1,7 +1,7 @@
-"""From stored counts to firing statistics, as the sweep itself takes them or with other parameters. Needs no GPU.
+"""From stored counts to firing statistics, with the parameters of the sweep or with others. Needs no GPU.
 
-Passes over the counts once, a shard at a time, in the store's order; over sums of shards where they say enough. Knows
-no selectors and no masks.
+Passes over the counts once, a shard at a time, in the store's order; where sums of shards suffice, over those. Knows no
+selectors and no masks.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from esn_dist.terms import JOIN, PARTS
 
 @dataclass(frozen=True, slots=True)
 class IdentificationPool:
-    """Which of a model's logged utterances count, and where over the counts they lie.
+    """Which of a model's logged utterances are used to identify neurons.
 
     Attributes:
-        corpus: one, or several joined by "+", as in the masks that are identified over them.
-        chosen: of all corpora one after another: `pool` and `size` are their sums.
-        stratum: stratum[utterance that counts]: its corpus and emotion as one number.
+        corpus: a name, or several joined by "+", as in the masks that are identified over them.
+        chosen: the sets of all corpora in their order; `available` and `size` are their sums.
+        stratum: stratum[chosen utterance]: its corpus and emotion as one number.
     """
 
     folder: StoreFolder
@@ -83,10 +83,10 @@ def identification_pool(
     """The identification pool of a model on a corpus, or on several joined by "+".
 
     Args:
-        size: utterances per emotion from each corpus; "auto": as many as the poorest emotion has.
-        cap: at most so many of each emotion from each corpus; default: the corpus's own.
+        size: utterances per emotion from each corpus; "auto": as many as the rarest emotion has.
+        cap: most utterances of each emotion from each corpus; default: the cap of the corpus.
         parts: positions whose counts are summed.
-        all_items: also those that the unintervened model answered wrongly (the paper takes the right ones only).
+        all_items: also those that the unintervened model answered wrongly (the paper uses the correct ones only).
 
     Raises:
         UserError: an unknown part, no counts, or an emotion without any utterance.
@@ -99,25 +99,25 @@ def identification_pool(
     names = corpus.split(JOIN)
     facts = [read_corpus(folder, name) for name in names]
     emotions = shared_emotions([[str(emotion) for emotion in of["emotions"]] for of in facts])
-    found = [counted_utterances(folder, model, name) for name in names]
+    utterances = [counted_utterances(folder, model, name) for name in names]
     if all_items:
-        found = [replace(one, correct=np.full(len(one.label), True)) for one in found]
+        utterances = [replace(counted, correct=np.full(len(counted.label), True)) for counted in utterances]
     caps = [(of.get("identification") or {}).get("cap") if cap is None else cap for of in facts]
-    chosen = identification_sets(found, emotions, size, caps)
-    at = tuple(PARTS.index(part) for part in dict.fromkeys(parts))
-    return IdentificationPool(folder, model, corpus, _joined(chosen), at, _strata(chosen))
+    chosen = identification_sets(utterances, emotions, size, caps)
+    positions = tuple(PARTS.index(part) for part in dict.fromkeys(parts))
+    return IdentificationPool(folder, model, corpus, _joined(chosen), positions, _strata(chosen))
 
 
 def _joined(chosen: Sequence[IdentificationSet]) -> IdentificationSet:
-    """Several corpora's identification as one."""
+    """The sets of several corpora as a single one."""
     first, *others = chosen
     if not others:
         return first
-    pools = tuple(map(sum, zip(*(one.available for one in chosen), strict=True)))
-    code = np.concatenate([one.code for one in chosen])
-    return IdentificationSet(first.emotions, pools, first.requested, sum(one.size for one in chosen), code)
+    pools = tuple(map(sum, zip(*(of_corpus.available for of_corpus in chosen), strict=True)))
+    code = np.concatenate([of_corpus.code for of_corpus in chosen])
+    return IdentificationSet(first.emotions, pools, first.requested, sum(of_corpus.size for of_corpus in chosen), code)
 
 
 def _strata(chosen: Sequence[IdentificationSet]) -> npt.NDArray[np.int64]:
-    codes = [one.code[one.code >= 0].astype(np.int64) for one in chosen]
+    codes = [of_corpus.code[of_corpus.code >= 0].astype(np.int64) for of_corpus in chosen]
     return np.concatenate([code + number * len(chosen[0].emotions) for number, code in enumerate(codes)])

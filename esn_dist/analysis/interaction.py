@@ -1,7 +1,7 @@
 """Do two emotions' neurons add up? The change under both masks together, minus the changes under each alone.
 
-Negative under co-deactivation: together they hurt more than their sum; 0: they act independently. Knows no intervals
-beyond the draws it is given.
+Negative under co-deactivation: together they reduce accuracy more than their sum; 0: they act independently. Draws are
+those of the given resample.
 """
 
 from __future__ import annotations
@@ -41,40 +41,40 @@ def interactions(trials: Trials, pairs: Group, sample: Resample) -> xr.DataArray
     alone = dict(zip(single.sources, accuracy_changes(trials, single, sample), strict=True))
     together = accuracy_changes(trials, pairs, sample)
     emotions = [e for e in single.sources if e in pairs.source_emotions]
-    found = np.full((len(emotions), len(emotions), *together.shape[1:]), np.nan)
+    interaction = np.full((len(emotions), len(emotions), *together.shape[1:]), np.nan)
     for source, change in zip(pairs.sources, together, strict=True):
         first, second = emotions_of(source)
         a, b = emotions.index(first), emotions.index(second)
-        found[a, b] = found[b, a] = change - alone[first] - alone[second]
+        interaction[a, b] = interaction[b, a] = change - alone[first] - alone[second]
     coords = {"first": emotions, "second": emotions, "evaluation": list(trials.emotions)}
     dims = ("first", "second", "evaluation", "draw")
-    return xr.DataArray(found, dims=dims, coords=coords, attrs={"units": "percentage points"})
+    return xr.DataArray(interaction, dims=dims, coords=coords, attrs={"units": "percentage points"})
 
 
-def interaction_matrix(found: xr.DataArray) -> xr.Dataset:
+def interaction_matrix(draws: xr.DataArray) -> xr.Dataset:
     """The emotion × emotion matrix of `interactions`, with 95 % intervals over its draws.
 
     Returns:
         own[first, second, bound]: mean over the pair's two emotions; others[...]: over all other emotions of the
-        corpus; NaN where there is none.
+        corpus; NaN where the corpus has none.
     """
-    evaluation = [str(name) for name in found["evaluation"].values]
-    shape = (found.sizes["first"], found.sizes["second"], len(BOUNDS))
+    evaluation = [str(name) for name in draws["evaluation"].values]
+    shape = (draws.sizes["first"], draws.sizes["second"], len(BOUNDS))
     own, others = np.full(shape, np.nan), np.full(shape, np.nan)
-    for (a, b), pair in _pairs(found):
+    for (a, b), pair in _pairs(draws):
         is_own = np.isin(evaluation, pair)
         for matrix, of_pair in ((own, is_own), (others, ~is_own)):
             if of_pair.any():
-                bounds = estimate(found.values[a, b, of_pair].mean(axis=0))
+                bounds = estimate(draws.values[a, b, of_pair].mean(axis=0))
                 matrix[a, b] = [np.nan if bound is None else bound for bound in bounds]
     dims = ("first", "second", "bound")
-    coords = {"first": found["first"].values, "second": found["second"].values, "bound": list(BOUNDS)}
-    return xr.Dataset({"own": (dims, own), "others": (dims, others)}, coords=coords, attrs=found.attrs)
+    coords = {"first": draws["first"].values, "second": draws["second"].values, "bound": list(BOUNDS)}
+    return xr.Dataset({"own": (dims, own), "others": (dims, others)}, coords=coords, attrs=draws.attrs)
 
 
-def _pairs(found: xr.DataArray) -> Iterator[tuple[tuple[int, int], tuple[str, str]]]:
-    for a, first in enumerate(found["first"].values):
-        for b, second in enumerate(found["second"].values):
+def _pairs(draws: xr.DataArray) -> Iterator[tuple[tuple[int, int], tuple[str, str]]]:
+    for a, first in enumerate(draws["first"].values):
+        for b, second in enumerate(draws["second"].values):
             yield (a, b), (str(first), str(second))
 
 

@@ -1,4 +1,4 @@
-"""Where masks lie and what they share: neurons per layer (paper Fig. 4), and the Jaccard overlap of masks.
+"""In which layers masks have their neurons (paper Fig. 4), and the Jaccard overlap of masks.
 
 Knows no answers and no stores: masks go in. The overlap of two empty masks is undefined (NaN), never 0 or 1.
 """
@@ -14,15 +14,13 @@ import xarray as xr
 
 from esn_dist.terms import JOIN
 
-# Coordinates that say whose a mask is.
+# Coordinates that identify a mask.
 MEANING = ("selector", "source_corpus", "source_emotion", "fraction", "mask_seed", "identification_size", "parts")
-
-
 COMPARED = ("source_emotion", "selector", "source_corpus")
 
 
 class Related(NamedTuple):
-    """Two masks that differ in one coordinate, `between`: `one` there against `other`; the rest is the first mask's."""
+    """Two masks that differ in the coordinate `between`, `one` and `other`; all else is that of the first mask."""
 
     between: str
     one: str
@@ -38,7 +36,7 @@ class Related(NamedTuple):
 
 
 def layer_distribution(masks: xr.Dataset) -> xr.DataArray:
-    """neurons[mask, layer] of member[mask, layer, neuron]; one mask is read at a time."""
+    """neurons[mask, layer] of member[mask, layer, neuron]; reads a single mask at a time."""
     counts = [np.asarray(masks["member"][row].values).sum(axis=-1) for row in range(masks.sizes["mask"])]
     shape = (masks.sizes["mask"], masks.sizes["layer"])
     array = np.array(counts, np.int64).reshape(shape)
@@ -75,34 +73,32 @@ def overlap(masks: xr.Dataset) -> xr.Dataset:
 def related(overlaps: xr.Dataset) -> Iterator[Related]:
     """Pairs of masks that differ in one thing alone: in emotion, in selector, or in corpus; each pair once.
 
-    Unions of several emotions are left out: they overlap with their parts by construction.
+    Unions of several emotions are left out: by construction they overlap with the masks they join.
     """
-    meanings = [tuple(map(str, row)) for row in zip(*(overlaps[name].values for name in MEANING), strict=True)]
-    emotion, selector, corpus = (MEANING.index(name) for name in COMPARED)
-    for i, one in enumerate(meanings):
+    columns = [map(str, overlaps[name].values) for name in MEANING]
+    meanings = [dict(zip(MEANING, row, strict=True)) for row in zip(*columns, strict=True)]
+    for i, first in enumerate(meanings):
         for j in range(i + 1, len(meanings)):
-            differing = [at for at, (a, b) in enumerate(zip(one, meanings[j], strict=True)) if a != b]
-            if (
-                len(differing) == 1
-                and differing[0] in (emotion, selector, corpus)
-                and _single(one[emotion], meanings[j][emotion])
-            ):
-                found = (overlaps[name].values[i, j] for name in ("jaccard", "expected"))
-                said = dict(zip(MEANING, one, strict=True))
-                names = (one[selector], one[corpus], one[emotion], float(said["fraction"]))
-                identified = (int(said["identification_size"]), said["parts"])
-                at = differing[0]
-                yield Related(MEANING[at], one[at], meanings[j][at], *names, *identified, *map(float, found))
+            second = meanings[j]
+            differing = [name for name in MEANING if first[name] != second[name]]
+            emotions = first["source_emotion"], second["source_emotion"]
+            if len(differing) == 1 and differing[0] in COMPARED and _single(*emotions):
+                (between,) = differing
+                jaccard, expected = (float(overlaps[name].values[i, j]) for name in ("jaccard", "expected"))
+                yield Related(
+                    between, first[between], second[between], first["selector"], first["source_corpus"], emotions[0],
+                    float(first["fraction"]), int(first["identification_size"]), first["parts"], jaccard, expected,
+                )  # fmt: skip
 
 
 def _single(*emotions: str) -> bool:
     return all(emotion and JOIN not in emotion for emotion in emotions)
 
 
-def jaccard(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    """|A ∩ B| / |A ∪ B| of two masks of one shape; NaN where both are empty."""
-    union = int((one | other).sum())
-    return int((one & other).sum()) / union if union else float("nan")
+def jaccard(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
+    """|A ∩ B| / |A ∪ B| of two masks of the same shape; NaN where both are empty."""
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union else float("nan")
 
 
 def _members(masks: xr.Dataset) -> list[npt.NDArray[np.int64]]:

@@ -15,7 +15,7 @@ from esn_dist.analysis.trials import Trials
 
 
 class Flips(NamedTuple):
-    """Pairs of one cell and the baseline: right before and wrong now, wrong before and right now, and all of them."""
+    """Pairs of one cell and the baseline: right before and wrong now, wrong before and right now, and all pairs."""
 
     lost: int
     gained: int
@@ -29,7 +29,7 @@ class Flips(NamedTuple):
     @property
     def p(self) -> float | None:
         """Two-sided p-value: `lost` of all flips under a fair coin; 1 without flips, None without pairs."""
-        from scipy.stats import binomtest  # half a second, which nobody pays who only opens a store
+        from scipy.stats import binomtest  # importing it takes half a second, which opening a store does not need
 
         if not self.pairs:
             return None

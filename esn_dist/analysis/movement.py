@@ -1,6 +1,6 @@
-"""Where answers go: from the baseline's option to the cell's, and how many of the flipped ones end at the source.
+"""Where answers go: from the baseline's option to the cell's, and how many of the flipped answers end at the source.
 
-Counts answers, right or wrong. Knows no intervals: what has one is `margin.source_answer_changes`.
+Counts answers, right or wrong. Knows no intervals; `margin.source_answer_changes` has them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def moves(trials: Trials, group: Group) -> xr.DataArray:
 
     Returns:
         moves[cell, before, after]: number of utterances; the options in the corpus's order, then "invalid". Utterances
-        that either cell did not answer at all are left out. Coordinates `source` and `mask_seed` lie on `cell`.
+        that either cell did not answer at all are left out. Coordinates on `cell`: `source` and `mask_seed`.
     """
     names = [*trials.emotions, INVALID]
     before = _codes(trials, trials.baseline)
@@ -38,7 +38,7 @@ def destinations(moved: xr.DataArray) -> xr.DataArray:
 
 
 def _codes(trials: Trials, cell: int) -> np.ndarray:
-    """Positions in the options, the last + 1 = an answer that names none."""
+    """Positions in the options; an answer that names none has the position after the last."""
     answer = trials.answer[cell].astype(np.int64)
     valid = trials.outcome[cell] == 1
     return np.where(valid, answer, len(trials.emotions))

@@ -1,6 +1,6 @@
 """Permutation tests of the self–cross gap: is it larger than chance if it did not matter which mask is whose?
 
-Two questions, two tests. `exchange_test` (the one that the protocol asks for) exchanges the answers of each item among
+Two questions, two tests. `exchange_test` (which the protocol requires) exchanges the answers of each item among
 the source emotions' cells: do *these* masks have a gap, beyond what the drawn utterances explain? `assignment_test`
 exchanges the masks as wholes: would another assignment of the same masks to the emotions give as large a gap? The
 second has few assignments (120 of five emotions), hence no p-value below 1/120, but it alone generalises over masks.
@@ -45,7 +45,7 @@ class GapTest:
 
 @dataclass(frozen=True, slots=True)
 class _Items:
-    """Items of one label: right[item] = how many of the `cells` cells got it right; `own` = right in its own cell."""
+    """Items of one label: right[item] = how many of the `cells` cells are right; `own` = right in the label's cell."""
 
     right: Counts
     own: int
@@ -61,7 +61,7 @@ def exchange_test(trials: Trials, group: Group, *seed: SeedKey) -> GapTest:
     """Within each item, which of the S answers is the own emotion's is chance: right in k of S cells, own right k/S.
 
     The gap is then a weighted sum of independent binomials around 0, and its distribution is convolved exactly.
-    The baseline cancels: it stands in self and in cross alike.
+    The baseline cancels, because it is part of both self and cross.
     """
     labels = _labels(trials, group)
     items = sum(len(label.right) for label in labels)
@@ -78,8 +78,8 @@ def exchange_test(trials: Trials, group: Group, *seed: SeedKey) -> GapTest:
 
 def assignment_test(trials: Trials, group: Group) -> GapTest:
     """All assignments of the condition's masks to the emotions; p is the share with a gap at least as far from 0."""
-    itself = resample(trials.label, len(trials.emotions), draws=0)
-    changes = accuracy_changes(trials, group, itself)[:, :, 0]
+    unresampled = resample(trials.label, len(trials.emotions), draws=0)
+    changes = accuracy_changes(trials, group, unresampled)[:, :, 0]
     shared = [(cell, trials.emotions.index(name)) for cell, name in enumerate(group.sources) if name in trials.emotions]
     if len(shared) < 2:
         return GapTest(None, None, True, 0)
@@ -98,12 +98,12 @@ def _labels(trials: Trials, group: Group) -> list[_Items]:
     if len(cells) < 2:
         return []
     complete = trials.usable[cells].all(axis=0)
-    found = []
+    items = []
     for name, cell in shared.items():
         of_label = complete & (trials.label == trials.emotions.index(name))
         correct = trials.correct[:, of_label]
-        found.append(_Items(correct[cells].sum(axis=0, dtype=np.int64), int(correct[cell].sum()), len(cells)))
-    return found
+        items.append(_Items(correct[cells].sum(axis=0, dtype=np.int64), int(correct[cell].sum()), len(cells)))
+    return items
 
 
 def _convolved(labels: Sequence[_Items], common: int) -> float:
@@ -152,8 +152,9 @@ def _drawn(labels: Sequence[_Items], random: np.random.Generator) -> float:
 
 
 def _assigned(matrix: Floats) -> float:
-    """Share of the permutations of rows whose trace is at least as far from what its mean over permutations is."""
+    """Share of the permutations of rows whose trace is at least as far from the mean of all traces."""
     size = len(matrix)
-    traces = np.array([sum(matrix[row, at] for at, row in enumerate(order)) for order in permutations(range(size))])
+    orders = permutations(range(size))
+    traces = np.array([sum(matrix[row, column] for column, row in enumerate(order)) for order in orders])
     deviation = np.abs(traces - matrix.sum() / size)
     return float(np.mean(deviation >= deviation[0] - 1e-9))

@@ -1,7 +1,7 @@
 """Option-position bias: how often each option number is answered, and accuracy by the number of the true option.
 
 Options stand in a random order per item, so without a bias every number is answered equally often. Knows no conditions:
-every cell is counted for itself.
+each cell is counted separately.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ def position_bias(answers: xr.Dataset) -> xr.Dataset:
     valid = answers["outcome"].transpose("cell", "utterance").values == Outcome.ANSWERED
     utterance = np.arange(len(label))
     true = np.broadcast_to(number_UE[utterance, label], answer.shape)
-    said = number_UE[utterance, np.where(valid, answer, 0)]
+    answered = number_UE[utterance, np.where(valid, answer, 0)]
     variables = {
-        "answered": _by_number(said, valid, len(emotions)),
+        "answered": _by_number(answered, valid, len(emotions)),
         "shown": _by_number(true, valid, len(emotions)),
-        "correct": _by_number(true, valid & (said == true), len(emotions)),
+        "correct": _by_number(true, valid & (answered == true), len(emotions)),
     }
-    found = xr.Dataset(
-        {name: (("cell", "number"), counts) for name, counts in variables.items()},
+    counts = xr.Dataset(
+        {name: (("cell", "number"), of_cells) for name, of_cells in variables.items()},
         coords={"cell": answers["cell"].values, "number": np.arange(1, len(emotions) + 1)},
         attrs=answers.attrs,
     )
-    return found.assign(p=("cell", [_uniform_p(counts) for counts in variables["answered"]]))
+    return counts.assign(p=("cell", [_uniform_p(of_cell) for of_cell in variables["answered"]]))
 
 
 def _by_number(number: np.ndarray, counted: np.ndarray, options: int) -> np.ndarray:
