@@ -1,7 +1,7 @@
 """`esn_dist.open(FOLDER)`: a finished or running sweep as xarray objects, for notebooks and scripts.
 
-Opening reads a few bytes; every method reads what it returns, in slices, and never loads torch or Ray. Where a store
-holds one model (or one corpus), its name may be left out.
+Opening reads a few bytes. A method reads only what it returns, in slices, and never loads torch or Ray. The name of a
+model or corpus may be left out where the store has only one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def open_sweep(path: str | Path) -> OpenSweep:
     """The sweep in a folder such as `store/quickstart`, or in its `data.zarr`.
 
     Raises:
-        UserError: there is no store, or one of a newer version.
+        UserError: the folder has no store, or one of a newer version.
     """
     root = Path(path)
     folder = StoreFolder(root.parent if root.name == "data.zarr" else root)
@@ -67,7 +67,7 @@ class OpenSweep:
     def counts(self, model: str | None = None, corpus: str | None = None) -> xr.Dataset:
         """K[utterance, part, layer, neuron] and T[utterance, part] with the unintervened answers, lazy.
 
-        K of a full-size study is tens of gigabytes: take slices, or let `probability` sum it a shard at a time.
+        K of a full-size study is tens of gigabytes: take slices, or use `probability`, which sums it shard by shard.
         """
         return open_counts(self.folder, self._model(model), self._corpus(corpus))
 
@@ -79,7 +79,7 @@ class OpenSweep:
         return open_answers(self.folder, self._model(model), self._corpus(corpus), complete=complete)
 
     def texts(self, cell: str, model: str | None = None, corpus: str | None = None) -> xr.Dataset:
-        """text[utterance]: what the model said in one cell (an id of `answers(...).cell`), and truncated[utterance]."""
+        """text[utterance]: output of the model in one cell (an id of `answers(...).cell`), and truncated[utterance]."""
         return read_texts(self.folder, self._model(model), self._corpus(corpus), cell)
 
     def masks(self, model: str | None = None) -> xr.Dataset:
@@ -99,10 +99,10 @@ class OpenSweep:
         """Firing probability P[emotion, layer, neuron] = K / T (paper §3.1).
 
         Args:
-            parts: positions that count: some of "audio", "text", "generated".
-            size: utterances of each emotion; "auto": as many as the poorest emotion has.
-            cap: at most so many of each emotion; default: the sweep's.
-            all_items: also utterances that the unintervened model answered wrongly.
+            parts: positions that are counted: some of "audio", "text", "generated".
+            size: utterances of each emotion; "auto": as many as the rarest emotion has.
+            cap: most utterances of each emotion; default: the cap of the sweep.
+            all_items: use utterances that the unintervened model answered wrongly, too.
         """
         chosen = self.identification(model, corpus, parts=parts, size=size, cap=cap, all_items=all_items)
         return _named(chosen, chosen.firing().probability, "probability")
@@ -123,7 +123,7 @@ class OpenSweep:
 
         Args:
             selector: LAP, LAPE, LAPE-filtered, MAD or ConAct.
-            fraction: r as a decimal that is written, such as "0.005".
+            fraction: r as decimal text, such as "0.005".
             parts, size, cap, all_items: as in `probability`; the defaults give the masks of a sweep with defaults.
         """
         chosen = self.identification(model, corpus, parts=parts, size=size, cap=cap, all_items=all_items)
@@ -138,7 +138,7 @@ class OpenSweep:
     def identification(self, model: str | None = None, corpus: str | None = None, **options: Any) -> IdentificationPool:
         """The identification pool that `probability` and `mask` use, e.g. for `analysis.stability.mask_stability`.
 
-        Corpora that are joined, such as `iemocap+meld`, give as many utterances each as all of them have.
+        Joined corpora, such as `iemocap+meld`, contribute equal numbers of utterances.
         """
         joined = JOIN.join(self._corpus(name) for name in corpus.split(JOIN)) if corpus else self._corpus(corpus)
         return identification_pool(self.folder, self._model(model), joined, **options)
@@ -159,7 +159,7 @@ class OpenSweep:
 
         Args:
             draws: bootstrap resamples.
-            seed: of the resamples.
+            seed: seed of the resamples.
             by_speaker: resample speakers instead of utterances.
             invalid_is_wrong: count an answer that names no option as wrong; else leave its pairs out.
         """
@@ -178,26 +178,26 @@ class OpenSweep:
             wanted: only masks with these coordinates, e.g. `selector=["MAD"]`, `source_emotion=["joy"]`.
 
         Raises:
-            UserError: no mask fits.
+            UserError: no mask has all of these coordinates.
         """
         name = self._model(model)
         masks = self.masks(name)
         kept = np.full(masks.sizes["mask"], True)
         for coordinate, words in wanted.items():
-            there = sorted({str(word) for word in masks[coordinate].values} - {""})
+            known = sorted({str(word) for word in masks[coordinate].values} - {""})
             for word in words:
-                _one(word, there, coordinate.replace("_", " "), self.folder)
+                _known_name(word, known, coordinate.replace("_", " "), self.folder)
             kept &= np.isin(masks[coordinate].values, list(words))
         if not kept.any():
-            raise UserError("no mask fits all of that", where=str(self.folder.root), fix="ask for fewer things at once")
+            raise UserError("no mask has all of these", where=str(self.folder.root), fix="choose by fewer coordinates")
         write_mask_file(Path(path), masks.isel(mask=kept), read_model(self.folder, name) or {})
         return int(kept.sum())
 
     def _model(self, name: str | None) -> str:
-        return _one(name, self.models, "model", self.folder)
+        return _known_name(name, self.models, "model", self.folder)
 
     def _corpus(self, name: str | None) -> str:
-        return _one(name, self.corpora, "corpus", self.folder)
+        return _known_name(name, self.corpora, "corpus", self.folder)
 
     def _neurons(self, model: str) -> int:
         facts = self.description.models[model]
@@ -211,11 +211,11 @@ def _named(chosen: IdentificationPool, values: np.ndarray, name: str) -> xr.Data
     )
 
 
-def _one(name: str | None, there: Sequence[str], what: str, folder: StoreFolder) -> str:
-    """`name`, which must be there, or the only one there is."""
-    if name is None and len(there) == 1:
-        return there[0]
-    if name is None or name not in there:
-        problem = f"which {what}?" if name is None else f"unknown {what} {name!r}.{did_you_mean(name, there)}"
-        raise UserError(problem, where=str(folder.root), expected=f"one of {', '.join(there)}" if there else "none yet")
+def _known_name(name: str | None, known: Sequence[str], what: str, folder: StoreFolder) -> str:
+    """`name` if it is known; without a name, the only known one."""
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None or name not in known:
+        problem = f"which {what}?" if name is None else f"unknown {what} {name!r}.{did_you_mean(name, known)}"
+        raise UserError(problem, where=str(folder.root), expected=f"one of {', '.join(known)}" if known else "none yet")
     return name

@@ -44,10 +44,10 @@ def test_dimensions_and_coordinates_are_named(small_store: Path) -> None:
 def test_a_mask_with_the_sweep_s_parameters_is_the_sweep_s_mask(small_store: Path) -> None:
     sweep = esn_dist.open(small_store)
     for selector in ("MAD", "ConAct"):
-        found = sweep.mask(selector, "0.1", corpus="studio")
-        for emotion in found["emotion"].values:
+        result = sweep.mask(selector, "0.1", corpus="studio")
+        for emotion in result["emotion"].values:
             stored = read_member(sweep.folder, "tiny", f"{selector}-studio-{emotion}")
-            assert (found.sel(emotion=emotion).values == stored).all()
+            assert (result.sel(emotion=emotion).values == stored).all()
 
 
 def test_a_mask_with_other_parameters_is_another(small_store: Path) -> None:
@@ -74,20 +74,20 @@ def test_several_corpora_are_identified_over_at_once(small_store: Path) -> None:
 
 def test_effects_are_those_of_the_report(small_store: Path) -> None:
     sweep = esn_dist.open(small_store)
-    found = sweep.effects(corpus="studio", draws=200)
+    result = sweep.effects(corpus="studio", draws=200)
     rows = effect_rows([measure(with_two_pass(sweep.answers(corpus="studio").load()), EffectSettings(draws=200))])
-    assert found.sizes["condition"] == len(rows) == 3 * 3 + 3 * 2  # and 2-Pass at two gains
+    assert result.sizes["condition"] == len(rows) == 3 * 3 + 3 * 2  # and 2-Pass at two gains
     for row in rows:
-        where = (found["selector"] == row.condition.selector) & (found["alpha"] == row.condition.alpha)
-        where &= found["intervention"] == row.condition.intervention
-        one = found.isel(condition=int(np.flatnonzero(where.values)[0]))
+        where = (result["selector"] == row.condition.selector) & (result["alpha"] == row.condition.alpha)
+        where &= result["intervention"] == row.condition.intervention
+        one = result.isel(condition=int(np.flatnonzero(where.values)[0]))
         assert one["self_effect"].values.tolist() == list(row.self_effect)
         if not row.sources:
             assert np.isnan(one["gap"]).all()
             assert one["change"].sel(source="none").mean() == pytest.approx(row.self_effect.point)
         else:
             assert one["gap"].values.tolist() == list(row.gap)
-            change = one["change"].sel(source=list(found["evaluation"].values)).values
+            change = one["change"].sel(source=list(result["evaluation"].values)).values
             assert np.trace(change) / 3 == pytest.approx(row.self_effect.point)
 
 
@@ -108,10 +108,10 @@ def test_exported_masks_come_back(small_store: Path, tmp_path: Path) -> None:
         (lambda sweep: sweep.mask("Conact.", "0.1", corpus="room"), "Did you mean 'ConAct'"),
         (lambda sweep: sweep.mask("MAD", "2", corpus="room"), "outside"),
         (lambda sweep: sweep.export_masks("x", source_emotion=["anget"]), "Did you mean 'anger'"),
-        (lambda sweep: sweep.export_masks("x", selector=["RND"], source_corpus=["room"]), "no mask fits"),
+        (lambda sweep: sweep.export_masks("x", selector=["RND"], source_corpus=["room"]), "no mask has all of these"),
     ],
 )
-def test_mistakes_are_named_with_the_nearest_word(small_store: Path, call: object, message: str) -> None:
+def test_unknown_names_are_reported_with_the_nearest_known_name(small_store: Path, call: object, message: str) -> None:
     assert callable(call)
     with pytest.raises(UserError, match=message):
         call(esn_dist.open(small_store))

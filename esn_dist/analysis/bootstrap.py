@@ -1,7 +1,7 @@
 """Percentile bootstrap over evaluation utterances: one resample for all cells, so that every difference is paired.
 
-Knows no effects: values per cell and utterance go in, means per cell and label come out, once for the sample itself and
-once per draw, so that any statistic of such means is computed in one way for the point and for its interval.
+Values per cell and utterance go in. Means per cell and label come out, for the sample itself and for every draw. A
+statistic of such means is computed in the same way for its point and for its interval. Knows no effects.
 """
 
 from __future__ import annotations

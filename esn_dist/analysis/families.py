@@ -1,6 +1,6 @@
 """Corrections for many tests: Holm (any error at all) and Benjamini–Hochberg (share of false discoveries).
 
-Knows no tests: p-values of one family go in, adjusted ones come out, in the same order.
+The p-values of one family go in; the adjusted ones come out in the same order. Knows no tests.
 """
 
 from __future__ import annotations

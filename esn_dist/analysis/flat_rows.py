@@ -22,7 +22,7 @@ CONDITION_COLUMNS = (
 
 
 def flat_condition(condition: Condition) -> FlatRow:
-    """The columns of a condition; `parameters` is JSON, and `tau` repeats the temperature (0 where there is none)."""
+    """The columns of a condition; `parameters` is JSON, and `tau` repeats the temperature (0 without a temperature)."""
     known = {field.name: getattr(condition, field.name) for field in fields(condition) if field.name != "parameters"}
     derived = {"tau": dict(condition.parameters.values).get("tau", 0.0), "parameters": condition.parameters.json}
     return {name: {**known, **derived}[name] for name in CONDITION_COLUMNS}

@@ -32,7 +32,7 @@ class GapTest:
 
     Attributes:
         gap: in percentage points, over the items that every source emotion's cell answered.
-        p: None where there is nothing to exchange.
+        p: None where nothing can be exchanged.
         exact: whether every exchange was counted; else `EXCHANGE_DRAWS` of them were drawn.
         items: utterances that entered.
     """

@@ -1,6 +1,6 @@
 """Option-position bias: how often each option number is answered, and accuracy by the number of the true option.
 
-Options stand in a random order per item, so without a bias every number is answered equally often. Knows no conditions:
+Options have a random order per item, so without a bias every number is answered equally often. Knows no conditions:
 each cell is counted separately.
 """
 

@@ -17,7 +17,7 @@ LARGEST = 1_000_000
 
 
 def power(utterances: int, effect: float, flipped: float, level: float = 0.05) -> float:
-    """Chance that exact McNemar finds the effect (p ≤ level, two-sided, either direction).
+    """Probability that exact McNemar detects the effect (p ≤ level, two-sided, either direction).
 
     Args:
         utterances: answered in both the cell and the baseline.
@@ -30,12 +30,12 @@ def power(utterances: int, effect: float, flipped: float, level: float = 0.05) -
 
     _check(effect, flipped, level)
     losing = (flipped - effect / POINTS) / (2 * flipped)
-    # Numbers of flips that have a chance worth counting: all but 1e-12 on either side.
+    # All numbers of flips but the least probable ones: 1e-12 on either side.
     low, high = (int(binom.ppf(q, utterances, flipped)) for q in (1e-12, 1 - 1e-12))
     flips = np.arange(low, high + 1)
     limit = _limits(high, level)[flips]
-    found = binom.cdf(limit, flips, losing) + binom.sf(flips - limit - 1, flips, losing)
-    return float((binom.pmf(flips, utterances, flipped) * np.where(limit < 0, 0.0, found)).sum())
+    detected = binom.cdf(limit, flips, losing) + binom.sf(flips - limit - 1, flips, losing)
+    return float((binom.pmf(flips, utterances, flipped) * np.where(limit < 0, 0.0, detected)).sum())
 
 
 def utterances_needed(effect: float, flipped: float, *, target: float = 0.8, level: float = 0.05) -> int:
@@ -53,7 +53,9 @@ def utterances_needed(effect: float, flipped: float, *, target: float = 0.8, lev
     while power(upper, effect, flipped, level) < target:
         upper *= 2
         if upper > LARGEST:
-            raise UserError(f"an effect of {effect:g} points needs over {LARGEST:,} utterances", fix="ask for a larger")
+            raise UserError(
+                f"an effect of {effect:g} points needs over {LARGEST:,} utterances", fix="choose a larger effect"
+            )
     lower = upper // 2
     while upper - lower > 1:
         middle = (lower + upper) // 2

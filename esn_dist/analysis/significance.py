@@ -1,8 +1,8 @@
-"""Every test of a sweep as one flat row with its family and its corrected p-values.
+"""Every test of a sweep with its family and its corrected p-values.
 
-A family is one model × corpus × type of intervention × question; corrections never reach across. Three questions are
-asked: of each *cell* (accuracy over all utterances against baseline: exact McNemar), of each *heat-map entry* (the same
-over one emotion's utterances), and of each condition's *gap* (exchange test, with the assignment test beside it).
+A family is one model × corpus × type of intervention × question; no correction covers several families. There are three
+questions. *Cell*: accuracy over all utterances against the baseline, by exact McNemar. *Heat-map entry*: the same over
+one emotion's utterances. *Gap* of a condition: the exchange test, and the assignment test in addition.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ CELL, ENTRY, GAP = "cell", "heat-map entry", "gap"
 
 @dataclass(frozen=True, slots=True)
 class SignificanceTest:
-    """One test.
+    """The result of one test.
 
     Attributes:
         question: "cell", "heat-map entry" or "gap".
         source, mask_seed: source emotion ("" for RND and gaps) and the seed of random masks (-1 for the others).
-        evaluation: emotion whose utterances were asked; "all" for cells and gaps.
+        evaluation: emotion of the utterances; "all" for cells and gaps.
         effect: percentage points; of a gap, the gap.
         pairs: utterances that entered; lost, gained: those that flipped (None for gaps).
         p, holm, bh: uncorrected, and corrected within the family; None where nothing could be tested.
@@ -72,27 +72,27 @@ def significance(
         invalid_is_wrong: as in `summary.summarise`.
     """
     read = (read_trials(dataset, invalid_is_wrong=invalid_is_wrong) for dataset in datasets)
-    return _corrected([verdict for trials in read for verdict in _verdicts(trials, seed)])
+    return _corrected([test for trials in read for test in _tests(trials, seed)])
 
 
-def _verdicts(trials: Trials, seed: int) -> Iterator[SignificanceTest]:
+def _tests(trials: Trials, seed: int) -> Iterator[SignificanceTest]:
     for group in trials.groups:
         for number, cell in enumerate(group.cells):
-            yield _verdict(trials, group, number, CELL, ALL, flips(trials, cell))
+            yield _mcnemar(trials, group, number, CELL, ALL, flips(trials, cell))
             for code, emotion in enumerate(trials.emotions):
-                found = flips(trials, cell, trials.label == code)
-                yield _verdict(trials, group, number, ENTRY, emotion, found)
+                of_emotion = flips(trials, cell, trials.label == code)
+                yield _mcnemar(trials, group, number, ENTRY, emotion, of_emotion)
         if group.has_sources and group.source_emotions == set(group.sources):  # joined masks cannot be exchanged
             yield from (_gap(trials, _of_seed(group, mask_seed), seed) for mask_seed in dict.fromkeys(group.seeds))
 
 
-def _verdict(
-    trials: Trials, group: Group, number: int, question: str, evaluation: str, found: Flips
+def _mcnemar(
+    trials: Trials, group: Group, number: int, question: str, evaluation: str, flipped: Flips
 ) -> SignificanceTest:
     return SignificanceTest(
         question, trials.model, trials.corpus, group.condition,
         source=group.sources[number], mask_seed=group.seeds[number], evaluation=evaluation,
-        effect=found.effect, pairs=found.pairs, lost=found.lost, gained=found.gained, p=found.p,
+        effect=flipped.effect, pairs=flipped.pairs, lost=flipped.lost, gained=flipped.gained, p=flipped.p,
     )  # fmt: skip
 
 
@@ -107,14 +107,14 @@ def _gap(trials: Trials, group: Group, seed: int) -> SignificanceTest:
 
 
 def _seed_key(condition: Condition) -> list[str]:
-    """What the draws of a condition's test are hashed from; in this order they stay what they were."""
+    """What the draws of a condition's test are hashed from. The order decides the draws, so it never changes."""
     columns = flat_condition(condition)
     return [str(columns[name]) for name in CONDITION_COLUMNS if name != "parameters"]
 
 
 def _of_seed(group: Group, seed: int) -> Group:
     """One mask per source emotion: of random masks that follow an emotion's, those of one seed."""
-    kept = [number for number, own in enumerate(group.seeds) if own == seed]
+    kept = [number for number, of_cell in enumerate(group.seeds) if of_cell == seed]
     return Group(
         group.condition,
         tuple(group.cells[number] for number in kept),
@@ -123,14 +123,14 @@ def _of_seed(group: Group, seed: int) -> Group:
     )
 
 
-def _corrected(verdicts: Sequence[SignificanceTest]) -> list[SignificanceTest]:
+def _corrected(tests: Sequence[SignificanceTest]) -> list[SignificanceTest]:
     members: dict[str, list[int]] = {}
-    for position, verdict in enumerate(verdicts):
-        if verdict.p is not None:
-            members.setdefault(verdict.family, []).append(position)
-    corrected = list(verdicts)
+    for position, test in enumerate(tests):
+        if test.p is not None:
+            members.setdefault(test.family, []).append(position)
+    corrected = list(tests)
     for positions in members.values():
-        p = [float(np.float64(verdicts[position].p)) for position in positions]
-        for position, strict, false in zip(positions, holm(p), benjamini_hochberg(p), strict=True):
-            corrected[position] = replace(verdicts[position], holm=strict, bh=false)
+        p = [float(np.float64(tests[position].p)) for position in positions]
+        for position, of_holm, of_bh in zip(positions, holm(p), benjamini_hochberg(p), strict=True):
+            corrected[position] = replace(tests[position], holm=of_holm, bh=of_bh)
     return corrected

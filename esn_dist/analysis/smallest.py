@@ -1,6 +1,7 @@
-"""The smallest fraction r that reaches a share of the largest one's self–cross gap, from whatever cells a store has.
+"""The smallest fraction r whose self–cross gap reaches a share of the gap of the largest r.
 
-What a study with `reach` has searched by bisection is read here; among fractions that all ran it gives the same answer.
+Reads the bisection of a study with `reach` from the cells that a store has. Where all fractions ran, the answer is the
+same. Knows no stores.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ class SmallestFraction:
     """One search.
 
     Attributes:
-        condition: what its groups share; its fraction is the largest one's.
+        condition: what its groups share; its fraction is the largest.
         gaps: the gap of every fraction that ran, in percentage points.
         fraction: the smallest that reaches the share; None where the largest has no gap, or before the search is over.
         awaited: the fraction that the search needs next; None where it is over.
@@ -34,22 +35,22 @@ class SmallestFraction:
 def smallest_fractions(
     trials: Trials, share: float, fractions: Sequence[Decimal] | None = None
 ) -> Iterator[SmallestFraction]:
-    """One for every condition that ran with two or more fractions.
+    """One search for every condition that ran with two or more fractions.
 
     Args:
         share: of the gap of the largest fraction, within 0..1.
         fractions: those that the search may try; default: those that ran, of two or more.
     """
-    lines: dict[Condition, dict[Decimal, Group]] = {}
+    searches: dict[Condition, dict[Decimal, Group]] = {}
     for group in trials.groups:
         if group.has_sources:
-            line = replace(group.condition, fraction=0.0)
-            lines.setdefault(line, {})[Decimal(repr(group.condition.fraction))] = group
-    for line, groups in lines.items():
+            shared = replace(group.condition, fraction=0.0)
+            searches.setdefault(shared, {})[Decimal(repr(group.condition.fraction))] = group
+    for shared, groups in searches.items():
         if len(groups) > 1 or fractions:
             among = sorted(groups) if fractions is None else list(fractions)
             gaps = {
                 fraction: point_gap(trials, group) for fraction, group in sorted(groups.items()) if fraction in among
             }
-            found, awaited = smallest_fraction(among, gaps, share), next_fraction(among, gaps, share)
-            yield SmallestFraction(replace(line, fraction=float(max(among))), gaps, found, awaited)
+            smallest, awaited = smallest_fraction(among, gaps, share), next_fraction(among, gaps, share)
+            yield SmallestFraction(replace(shared, fraction=float(max(among))), gaps, smallest, awaited)

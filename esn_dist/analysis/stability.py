@@ -1,7 +1,7 @@
 """How stable a mask is: the same selector on bootstrapped identification sets, compared by Jaccard overlap.
 
-Utterances are drawn with replacement within each corpus and emotion from those that made the mask; counts are summed
-anew from the store in one pass, so that no model is run. Knows no answers.
+Draws utterances with replacement within each corpus and emotion from those that identified the mask. Sums their counts
+from the store in one pass, so that no model is run. Knows no answers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def mask_stability(
     Args:
         pool: the identification utterances.
         selectors: names in `SELECTORS` of those that need sums alone.
-        fraction: r as a decimal that is written.
+        fraction: r as decimal text, such as "0.005".
         seed: what the draws are hashed from.
         draws: bootstrapped sets. Memory: draws × emotions × neurons × 8 bytes.
 
@@ -41,9 +41,9 @@ def mask_stability(
         draws; size[selector, emotion] of the mask itself. NaN where both masks are empty.
     """
     firings = resampled_firing(pool, *seed, draws=draws)
-    found = [_stability([_masks(firing, selector, fraction) for firing in firings]) for selector in selectors]
+    by_selector = [_stability([_masks(firing, selector, fraction) for firing in firings]) for selector in selectors]
     return (
-        xr.concat(found, dim="selector")
+        xr.concat(by_selector, dim="selector")
         .assign_coords(selector=list(selectors), emotion=list(pool.chosen.emotions))
         .assign_attrs(
             model=pool.model, corpus=pool.corpus, fraction=fraction, identified=pool.chosen.size, **_identified(pool)
@@ -52,9 +52,8 @@ def mask_stability(
 
 
 def _identified(pool: IdentificationPool) -> dict[str, object]:
-    """What masks that are identified alike have in common, as in the store's table of masks."""
-    asked = pool.chosen.requested or 0
-    return {"identification_size": asked, "parts": JOIN.join(PARTS[part] for part in pool.parts)}
+    """How the masks are identified, in the columns of the store's table of masks."""
+    return {"identification_size": pool.chosen.requested or 0, "parts": JOIN.join(PARTS[part] for part in pool.parts)}
 
 
 def _stability(masks: list[npt.NDArray[np.bool_]]) -> xr.Dataset:
@@ -88,7 +87,7 @@ def resampled_firing(pool: IdentificationPool, *seed: SeedKey, draws: int) -> li
             K[:, emotion] += np.tensordot(counted, block[rows].astype(np.float64), axes=1)
             T[:, emotion] += np.tensordot(counted, positions[rows].astype(np.float64), axes=1)
         start += len(code)
-    assert K is not None and T is not None  # `identification_set` has refused an empty emotion
+    assert K is not None and T is not None  # `identification_set` has refused an emotion without utterances
     # Sums of whole numbers below 2^53: float64 was exact.
     return [Firing(emotions, k.astype(np.int64), t.astype(np.int64)) for k, t in zip(K, T, strict=True)]
 

@@ -43,8 +43,8 @@ class Group:
     Attributes:
         condition: what the cells share.
         cells: positions on the cell axis.
-        sources: source emotion of each cell, two joined by "+" in the co- types, "" where there is none.
-        seeds: seed of each cell's mask, -1 where there is none.
+        sources: source emotion of each cell, two joined by "+" in the co- types, "" without a source.
+        seeds: seed of each cell's mask, -1 without a seed.
     """
 
     condition: Condition
@@ -54,7 +54,7 @@ class Group:
 
     @property
     def has_sources(self) -> bool:
-        """Whether self and cross can be told apart."""
+        """Whether self and cross are defined."""
         return any(self.sources)
 
     @property
@@ -71,7 +71,7 @@ class Trials:
         label: label[utterance], position in `emotions`.
         speaker: speaker[utterance].
         answer: answer[cell, utterance], position in `emotions`, -1 = none.
-        outcome: outcome[cell, utterance], see `task.answers.Outcome`.
+        outcome: outcome[cell, utterance], see `terms.Outcome`.
         logprob: logprob[cell, utterance, emotion], natural log.
         baseline: the unintervened cell.
         groups: all other cells.
@@ -92,20 +92,20 @@ class Trials:
 
     @property
     def usable(self) -> npt.NDArray[np.bool_]:
-        """usable[cell, utterance]: the model did answer; an answer that cannot be parsed counts, as a wrong one."""
+        """usable[cell, utterance]: the model answered; an answer that cannot be parsed counts as a wrong one."""
         counted = (Outcome.ANSWERED, Outcome.UNPARSED) if self.invalid_is_wrong else (Outcome.ANSWERED,)
-        did_answer: npt.NDArray[np.bool_] = np.isin(self.outcome, counted)
-        return did_answer
+        answered: npt.NDArray[np.bool_] = np.isin(self.outcome, counted)
+        return answered
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
         """correct[cell, utterance]; meaningless where not usable."""
-        right: npt.NDArray[np.bool_] = (self.outcome == Outcome.ANSWERED) & (self.answer == self.label)
-        return right
+        correct: npt.NDArray[np.bool_] = (self.outcome == Outcome.ANSWERED) & (self.answer == self.label)
+        return correct
 
 
 def emotions_of(source: str) -> tuple[str, ...]:
-    """The emotions whose masks act in a cell with this source: one, two where it joins them, none for ""."""
+    """The emotions whose masks act in a cell with this source: two where it joins them, none for ""."""
     return tuple(source.split(JOIN)) if source else ()
 
 
@@ -118,7 +118,7 @@ def read_trials(answers: xr.Dataset, *, invalid_is_wrong: bool = True) -> Trials
     emotions = _texts(answers, "emotion")
     labels = _texts(answers, "label")
     if not set(labels) <= set(emotions):
-        raise ValueError(f"labels {sorted(set(labels) - set(emotions))} are no option of {emotions}")
+        raise ValueError(f"labels {sorted(set(labels) - set(emotions))} are not among the options {emotions}")
     baselines = [i for i, name in enumerate(_texts(answers, "intervention")) if name == "baseline"]
     if len(baselines) != 1:
         raise ValueError(f"{answers.attrs['model']} on {answers.attrs['corpus']} has {len(baselines)} baseline cells")

@@ -1,7 +1,7 @@
 """A report as data: sections of text, lists, tables of typed cells and figures of the page. Built once, rendered often.
 
-Terminal, Markdown, LaTeX, CSV files and the HTML page are renderers of it. A renderer decides where a number stands,
-never how it is rounded: that is `display`. Knows no stores and no markup.
+Terminal, Markdown, LaTeX, CSV files and the HTML page are renderers of it. A renderer decides where a number is placed,
+never how it is rounded: `display` does that. Knows no stores and no markup.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Axis(NamedTuple):
     """Conditions of one model on one corpus along `name`.
 
     Attributes:
-        shared: what all of them share; the attribute `name` has no meaning there.
+        shared: what all of them share; its attribute `name` has no meaning.
         values, positions: sorted by value; positions on the dimension `condition`.
     """
 

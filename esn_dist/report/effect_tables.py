@@ -1,4 +1,4 @@
-"""Effect rows in the arrangement of the paper's Table 1: selectors as columns, interventions beside each other.
+"""Effect rows in the arrangement of the paper's Table 1: a column per selector, interventions side by side.
 
 Knows no markup and no numbers: which rows belong to which table.
 """
@@ -17,7 +17,7 @@ from esn_dist.sweep.selectors import RND
 
 
 class MaskOrigin(NamedTuple):
-    """How the masks of a table were found.
+    """How the masks of a table were identified.
 
     Attributes:
         fraction: r.
@@ -87,7 +87,7 @@ def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
 
 
 def mask_origin(row: EffectRow) -> MaskOrigin:
-    """How the masks of a row were found, without what is the same for all masks of its corpus."""
+    """How the masks of a row were identified, without what is the same for all masks of its corpus."""
     condition = row.condition
     transfer = condition.source_corpus if condition.source_corpus != row.corpus else ""
     parts = condition.parts if condition.parts != ALL_PARTS else ""

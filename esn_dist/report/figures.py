@@ -1,4 +1,4 @@
-"""The paper's figures by matplotlib, in its arrangement, for whatever a sweep holds: heat maps, curves, layers.
+"""The paper's figures by matplotlib, in its arrangement, for any sweep: heat maps, curves, layers.
 
 Knows no files and no stores. Needs the extra `report`; figures are made without pyplot, so nothing global changes.
 """
@@ -128,7 +128,7 @@ def _figure_1(results: Results) -> Iterator[tuple[str, Figure]]:
 def _figures_2_and_3(results: Results) -> Iterator[tuple[str, Figure]]:
     unmasked = {(row.model, row.corpus): row.accuracy.point for row in results.baselines if row.emotion == ALL}
     for (model, corpus), frame in results.frames.items():
-        # Deactivation and one gain are two heat maps of Figure 1, not yet a row of their own.
+        # Deactivation and one gain are two heat maps of Figure 1; a row of heat maps needs two gains.
         shown = (axis for axis in axes(frame) if axis.name != "alpha" or sum(value > 0 for value in axis.values) > 1)
         for number, axis in enumerate(shown):
             name = f"figure{NUMBERS[axis.name]}-{model}-{corpus}-{axis.shared.selector}-{number}"
@@ -185,9 +185,9 @@ def _layers(chosen: dict[str, xr.DataArray], selectors: Sequence[str], title: st
     norm = LogNorm(1, max(2, max(int(neurons.max()) for neurons in chosen.values() if neurons.size)))
     for selector, of_row in zip(selectors, grid, strict=True):
         for (model, neurons), axis in zip(chosen.items(), of_row, strict=True):
-            own = neurons.isel(mask=(neurons["selector"] == selector).values)
-            image = axis.imshow(np.where(own > 0, own, np.nan), aspect="auto", norm=norm, cmap=SEQUENTIAL)
-            axis.set_yticks(range(own.sizes["mask"]), own["source_emotion"].values, fontsize=6)
+            masks = neurons.isel(mask=(neurons["selector"] == selector).values)
+            image = axis.imshow(np.where(masks > 0, masks, np.nan), aspect="auto", norm=norm, cmap=SEQUENTIAL)
+            axis.set_yticks(range(masks.sizes["mask"]), masks["source_emotion"].values, fontsize=6)
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.tick_params(axis="x", labelsize=6)
             axis.set_title(f"{model}: {selector}", fontsize=7)

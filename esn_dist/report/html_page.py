@@ -68,7 +68,7 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _cell(cell: Cell) -> str | list[str]:
-    """Words as a text; a number as its value, and what stands below it in a small font."""
+    """Words as a text; a number as its value, and the texts below it in a small font."""
     if isinstance(cell, Text):
         return cell.text
     shown = display(cell)

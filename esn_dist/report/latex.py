@@ -34,7 +34,7 @@ def latex(document: Document) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` as LaTeX; a character that pdfLaTeX's standard fonts lack becomes a question mark."""
+    """`text` as LaTeX; a character that is missing in pdfLaTeX's standard fonts becomes a question mark."""
     return "".join(ESCAPES.get(c, c if (c.isascii() and c.isprintable()) or _accented(c) else "?") for c in text)
 
 

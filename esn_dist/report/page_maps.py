@@ -16,7 +16,7 @@ class PageMap:
     """One heat map.
 
     Attributes:
-        place, selector: what readers choose by; "" where there is no choice.
+        place, selector: what readers choose by; "" where they do not choose.
         values: values[row, column] that decide the shade; NaN has none.
         texts, tips: of every entry; a tip has several lines.
         outlined: [row, column] of the entries of the source's own emotion.
@@ -49,7 +49,7 @@ def maps_figure(
         counts: whether shades are those of counts, logarithmic; else of signed values.
         instead: what other media show.
     """
-    data = {"id": name, "filters": filters, "counts": counts, "maps": [_plain(one_map) for one_map in maps]}
+    data = {"id": name, "filters": filters, "counts": counts, "maps": list(map(_plain, maps))}
     return PageFigure("maps", data, instead)
 
 

@@ -86,7 +86,7 @@ class Comparison:
 
 @cache
 def published() -> dict[str, Any]:
-    """The paper's tables, claims, and the inconsistencies found in them."""
+    """The paper's tables, claims, and their inconsistencies."""
     text = files("esn_dist.report").joinpath("published.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
 

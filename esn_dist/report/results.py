@@ -46,7 +46,7 @@ class Results:
     """The results of one store. Datasets are in memory, except the masks."""
 
     def __init__(self, folder: StoreFolder, settings: ReportSettings | None = None) -> None:
-        """Raises `UserError` where there is no store, or none of its baselines is finished."""
+        """Raises `UserError` where the folder has no store, or no baseline is finished."""
         self.folder = folder
         self.settings = settings or ReportSettings()
         self.description: Description = describe(folder)
@@ -101,13 +101,14 @@ class Results:
 
     @cached_property
     def speakers(self) -> list[Speakers]:
-        """Per corpus: whether the speakers of its two sets are disjoint."""
+        """Per corpus: whether its two sets share speakers."""
         return [read_speakers(self.folder, corpus) for corpus in self.description.corpora]
 
     @cached_property
     def provenance(self) -> list[dict[str, Any]]:
         """One mapping per run, oldest first."""
-        return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.folder.provenance.glob("*.json"))]
+        keys = sorted(key for key in self.folder.backend.keys_below("provenance") if key.endswith(".json"))
+        return [json.loads(self.folder.backend.read(key)) for key in keys]
 
     @property
     def registered_models(self) -> dict[str, str]:
@@ -139,7 +140,7 @@ def finished_answers(folder: StoreFolder) -> tuple[dict[Place, xr.Dataset], dict
                 finished[model, corpus] = with_two_pass(answers)
     if not finished:
         raise UserError(
-            "no baseline is finished yet, so there is nothing to compare with",
+            "no baseline is finished yet, so effects are undefined",
             where=str(folder.root), fix=f"esn-dist status {folder.root}",
         )  # fmt: skip
     return finished, unfinished

@@ -46,7 +46,7 @@ class Search:
 
     @property
     def outcome(self) -> str:
-        """`r = 0.05 %`, or why there is none."""
+        """`r = 0.05 %`, or why no fraction is known."""
         if self.smallest.fraction is not None:
             doubt = ", but the largest r may have no effect" if self.doubtful else ""
             return f"r = {fraction_text(self.smallest.fraction)}{doubt}"
@@ -91,9 +91,9 @@ def studies_of_provenance(texts: Iterable[str]) -> list[LoggedStudy]:
     return list({study.name: study for text in texts for study in _studies(text)}.values())
 
 
-def search_rows(found: Iterable[Search]) -> Iterator[CsvRow]:
+def search_rows(of_store: Iterable[Search]) -> Iterator[CsvRow]:
     """One row per fraction that a search tried."""
-    for search in found:
+    for search in of_store:
         gaps = search.smallest.gaps
         for fraction, gap in gaps.items():
             condition = flat_condition(replace(search.smallest.condition, fraction=float(fraction)))

@@ -13,7 +13,7 @@ OUTCOMES = {"?": 2, "unreadable": 3, "nan": 4, "": 0}
 
 
 class Cell(NamedTuple):
-    """Coordinates of a cell, and one answer per utterance: an emotion, or one of OUTCOMES for no emotion."""
+    """Coordinates of a cell, and one answer per utterance: an emotion, or a key of OUTCOMES for no emotion."""
 
     answers: Sequence[str]
     intervention: str = "deactivate"

@@ -21,8 +21,8 @@ def test_every_draw_equals_the_effect_on_a_literally_resampled_dataset(build: An
     for draw in range(7):
         rows = _utterances(sample, draw)
         literal = read_trials(answers.isel(utterance=rows))
-        itself = resample(literal.label, 3, draws=0)
-        expected = accuracy_changes(literal, literal.groups[0], itself)[:, :, 0]
+        unresampled = resample(literal.label, 3, draws=0)
+        expected = accuracy_changes(literal, literal.groups[0], unresampled)[:, :, 0]
         np.testing.assert_allclose(drawn[:, :, draw], expected)
 
 
@@ -67,7 +67,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     assert 0.88 <= covered / 200 <= 0.99
 
 
-def test_speakers_are_drawn_with_all_that_they_said() -> None:
+def test_speakers_are_drawn_with_all_their_utterances() -> None:
     label = np.array([0, 1, 0, 1, 0, 1])
     speaker = np.array(["a", "a", "b", "b", "c", "c"])
     sample = resample(label, 2, 0, draws=30, clusters=speaker)

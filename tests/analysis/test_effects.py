@@ -19,8 +19,8 @@ RIGHT = list(LABELS)
 
 
 def _changes(trials: Trials, group: int = 0) -> tuple[float, float, float]:
-    itself = resample(trials.label, len(trials.emotions), draws=0)
-    changes = accuracy_changes(trials, trials.groups[group], itself)
+    unresampled = resample(trials.label, len(trials.emotions), draws=0)
+    changes = accuracy_changes(trials, trials.groups[group], unresampled)
     result = contrast(changes, trials.groups[group], trials.emotions)
     return result.within[0], result.across[0], result.gap[0]
 
@@ -45,7 +45,7 @@ def test_rnd_is_the_mean_over_emotions_and_seeds_and_has_no_gap(build: Any) -> N
 
 
 @pytest.mark.parametrize("lost", ["unreadable", "nan", ""])
-def test_a_lost_answer_leaves_the_pair_and_is_not_wrong(build: Any, lost: str) -> None:
+def test_a_missing_answer_removes_the_pair_and_is_not_wrong(build: Any, lost: str) -> None:
     cells = [build.baseline([A, A, A, lost, J, J, J, J]), build.cell([J, lost, A, A, *RIGHT[4:]], source_emotion=A)]
     trials = read_trials(build.dataset(LABELS, cells))
     matrix = effect_matrix(trials, trials.groups[0])

@@ -34,9 +34,9 @@ def test_the_default_pool_gives_the_stored_masks(small_store: Path) -> None:
     [({}, 30), ({"size": 10}, 10), ({"cap": 20}, 20), ({"cap": 99}, 32), ({"cap": 99, "all_items": True}, 36)],
 )
 def test_sizes_caps_and_all_items(small_store: Path, options: dict[str, int], size: int) -> None:
-    found = identification_pool(StoreFolder(small_store), "tiny", "studio", **options)  # type: ignore[arg-type]
-    assert found.chosen.size == size
-    assert np.bincount(found.chosen.code[found.chosen.code >= 0]).tolist() == [size] * 3
+    pool = identification_pool(StoreFolder(small_store), "tiny", "studio", **options)  # type: ignore[arg-type]
+    assert pool.chosen.size == size
+    assert np.bincount(pool.chosen.code[pool.chosen.code >= 0]).tolist() == [size] * 3
 
 
 def test_firing_of_some_parts_equals_a_slow_sum(small_store: Path) -> None:
@@ -50,9 +50,9 @@ def test_firing_of_some_parts_equals_a_slow_sum(small_store: Path) -> None:
 
 
 def test_blocks_hold_what_firing_sums(small_store: Path) -> None:
-    found = identification_pool(StoreFolder(small_store), "tiny", "room", size=5, parts=["audio", "text"])
-    code, K, T = (np.concatenate(arrays) for arrays in zip(*found.blocks(), strict=True))
-    firing = found.firing()
+    pool = identification_pool(StoreFolder(small_store), "tiny", "room", size=5, parts=["audio", "text"])
+    code, K, T = (np.concatenate(arrays) for arrays in zip(*pool.blocks(), strict=True))
+    firing = pool.firing()
     for emotion in range(3):
         assert (K[code == emotion].sum(axis=0) == firing.K[emotion]).all()
         assert T[code == emotion].sum() == firing.T[emotion]
@@ -73,7 +73,7 @@ def test_pooled_corpora_give_alike_and_equal_the_sum_of_their_own(small_store: P
     assert np.bincount(together.stratum).tolist() == [7] * 6
 
 
-def test_the_poorest_corpus_says_how_many_each_gives(small_store: Path) -> None:
+def test_the_smallest_corpus_decides_how_many_utterances_each_contributes(small_store: Path) -> None:
     folder = StoreFolder(small_store)
     candidates = [counted_utterances(folder, "tiny", corpus) for corpus in ("studio", "room")]
     poor = replace(candidates[0], correct=candidates[0].correct & (np.arange(len(candidates[0].label)) % 4 == 0))
@@ -84,10 +84,10 @@ def test_the_poorest_corpus_says_how_many_each_gives(small_store: Path) -> None:
         assert {one.requested for one in chosen} == {asked}
 
 
-def test_emotions_that_all_corpora_have_stand_in_the_first_one_s_order() -> None:
+def test_emotions_that_all_corpora_have_keep_the_order_of_the_first() -> None:
     assert shared_emotions([("anger", "frustration", "joy"), ("surprise", "joy", "anger")]) == ("anger", "joy")
 
 
 def test_an_answer_that_names_no_option_is_not_right(small_store: Path) -> None:
-    found = counted_utterances(StoreFolder(small_store), "tiny", "studio")
-    assert found.correct.sum() == 3 * 32 and len(found.id) == 3 * 36
+    pool = counted_utterances(StoreFolder(small_store), "tiny", "studio")
+    assert pool.correct.sum() == 3 * 32 and len(pool.id) == 3 * 36

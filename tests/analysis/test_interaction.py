@@ -20,8 +20,8 @@ def trials_of(build: Any, pairs: dict[str, list[str]], alone: dict[str, list[str
     """Six utterances, two of each emotion, all right without intervention."""
     labels = [A, A, J, J, N, N]
     cells = [build.baseline(labels)]
-    cells += [build.cell(said, source_emotion=emotion) for emotion, said in alone.items()]
-    cells += [build.cell(said, "co-deactivate", source_emotion=pair) for pair, said in pairs.items()]
+    cells += [build.cell(words, source_emotion=emotion) for emotion, words in alone.items()]
+    cells += [build.cell(words, "co-deactivate", source_emotion=pair) for pair, words in pairs.items()]
     return read_trials(build.dataset(labels, cells, emotions=EMOTIONS))
 
 
@@ -31,19 +31,19 @@ ALONE = {A: [N, A, J, J, N, N], J: [A, A, N, J, N, N], N: [A, A, J, J, N, N]}
 def test_interactions_by_hand(build: Any) -> None:
     # anger+joy: each loses all of its own, 50 points more than alone. joy+neutral: nothing beyond joy's own loss.
     trials = trials_of(build, {"anger+joy": [N, N, N, N, N, N], "joy+neutral": [A, A, N, J, N, N]}, ALONE)
-    found = interactions(trials, trials.groups[1], resample(trials.label, 3, draws=0))[..., 0]
-    assert found.sel(first=A, second=J).values.tolist() == [-50, -50, 0]
-    assert found.sel(first=J, second=N).values.tolist() == [0, 0, 0]
-    assert np.isnan(found.sel(first=A, second=[A, N])).all()
-    np.testing.assert_array_equal(found, found.transpose("second", "first", "evaluation"))
+    interaction = interactions(trials, trials.groups[1], resample(trials.label, 3, draws=0))[..., 0]
+    assert interaction.sel(first=A, second=J).values.tolist() == [-50, -50, 0]
+    assert interaction.sel(first=J, second=N).values.tolist() == [0, 0, 0]
+    assert np.isnan(interaction.sel(first=A, second=[A, N])).all()
+    np.testing.assert_array_equal(interaction, interaction.transpose("second", "first", "evaluation"))
 
 
 def test_every_draw_is_the_difference_of_the_same_draw(build: Any) -> None:
     trials = trials_of(build, {"anger+joy": [N, A, N, J, A, N]}, ALONE)
     sample = resample(trials.label, 3, 1, draws=20)
-    found = interactions(trials, trials.groups[1], sample)
+    interaction = interactions(trials, trials.groups[1], sample)
     together, alone = (accuracy_changes(trials, trials.groups[i], sample) for i in (1, 0))
-    np.testing.assert_allclose(found.sel(first=A, second=J), together[0] - alone[0] - alone[1])
+    np.testing.assert_allclose(interaction.sel(first=A, second=J), together[0] - alone[0] - alone[1])
 
 
 def test_a_pair_without_its_single_cells_is_no_number(build: Any) -> None:

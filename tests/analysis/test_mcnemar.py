@@ -28,7 +28,7 @@ def test_p_equals_statsmodels_exact_mcnemar(lost: int, gained: int, same: int) -
         assert p == pytest.approx(mcnemar([[same, lost], [gained, 0]], exact=True).pvalue)
 
 
-def test_flips_are_counted_against_the_baseline_and_a_lost_answer_leaves_the_pair(build: Any) -> None:
+def test_flips_are_counted_against_the_baseline_and_a_missing_answer_removes_the_pair(build: Any) -> None:
     labels = [A, A, A, A, J, J, J, J]
     before = build.baseline([A, A, J, "nan", J, A, J, A])
     now = build.cell([A, J, A, A, "?", J, "unreadable", A], source_emotion=A)
@@ -40,8 +40,8 @@ def test_flips_are_counted_against_the_baseline_and_a_lost_answer_leaves_the_pai
 
 def test_nothing_answered_has_no_p_value_and_no_effect(build: Any) -> None:
     cells = [build.baseline([A, J]), build.cell(["", "nan"], source_emotion=A)]
-    found = flips(read_trials(build.dataset([A, J], cells)), 1)
-    assert (found.p, found.effect) == (None, None)
+    flipped = flips(read_trials(build.dataset([A, J], cells)), 1)
+    assert (flipped.p, flipped.effect) == (None, None)
 
 
 def test_p_is_valid_under_no_effect() -> None:

@@ -39,10 +39,10 @@ def trials(build: Any) -> Trials:
 def test_self_is_over_both_emotions_of_a_pair_and_cross_over_the_others(trials: Trials) -> None:
     pairs = trials.groups[1]
     changes = accuracy_changes(trials, pairs, resample(trials.label, 3, draws=0))
-    found = contrast(changes, pairs, trials.emotions)
+    effects = contrast(changes, pairs, trials.emotions)
     # anger+joy: anger -50, joy -100, neutral 0. joy+neutral: joy 0, neutral 0, anger -50.
-    assert found.within[0] == pytest.approx((-50 - 100 + 0 + 0) / 4)
-    assert found.across[0] == pytest.approx((0 - 50) / 2)
+    assert effects.within[0] == pytest.approx((-50 - 100 + 0 + 0) / 4)
+    assert effects.across[0] == pytest.approx((0 - 50) / 2)
 
 
 def test_answers_of_either_emotion_count_as_the_source_s(trials: Trials) -> None:
@@ -50,7 +50,7 @@ def test_answers_of_either_emotion_count_as_the_source_s(trials: Trials) -> None
     np.testing.assert_allclose(rates, [[-50, -100, 0], [50, 0, 0]])
 
 
-def test_a_pair_with_an_emotion_that_the_corpus_lacks_is_left_out(build: Any) -> None:
+def test_a_pair_with_an_emotion_that_is_missing_in_the_corpus_is_left_out(build: Any) -> None:
     cells = [build.baseline(LABELS), build.cell([N] * 6, "co-deactivate", source_emotion="anger+fear")]
     trials = read_trials(build.dataset(LABELS, cells, emotions=EMOTIONS))
     changes = accuracy_changes(trials, trials.groups[0], resample(trials.label, 3, draws=0))

@@ -57,11 +57,11 @@ def listed_p(trials: Trials) -> float:
 @pytest.mark.parametrize(("seed", "sizes"), [(1, 2), (2, 2), (3, [1, 2, 3]), (4, [3, 1, 2]), (5, [1, 3, 1])])
 def test_the_exact_p_value_equals_listing_all_exchanges(build: Any, seed: int, sizes: Any) -> None:
     trials = read_trials(sweep(build, seed, sizes))
-    found = exchange_test(trials, trials.groups[0])
-    assert found.exact and found.items == len(trials.label)
-    assert found.p == pytest.approx(listed_p(trials))
+    result = exchange_test(trials, trials.groups[0])
+    assert result.exact and result.items == len(trials.label)
+    assert result.p == pytest.approx(listed_p(trials))
     correct = trials.correct[list(trials.groups[0].cells)]
-    assert found.gap == pytest.approx(gap_of(trials.label, correct, trials.label))
+    assert result.gap == pytest.approx(gap_of(trials.label, correct, trials.label))
 
 
 def test_the_drawn_p_value_agrees_with_the_exact_one(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +97,10 @@ def test_p_values_are_uniform_where_masks_differ_but_belong_to_no_emotion(build:
     assert kstest(p, "uniform").pvalue > 0.01
 
 
-def test_a_planted_gap_is_found_and_points_down(build: Any) -> None:
+def test_a_planted_gap_is_significant_and_negative(build: Any) -> None:
     trials = read_trials(sweep(build, 3, 60, own=0.4))
-    found = exchange_test(trials, trials.groups[0])
-    assert found.p is not None and found.p < 1e-4 and found.gap is not None and found.gap < -20
+    result = exchange_test(trials, trials.groups[0])
+    assert result.p is not None and result.p < 1e-4 and result.gap is not None and result.gap < -20
 
 
 def test_an_utterance_that_one_cell_did_not_answer_is_no_item(build: Any) -> None:
@@ -113,8 +113,8 @@ def test_an_utterance_that_one_cell_did_not_answer_is_no_item(build: Any) -> Non
 def test_one_source_emotion_has_nothing_to_exchange(build: Any) -> None:
     labels = ["anger", "joy"]
     trials = read_trials(build.dataset(labels, [build.baseline(labels), build.cell(labels, source_emotion="joy")]))
-    for found in (exchange_test(trials, trials.groups[0]), assignment_test(trials, trials.groups[0])):
-        assert (found.p, found.gap, found.items) == (None, None, 0)
+    for result in (exchange_test(trials, trials.groups[0]), assignment_test(trials, trials.groups[0])):
+        assert (result.p, result.gap, result.items) == (None, None, 0)
 
 
 def test_the_assignment_test_lists_all_assignments_of_masks_to_emotions(build: Any) -> None:
@@ -122,9 +122,9 @@ def test_the_assignment_test_lists_all_assignments_of_masks_to_emotions(build: A
         trials = read_trials(sweep(build, seed, 8, own=0.3))
         correct = trials.correct[list(trials.groups[0].cells)]
         every = [gap_of(np.array(order)[trials.label], correct, trials.label) for order in permutations(range(3))]
-        found = assignment_test(trials, trials.groups[0])
-        assert found.gap == pytest.approx(every[0])
-        assert found.p == pytest.approx(np.mean(np.abs(every) >= abs(every[0]) - 1e-9))
+        result = assignment_test(trials, trials.groups[0])
+        assert result.gap == pytest.approx(every[0])
+        assert result.p == pytest.approx(np.mean(np.abs(every) >= abs(every[0]) - 1e-9))
 
 
 def test_assignment_p_values_are_uniform_on_shuffled_source_emotions(build: Any) -> None:

@@ -20,25 +20,25 @@ def _with_numbers(answers: Any, seed: int = 0) -> Any:
 
 def test_counts_equal_counting_by_hand(build: Any) -> None:
     answers = _with_numbers(build.random(3))
-    found = position_bias(answers)
+    bias = position_bias(answers)
     emotions = list(answers["emotion"].values)
     for cell in range(answers.sizes["cell"]):
-        said, shown, correct = np.zeros(3, int), np.zeros(3, int), np.zeros(3, int)
+        by_number, shown, correct = np.zeros(3, int), np.zeros(3, int), np.zeros(3, int)
         for u in range(answers.sizes["utterance"]):
             if answers["outcome"][cell, u] == 1:
                 number = answers["option_number"].values[u]
                 true = number[emotions.index(answers["label"].values[u])]
                 answered = number[int(answers["answer"][cell, u])]
-                said[answered - 1] += 1
+                by_number[answered - 1] += 1
                 shown[true - 1] += 1
                 correct[true - 1] += answered == true
-        assert found["answered"][cell].values.tolist() == said.tolist()
-        assert found["shown"][cell].values.tolist() == shown.tolist()
-        assert found["correct"][cell].values.tolist() == correct.tolist()
-        assert found["p"][cell] == pytest.approx(chisquare(said).pvalue)
+        assert bias["answered"][cell].values.tolist() == by_number.tolist()
+        assert bias["shown"][cell].values.tolist() == shown.tolist()
+        assert bias["correct"][cell].values.tolist() == correct.tolist()
+        assert bias["p"][cell] == pytest.approx(chisquare(by_number).pvalue)
 
 
-def test_a_model_that_always_says_one_is_seen_and_an_even_one_is_not(build: Any) -> None:
+def test_a_model_that_always_answers_1_is_biased_and_an_even_one_is_not(build: Any) -> None:
     labels = ["anger", "joy"] * 30
     answers = _with_numbers(build.dataset(labels, [build.baseline(labels), build.cell(labels, source_emotion="joy")]))
     first = np.argmin(answers["option_number"].values, axis=1)  # the option whose number is 1

@@ -19,8 +19,8 @@ from esn_dist.store.folder import StoreFolder
 
 def _slow(small_store: Path, draws: int) -> list[Firing]:
     """Every draw listed as utterances, and summed one at a time."""
-    found = identification_pool(StoreFolder(small_store), "tiny", "studio", size=12)
-    code, K, T = (np.concatenate(arrays) for arrays in zip(*found.blocks(), strict=True))
+    result = identification_pool(StoreFolder(small_store), "tiny", "studio", size=12)
+    code, K, T = (np.concatenate(arrays) for arrays in zip(*result.blocks(), strict=True))
     sample = resample(code.astype(np.int64), 3, "identification", "studio", 5, draws=draws)
     firings = []
     for draw in range(1 + draws):
@@ -30,28 +30,28 @@ def _slow(small_store: Path, draws: int) -> list[Firing]:
                 for _ in range(int(times)):
                     sums[emotion] += K[row]
                     positions[emotion] += T[row]
-        firings.append(Firing(found.chosen.emotions, sums, positions))
+        firings.append(Firing(result.chosen.emotions, sums, positions))
     return firings
 
 
 def test_resampled_firing_equals_summing_utterance_by_utterance(small_store: Path) -> None:
-    found = resampled_firing(identification_pool(StoreFolder(small_store), "tiny", "studio", size=12), 5, draws=4)
-    for fast, slow in zip(found, _slow(small_store, 4), strict=True):
+    result = resampled_firing(identification_pool(StoreFolder(small_store), "tiny", "studio", size=12), 5, draws=4)
+    for fast, slow in zip(result, _slow(small_store, 4), strict=True):
         assert (fast.K == slow.K).all() and (fast.T == slow.T).all()
 
 
 def test_stability_is_the_overlap_of_the_masks_of_the_draws(small_store: Path) -> None:
-    found = mask_stability(
+    result = mask_stability(
         identification_pool(StoreFolder(small_store), "tiny", "studio", size=12), ["MAD", "ConAct"], "0.1", 5, draws=4
     )
-    found = found.sel(selector="ConAct")
+    result = result.sel(selector="ConAct")
     itself, *drawn = (top(scores_of("ConAct", firing), budget("0.1", 64)) for firing in _slow(small_store, 4))
     for emotion in range(3):
         expected = [jaccard(mask[emotion], itself[emotion]) for mask in drawn]
-        assert found["jaccard"][:, emotion].values.tolist() == expected
+        assert result["jaccard"][:, emotion].values.tolist() == expected
         pairs = [jaccard(a[emotion], b[emotion]) for i, a in enumerate(drawn) for b in drawn[:i]]
-        assert found["pairwise"][emotion] == pytest.approx(np.mean(pairs))
-    assert found["size"].values.tolist() == itself.sum(axis=(1, 2)).tolist()
+        assert result["pairwise"][emotion] == pytest.approx(np.mean(pairs))
+    assert result["size"].values.tolist() == itself.sum(axis=(1, 2)).tolist()
 
 
 def test_more_utterances_make_masks_more_stable(small_store: Path) -> None:
@@ -67,6 +67,6 @@ def test_pooled_corpora_are_resampled_each_by_itself(small_store: Path) -> None:
     both = identification_pool(StoreFolder(small_store), "tiny", "studio+room", size=5, parts=["text"])
     for firing in resampled_firing(both, 1, draws=4):
         assert firing.T.tolist() == [10 * 40] * 3
-    found = mask_stability(both, ["MAD"], "0.1", 1, draws=3)
-    assert found.attrs["corpus"] == "studio+room" and found.attrs["identification_size"] == 5
-    assert found.attrs["parts"] == "text" and found.attrs["identified"] == 10
+    result = mask_stability(both, ["MAD"], "0.1", 1, draws=3)
+    assert result.attrs["corpus"] == "studio+room" and result.attrs["identification_size"] == 5
+    assert result.attrs["parts"] == "text" and result.attrs["identified"] == 10

@@ -44,8 +44,8 @@ def test_rows_come_macro_first_then_corpora_deactivation_then_steering_selectors
 
 
 def test_the_macro_mean_is_the_mean_of_the_corpora(build: Any) -> None:
-    found = rows_of(_sweep(build, "studio", 2), _sweep(build, "room", 4))
-    rows = {(row.corpus, row.condition.selector): row for row in found if row.condition.intervention == "deactivate"}
+    all_rows = rows_of(_sweep(build, "studio", 2), _sweep(build, "room", 4))
+    rows = {(row.corpus, row.condition.selector): row for row in all_rows if row.condition.intervention == "deactivate"}
     assert rows["studio", "MAD"].self_effect.point == -25.0
     assert rows["room", "MAD"].self_effect.point == -50.0
     assert rows[ALL, "MAD"].self_effect.point == -37.5
@@ -80,7 +80,7 @@ def test_one_corpus_has_no_macro_mean_and_models_are_never_mixed(build: Any) -> 
     assert ALL not in {row.corpus for row in rows}
 
 
-def test_a_lost_answer_is_counted_and_an_invalid_one_is_a_rate(build: Any) -> None:
+def test_a_missing_answer_is_counted_and_an_invalid_one_is_a_rate(build: Any) -> None:
     cell = build.cell(["?", "", A, A, "nan", "unreadable", J, J], source_emotion=A)
     before = build.baseline([*LABELS[:6], "unreadable", J])
     row = rows_of(build.dataset(LABELS, [before, cell]))[0]
@@ -105,7 +105,7 @@ def test_no_row_ever_holds_nan(build: Any) -> None:
             assert not [value for value in flat_effect(row).values() if isinstance(value, float) and math.isnan(value)]
 
 
-def test_transfers_are_rows_of_their_own_and_stay_out_of_the_macro_mean(build: Any) -> None:
+def test_transfers_have_separate_rows_and_are_not_in_the_macro_mean(build: Any) -> None:
     transfer = [build.cell([J] * 8, source_emotion=emotion, source_corpus="room") for emotion in (A, J)]
     studio = build.dataset(LABELS, [build.baseline(LABELS), *transfer])
     rows = rows_of(studio, _sweep(build, "room", 2))

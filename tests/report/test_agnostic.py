@@ -44,8 +44,8 @@ def rows(model: str = MODELS[0], corpus: str = "iemocap", **values: Any) -> list
     return made + [changed(own, intervention="steer", alpha=a, **{**values, **RND}) for a in GAINS]
 
 
-def tables(found: list[EffectRow], emotions: Any = EMOTIONS) -> list[AgnosticTable]:
-    return agnostic_tables(found, BASELINES, {}, emotions)
+def tables(rows_of_sweep: list[EffectRow], emotions: Any = EMOTIONS) -> list[AgnosticTable]:
+    return agnostic_tables(rows_of_sweep, BASELINES, {}, emotions)
 
 
 def test_columns_and_lines_have_the_order_of_the_paper() -> None:
@@ -97,7 +97,7 @@ def test_what_the_paper_did_not_do_has_no_published_line(changed: dict[str, Any]
     assert [line.masks for line in table.lines] == [changed.get("selector", "ConAct"), "RND"]
 
 
-def test_several_temperatures_are_columns_that_say_so() -> None:
+def test_several_temperatures_have_columns_titled_with_their_value() -> None:
     warm = [
         changed(row, parameters=InterventionParameters.of({"tau": 2.0}))
         for row in rows()

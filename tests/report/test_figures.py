@@ -30,7 +30,7 @@ def _targeted(results: Results, selector: str) -> xr.Dataset:
     return frame.isel(condition=own.values)
 
 
-def test_figure_1_has_corpora_below_and_selectors_beside_each_other(drawn: dict[str, Figure], results: Results) -> None:
+def test_figure_1_has_a_row_per_corpus_and_a_column_per_selector(drawn: dict[str, Figure], results: Results) -> None:
     figure = drawn["figure1-tiny-0"]
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert titles == ["MAD, room", "ConAct, room", "MAD, studio", "ConAct, studio"]

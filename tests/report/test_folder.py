@@ -119,9 +119,9 @@ def test_latex_has_deactivation_left_and_steering_right(document: Document) -> N
 def test_the_command_writes_the_report_and_names_the_page(
     small_store: Path, tmp_path: Path, without_matplotlib: None
 ) -> None:
-    found = CliRunner().invoke(app, ["report", str(small_store), "--out", str(tmp_path / "out"), "--draws", "50"])
-    assert found.exit_code == 0, found.output
-    assert str(tmp_path / "out" / "report.html") in found.stdout.replace("\n", "")
+    result = CliRunner().invoke(app, ["report", str(small_store), "--out", str(tmp_path / "out"), "--draws", "50"])
+    assert result.exit_code == 0, result.output
+    assert str(tmp_path / "out" / "report.html") in result.stdout.replace("\n", "")
     assert (tmp_path / "out" / "report.html").is_file()
 
 
@@ -134,5 +134,5 @@ def test_without_matplotlib_everything_else_is_written_and_the_missing_figures_a
 
 
 def test_a_store_without_a_finished_baseline_is_refused(tmp_path: Path) -> None:
-    found = CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(tmp_path / "out")])
-    assert found.exit_code == 2 and "there is no store here" in found.stderr
+    result = CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2 and "there is no store here" in result.stderr

@@ -77,10 +77,10 @@ def page(visit: Visit) -> Page:
 
 def rows_of(page: Page, section: str) -> list[list[str]]:
     """Texts of all table rows of a section."""
-    found: list[list[str]] = page.locator(f"#{section} tr").evaluate_all(
+    texts: list[list[str]] = page.locator(f"#{section} tr").evaluate_all(
         "rows => rows.map(row => [...row.children].map(cell => cell.innerText.trim()))"
     )
-    return found
+    return texts
 
 
 def test_the_page_opens_without_a_message_and_requests_nothing_but_itself(visit: Visit, report: Path) -> None:

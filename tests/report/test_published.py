@@ -24,19 +24,23 @@ WARM = InterventionParameters.of({"tau": 0.5})
 STEER: dict[str, Any] = {"intervention": "steer", "alpha": 0.3}
 
 
-def _found(row: EffectRow, model: str = QWEN, emotions: Any = EMOTIONS) -> dict[tuple[int, str], float]:
+def _numbers(row: EffectRow, model: str = QWEN, emotions: Any = EMOTIONS) -> dict[tuple[int, str], float]:
     return {(c.table, c.metric): c.published for c in comparisons([row], [], {"mine": model}, emotions)}
 
 
 def test_a_row_meets_the_three_numbers_of_its_table() -> None:
-    assert _found(ROW) == {(6, "self_effect"): -19.6, (6, "cross_effect"): 3.4, (6, "self_cross_gap"): -23.0}
-    assert _found(changed(ROW, **STEER))[9, "self_effect"] == 4.7
+    assert _numbers(ROW) == {
+        (6, "self_effect"): -19.6,
+        (6, "cross_effect"): 3.4,
+        (6, "self_cross_gap"): -23.0,
+    }
+    assert _numbers(changed(ROW, **STEER))[9, "self_effect"] == 4.7
 
 
 def test_difference_is_measured_minus_published() -> None:
-    found = {c.metric: c for c in comparisons([ROW], [], {"mine": QWEN}, EMOTIONS)}
-    assert found["self_effect"].difference == pytest.approx(-18.0 + 19.6)
-    assert (found["self_effect"].measured, found["self_effect"].printed) == (ROW.self_effect, "-19.60")
+    compared = {c.metric: c for c in comparisons([ROW], [], {"mine": QWEN}, EMOTIONS)}
+    assert compared["self_effect"].difference == pytest.approx(-18.0 + 19.6)
+    assert (compared["self_effect"].measured, compared["self_effect"].printed) == (ROW.self_effect, "-19.60")
     undefined = comparisons([changed(ROW, gap=UNDEFINED)], [], {"mine": QWEN}, EMOTIONS)
     assert {c.metric: c.difference for c in undefined}["self_cross_gap"] is None
 
@@ -49,30 +53,30 @@ def test_difference_is_measured_minus_published() -> None:
     ],
 )  # fmt: skip
 def test_another_fraction_corpus_transfer_gain_or_intervention_meets_nothing(change: dict[str, Any]) -> None:
-    assert not _found(changed(ROW, **change))
+    assert not _numbers(changed(ROW, **change))
 
 
 def test_another_model_or_another_set_of_emotions_meets_nothing() -> None:
-    assert not _found(ROW, model="tiny-qwen2.5-omni")
-    assert not _found(ROW, emotions={**EMOTIONS, "meld": ["anger", "joy"]})
+    assert not _numbers(ROW, model="tiny-qwen2.5-omni")
+    assert not _numbers(ROW, emotions={**EMOTIONS, "meld": ["anger", "joy"]})
 
 
 def test_the_macro_mean_is_compared_for_exactly_the_three_corpora() -> None:
     macro = changed(ROW, corpus=ALL, source_corpus="")
-    assert _found(macro)[1, "self_effect"] == -13.5
-    assert not _found(macro, emotions={"meld": EMOTIONS["meld"], "iemocap": EMOTIONS["iemocap"]})
-    assert not _found(macro, emotions={**EMOTIONS, "mine": ["anger", "joy"]})
+    assert _numbers(macro)[1, "self_effect"] == -13.5
+    assert not _numbers(macro, emotions={"meld": EMOTIONS["meld"], "iemocap": EMOTIONS["iemocap"]})
+    assert not _numbers(macro, emotions={**EMOTIONS, "mine": ["anger", "joy"]})
 
 
 def test_rnd_meets_its_one_number() -> None:
-    assert _found(changed(ROW, selector="RND", source_corpus="")) == {(6, "effect"): 0.86}
+    assert _numbers(changed(ROW, selector="RND", source_corpus="")) == {(6, "effect"): 0.86}
 
 
 def test_the_unintervened_accuracy_meets_table_2() -> None:
     row = baseline("mine", "iemocap", ALL, Estimate(50.0, 48.0, 52.0))
-    found, size = comparisons([], [row, replace(row, emotion="anger")], {"mine": QWEN}, EMOTIONS)
-    assert (found.table, found.published) == (2, 48.4)
-    assert found.difference == pytest.approx(1.6)
+    compared, size = comparisons([], [row, replace(row, emotion="anger")], {"mine": QWEN}, EMOTIONS)
+    assert (compared.table, compared.published) == (2, 48.4)
+    assert compared.difference == pytest.approx(1.6)
     assert (size.table, size.measured.point, size.published, size.setting) == (4, 200, 200, "each emotion")
 
 
@@ -89,11 +93,11 @@ AGNOSTIC: dict[str, Any] = {"corpus": "iemocap", "source_corpus": "iemocap", "ac
     ],
 )
 def test_agnostic_accuracy_meets_its_column_of_table_2(change: dict[str, Any], printed: str) -> None:
-    (found,) = (
+    (compared,) = (
         c for c in comparisons([changed(ROW, **{**AGNOSTIC, **change})], [], {"mine": QWEN}, EMOTIONS) if c.table == 2
     )
-    assert (found.printed, found.measured.point, found.metric) == (printed, 50.0, "accuracy")
-    assert found.setting.startswith(f"α = {change['alpha']:g}")
+    assert (compared.printed, compared.measured.point, compared.metric) == (printed, 50.0, "accuracy")
+    assert compared.setting.startswith(f"α = {change['alpha']:g}")
 
 
 @pytest.mark.parametrize(
@@ -120,9 +124,9 @@ def test_every_number_of_table_2_and_table_4_is_met_once() -> None:
     ]  # fmt: skip
     base = [baseline(m, c, ALL, Estimate(50.0, 48.0, 52.0)) for m in models for c in EFFECT_TABLES]
     pools = [PoolSize(m, c, e, 2000, 200) for m in models for c in EFFECT_TABLES for e in EMOTIONS[c]]
-    found = comparisons(rows, base, {}, EMOTIONS, pools)
-    assert [sum(c.table == table for c in found) for table in (2, 4)] == [117, 63]
-    sizes = {c.setting: c.measured.point for c in found if (c.table, c.model, c.corpus) == (4, QWEN, "iemocap")}
+    compared = comparisons(rows, base, {}, EMOTIONS, pools)
+    assert [sum(c.table == table for c in compared) for table in (2, 4)] == [117, 63]
+    sizes = {c.setting: c.measured.point for c in compared if (c.table, c.model, c.corpus) == (4, QWEN, "iemocap")}
     assert sizes["anger"] == 500, "a pool is cut where the paper's seems to be"
 
 
@@ -135,12 +139,12 @@ def test_pools_of_another_model_or_of_other_emotions_meet_nothing() -> None:
 
 def test_a_flagged_number_keeps_its_printed_value_and_its_flag() -> None:
     row = changed(ROW, corpus="iemocap", source_corpus="iemocap", selector="LAPE")
-    found = {c.metric: c for c in comparisons([row], [], {"mine": "audio-flamingo-3"}, EMOTIONS)}
-    assert found["cross_effect"].printed == "-0.81" and "table5-af3-lape-cross" in found["cross_effect"].flags
-    assert found["self_effect"].flags == ()
+    compared = {c.metric: c for c in comparisons([row], [], {"mine": "audio-flamingo-3"}, EMOTIONS)}
+    assert compared["cross_effect"].printed == "-0.81" and "table5-af3-lape-cross" in compared["cross_effect"].flags
+    assert compared["self_effect"].flags == ()
 
 
-def test_all_inconsistencies_ship_and_all_that_name_a_number_are_found_again() -> None:
+def test_all_inconsistencies_are_shipped_and_all_that_name_a_number_are_flagged() -> None:
     assert len(inconsistencies()) == 23
     rows = [
         changed(ROW, model=model, corpus=corpus, source_corpus="" if corpus == ALL else corpus, selector=s, **change)
@@ -149,9 +153,9 @@ def test_all_inconsistencies_ship_and_all_that_name_a_number_are_found_again() -
         for s in ("RND", "LAP", "LAPE", "MAD", "ConAct")
         for change in ({}, STEER)
     ]
-    found = comparisons(rows, [], {}, EMOTIONS)
-    assert len(found) == 78 + 6 * 39
-    flagged = {flag for comparison in found for flag in comparison.flags}
+    compared = comparisons(rows, [], {}, EMOTIONS)
+    assert len(compared) == 78 + 6 * 39
+    flagged = {flag for comparison in compared for flag in comparison.flags}
     in_effect_tables = {
         entry["id"]
         for entry in inconsistencies()

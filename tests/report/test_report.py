@@ -125,7 +125,7 @@ def test_json_has_null_for_rnd_s_gap_and_never_nan() -> None:
     assert [second[key] for key in named] == ["tiny", "all", "ConAct", "deactivate", -1.0, 0.1, -13.2, -2.7, -10.5]
 
 
-def test_the_terminal_summary_fits_80_columns_whole() -> None:
+def test_the_terminal_summary_fits_80_columns() -> None:
     selectors = ("RND", "LAP", "LAPE", "MAD", "ConAct")
     wide = [changed(CONACT, selector=name, self_effect=Estimate(-34.6, -44.4, -30.1)) for name in selectors]
     lines = _terminal(wide).splitlines()

@@ -113,14 +113,14 @@ def found_searches(results: Results) -> list[Search]:
 
 def test_rounds_are_asked_until_the_report_names_the_smallest_fraction_of_each_selector(begun: StoreFolder) -> None:
     sweep = Sweep.model_validate(yaml.safe_load(YAML))
-    found: dict[str, tuple[Cell, ...]] = {}
+    added: dict[str, tuple[Cell, ...]] = {}
     new: tuple[Cell, ...] = plan(sweep).cells
     outcomes = []
     while new:
         ask(begun, new)
         outcomes.append({s.smallest.condition.selector: s.outcome for s in found_searches(report(begun))})
-        new = next_round(sweep, plan(sweep, found), begun, "tiny").get("smallest", ())
-        found["smallest"] = (*found.get("smallest", ()), *new)
+        new = next_round(sweep, plan(sweep, added), begun, "tiny").get("smallest", ())
+        added["smallest"] = (*added.get("smallest", ()), *new)
     assert outcomes == [
         {"LAP": "the largest r has no effect", "MAD": f"not finished: r = {r} has not run",
          "ConAct": f"not finished: r = {r} has not run"} for r in ("2 %", "1 %")

@@ -47,13 +47,17 @@ def _table(prefix: str, speakers: list[str]) -> UtteranceTable:
 
 
 def test_utterances_of_unknown_speakers_are_named_where_speakers_should_be_apart(tmp_path: Path) -> None:
-    found = read_speakers(store(tmp_path, ["Ann", "", "Bo", "Bo"], ["Cy", "", "", "Di"], asked=True), "c")
-    assert (found.unknown_evaluation, found.unknown_identification, found.shared) == (("e1",), ("i0", "i1"), ())
-    assert speaker_text(found) == (
+    speakers = read_speakers(store(tmp_path, ["Ann", "", "Bo", "Bo"], ["Cy", "", "", "Di"], asked=True), "c")
+    assert (speakers.unknown_evaluation, speakers.unknown_identification, speakers.shared) == (
+        ("e1",),
+        ("i0", "i1"),
+        (),
+    )
+    assert speaker_text(speakers) == (
         "c: no named speaker of the evaluation set is in identification; unverified, because the speaker is "
         "unknown: 1 of 4 evaluation utterances and 2 of 4 identification utterances"
     )
-    assert [(row["set"], row["utterance"], row["reason"]) for row in speaker_rows([found])] == [
+    assert [(row["set"], row["utterance"], row["reason"]) for row in speaker_rows([speakers])] == [
         ("evaluation", "e1", "unknown speaker"),
         ("identification", "i0", "unknown speaker"),
         ("identification", "i1", "unknown speaker"),
@@ -61,25 +65,25 @@ def test_utterances_of_unknown_speakers_are_named_where_speakers_should_be_apart
 
 
 def test_a_promise_that_was_kept_is_no_note(tmp_path: Path) -> None:
-    found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Cy", "Di"], asked=True), "c")
-    assert unverified_speakers([found]) == [] and speaker_text(found).endswith("is in identification")
+    speakers = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Cy", "Di"], asked=True), "c")
+    assert unverified_speakers([speakers]) == [] and speaker_text(speakers).endswith("is in identification")
 
 
 def test_speakers_that_nobody_wanted_apart_are_counted_and_no_note(tmp_path: Path) -> None:
-    found = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Ann", ""], asked=False), "c")
-    assert found.shared == ("i1",) and found.unknown_identification == ("i0",)
-    assert unverified_speakers([found]) == []
-    assert "1 of 2 identification utterances have a speaker of it" in speaker_text(found)
+    speakers = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Ann", ""], asked=False), "c")
+    assert speakers.shared == ("i1",) and speakers.unknown_identification == ("i0",)
+    assert unverified_speakers([speakers]) == []
+    assert "1 of 2 identification utterances have a speaker of it" in speaker_text(speakers)
 
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_status_shows_it_from_the_store(tmp_path: Path, asked: bool) -> None:
     folder = store(tmp_path, ["Ann", "Bo"], ["", "Di"], asked)
     folder.done.mkdir(exist_ok=True)
-    said = CliRunner().invoke(app, ["status", str(folder.root)])
+    result = CliRunner().invoke(app, ["status", str(folder.root)])
     assert (
-        said.exit_code == 0
-        and ("unverified, because the speaker is unknown: 1 of 2 identification utterances" in said.stdout) is asked
+        result.exit_code == 0
+        and ("unverified, because the speaker is unknown: 1 of 2 identification utterances" in result.stdout) is asked
     )
     facts = json.loads(CliRunner().invoke(app, ["status", str(folder.root), "--json"]).stdout)
     (of_corpus,) = facts["speakers"]

@@ -1,4 +1,4 @@
-// Blocks of text and tables. A number is a list of texts: its value, and what stands below it in a small font.
+// Blocks of text and tables. A number is a list of texts: its value, and the texts below it in a small font.
 
 function paragraph(block) {
   return [element("p", {}, block.text)];

@@ -29,7 +29,7 @@ from esn_dist.report.sections.stability import stability_section
 from esn_dist.report.sections.tests import cell_test_section, gap_test_section
 from esn_dist.report.sections.utterances import utterance_section
 
-Builder = Callable[[Results], Section | None]  # None: the sweep has nothing to show there
+Builder = Callable[[Results], Section | None]  # None: the sweep has nothing to show
 
 SUMMARY: tuple[Builder, ...] = (
     overview_section,

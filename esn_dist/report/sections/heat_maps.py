@@ -88,7 +88,7 @@ def _source_name(source: str, condition: Condition) -> str:
 
 
 def _tip(source: str, evaluation: str, change: float, margin: float, test: SignificanceTest | None) -> Iterator[str]:
-    """The lines that the page shows beside an entry."""
+    """The lines that the page shows at an entry."""
     yield f"{source} → {evaluation}"
     yield f"{decimal_text(_defined(change), 2, signed=True)} points"
     yield f"margin {decimal_text(_defined(margin), 3, signed=True)} nats"

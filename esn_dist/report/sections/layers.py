@@ -13,8 +13,8 @@ from esn_dist.report.page_maps import PageMap, maps_figure
 from esn_dist.report.results import Results
 from esn_dist.report.titles import identification_title
 
-FOUND_ALIKE = ("selector", "source_corpus", "fraction", "identification_size", "parts")
-OF_MASK = ("selector", "source_corpus", "source_emotion", "fraction", "mask_seed", "identification_size", "parts")
+MASK_ORIGIN = ("selector", "source_corpus", "fraction", "identification_size", "parts")
+MASK_COLUMNS = ("selector", "source_corpus", "source_emotion", "fraction", "mask_seed", "identification_size", "parts")
 
 
 def layer_section(results: Results) -> Section:
@@ -32,13 +32,17 @@ def layer_rows(results: Results) -> Iterator[CsvRow]:
     for model, neurons in results.layers.items():
         for row in range(neurons.sizes["mask"]):
             mask = neurons.isel(mask=row)
-            head = {"model": model, "mask": str(mask["mask"].values), **{name: mask[name].item() for name in OF_MASK}}
+            head = {
+                "model": model,
+                "mask": str(mask["mask"].values),
+                **{name: mask[name].item() for name in MASK_COLUMNS},
+            }
             yield from ({**head, "layer": layer, "neurons": int(count)} for layer, count in enumerate(mask.values))
 
 
 def _maps(model: str, neurons: xr.DataArray) -> Iterator[PageMap]:
     """One per way of finding masks; a row per mask."""
-    keys = list(zip(*(neurons[name].values.tolist() for name in FOUND_ALIKE), strict=True))
+    keys = list(zip(*(neurons[name].values.tolist() for name in MASK_ORIGIN), strict=True))
     for key in dict.fromkeys(keys):
         selector, corpus, fraction, size, parts = key
         masks = neurons.isel(mask=[row for row, other in enumerate(keys) if other == key])

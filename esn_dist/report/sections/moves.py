@@ -38,7 +38,9 @@ def _line(model: str, corpus: str, condition: Condition, moved: xr.DataArray) ->
     share, names = destinations(moved), list(moved["after"].values)
     changed = moved.values.sum(axis=(1, 2)) - np.trace(moved.values, axis1=1, axis2=2)
     sources = [[names.index(e) for e in emotions_of(str(s)) if e in names] for s in moved["source"].values]
-    to_source = [float(share.values[cell, own].sum()) if own else np.nan for cell, own in enumerate(sources)]
+    to_source = [
+        float(share.values[cell, options].sum()) if options else np.nan for cell, options in enumerate(sources)
+    ]
     shares = (_mean(to_source), _mean(share.values[:, -1].tolist()))
     return [model, corpus, condition_title(condition), Count(int(changed.sum())), *shares]
 
@@ -46,8 +48,8 @@ def _line(model: str, corpus: str, condition: Condition, moved: xr.DataArray) ->
 def _rows(model: str, corpus: str, condition: Condition, moved: xr.DataArray) -> Iterator[CsvRow]:
     share = destinations(moved).values
     for cell in range(moved.sizes["cell"]):
-        whose = {"source": str(moved["source"].values[cell]), "mask_seed": int(moved["mask_seed"][cell])}
-        head = {"model": model, "corpus": corpus, **flat_condition(condition), **whose}
+        mask = {"source": str(moved["source"].values[cell]), "mask_seed": int(moved["mask_seed"][cell])}
+        head = {"model": model, "corpus": corpus, **flat_condition(condition), **mask}
         for number, option in enumerate(moved["after"].values):
             counts = moved.values[cell]
             stayed = int(counts[number, number])

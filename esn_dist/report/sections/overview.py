@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import xarray as xr
 
@@ -54,33 +55,55 @@ def _answered(answers: xr.Dataset) -> int:
 def _small_masks(masks: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """Masks with fewer neurons than their budget."""
     sizes: dict[str, list[str]] = {}
-    for model, of_model in masks.items():
-        for row in range(of_model.sizes["mask"]):
-            mask = of_model.isel(mask=row)
-            size, budget, emotion = int(mask["size"]), int(mask["budget"]), str(mask["source_emotion"].item())
-            if JOIN in emotion:
-                # Overlaps make a union smaller than the sum of its masks, which have notes of their own.
-                count = emotion.count(JOIN) + 1
-                note = f"{_whose(model, mask)}: unions of {count} masks have, of {budget} neurons without overlap"
-                sizes.setdefault(note, []).append(str(size))
-            elif size < budget:
-                how = identification_title(int(mask["identification_size"]), str(mask["parts"].item()))
-                note = f"{_whose(model, mask)}{how}: fewer neurons are eligible than the budget of {budget}"
-                sizes.setdefault(note, []).append(f"{emotion} {size}")
+    for mask in _mask_facts(masks):
+        if JOIN in mask.emotion:
+            # Overlaps make a union smaller than the sum of its masks, which have notes of their own.
+            count = mask.emotion.count(JOIN) + 1
+            note = f"{mask.title}: unions of {count} masks have, of {mask.budget} neurons without overlap"
+            sizes.setdefault(note, []).append(str(mask.size))
+        elif mask.size < mask.budget:
+            how = identification_title(mask.requested, mask.parts)
+            note = f"{mask.title}{how}: fewer neurons are eligible than the budget of {mask.budget}"
+            sizes.setdefault(note, []).append(f"{mask.emotion} {mask.size}")
     yield from (f"{note}: {', '.join(of_masks)}" for note, of_masks in sizes.items())
 
 
 def _few_utterances(masks: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """Masks that were identified with fewer utterances than a study requested."""
-    used: dict[str, int] = {}
-    for model, of_model in masks.items():
-        for row in range(of_model.sizes["mask"]):
-            mask = of_model.isel(mask=row)
-            requested, identified = int(mask["identification_size"]), int(mask["identified"])
-            if identified < requested:
-                used[f"{_whose(model, mask)}: {requested} utterances per emotion were requested"] = identified
+    used = {
+        f"{mask.title}: {mask.requested} utterances per emotion were requested": mask.identified
+        for mask in _mask_facts(masks)
+        if mask.identified < mask.requested
+    }
     yield from (f"{note}, {count} exist" for note, count in used.items())
 
 
-def _whose(model: str, mask: xr.Dataset) -> str:
-    return f"{model}, {mask['selector'].item()}{masks_title(str(mask['source_corpus'].item()))}"
+class _MaskFacts(NamedTuple):
+    """What notes tell of a mask; `requested` and `identified` are utterances per emotion."""
+
+    title: str
+    emotion: str
+    size: int
+    budget: int
+    requested: int
+    identified: int
+    parts: str
+
+
+def _mask_facts(masks: Mapping[str, xr.Dataset]) -> Iterator[_MaskFacts]:
+    """Of every mask of every model; its neurons are not read."""
+    names = (
+        "selector",
+        "source_corpus",
+        "source_emotion",
+        "size",
+        "budget",
+        "identification_size",
+        "identified",
+        "parts",
+    )
+    for model, of_model in masks.items():
+        columns = (of_model[name].values.tolist() for name in names)
+        for selector, corpus, emotion, size, budget, requested, identified, parts in zip(*columns, strict=True):
+            title = f"{model}, {selector}{masks_title(corpus)}"
+            yield _MaskFacts(title, emotion, int(size), int(budget), int(requested), int(identified), parts)

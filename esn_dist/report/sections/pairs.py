@@ -30,7 +30,7 @@ from esn_dist.report.page_maps import PageMap, maps_figure
 from esn_dist.report.results import Place, Results
 from esn_dist.report.titles import condition_title, place_title
 
-WITHOUT_SINGLES = "pairs ran and their single emotions did not, so that there is no interaction"
+WITHOUT_SINGLES = "pairs ran and their single emotions did not, so the interaction is undefined"
 EXPLANATION = (
     "Δ(both masks) − Δ(first) − Δ(second) in percentage points, mean over the pair's two emotions, with 95 % bootstrap "
     "intervals. 0: they act independently. Negative under co-deactivation: together they reduce accuracy more than "

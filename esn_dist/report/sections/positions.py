@@ -45,11 +45,11 @@ def _line(results: Results, place: Place, bias: xr.Dataset, most: int) -> list[C
 def _rows(results: Results, biases: Biases) -> Iterator[CsvRow]:
     for (model, corpus), bias in biases.items():
         cells = results.answers[model, corpus]
-        whose = {name: cells[name].values for name in COLUMNS if name in cells.coords}
+        columns = {name: cells[name].values for name in COLUMNS if name in cells.coords}
         counts = {name: bias[name].values for name in ("answered", "shown", "correct")}
         for cell, (name, p) in enumerate(zip(bias["cell"].values, bias["p"].values, strict=True)):
-            own = {key: _defined(values[cell].item()) for key, values in whose.items()}
-            head = {"model": model, "corpus": corpus, "cell": str(name), **own}
+            condition = {key: _defined(values[cell].item()) for key, values in columns.items()}
+            head = {"model": model, "corpus": corpus, "cell": str(name), **condition}
             for position, number in enumerate(bias["number"].values):
                 of_number = {key: int(values[cell, position]) for key, values in counts.items()}
                 yield {**head, "number": int(number), **of_number, "p": _defined(float(p))}

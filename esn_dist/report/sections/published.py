@@ -11,8 +11,8 @@ from esn_dist.report.results import Results
 EXPLANATION = (
     "Measured − published, for the same model and corpus alone. † marks numbers that are inconsistent in the paper "
     "itself; they are shown as printed. The paper does not print the steering gain; 0.3 is inferred from its RND "
-    "columns. It does not name the masks of Table 2 either; ConAct at r = 0.5 % is compared. Pools are cut where the "
-    "paper's seem to be."
+    "columns. It does not name the masks of Table 2 either; ConAct at r = 0.5 % is compared. Pools are cut at the size "
+    "where the paper's seem to be."
 )
 NOTHING = (
     "Nothing here was measured with a model and corpus of the paper at its fraction and gain. The paper's own "
@@ -46,8 +46,8 @@ def _line(c: Comparison) -> list[Cell | str]:
 
 def _inconsistencies(flags: set[str] | None) -> Bullets:
     """Those with these ids, or all."""
-    found = [entry for entry in inconsistencies() if flags is None or entry["id"] in flags]
-    return Bullets(tuple(f"† {entry['where']} ({entry['severity']}): {entry['explanation']}" for entry in found))
+    shown = [entry for entry in inconsistencies() if flags is None or entry["id"] in flags]
+    return Bullets(tuple(f"† {entry['where']} ({entry['severity']}): {entry['explanation']}" for entry in shown))
 
 
 def _flat(c: Comparison) -> CsvRow:

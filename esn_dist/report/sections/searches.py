@@ -29,19 +29,19 @@ def searched_studies(results: Results) -> tuple[LoggedStudy, ...]:
     return tuple(studies_of_provenance(str(run.get("sweep", "")) for run in results.provenance))
 
 
-def searches_section(found: Sequence[Search]) -> Section | None:
+def searches_section(of_store: Sequence[Search]) -> Section | None:
     """The searches as a section; None where no study searched."""
-    if not found:
+    if not of_store:
         return None
     labels = ("Study", "Model", "Corpus", "Largest")
     heads = ("Its gap", "Share", "Smallest", "Tried: gap")
-    shown = table(labels, heads, list(map(_line, found)), caption="The smallest fraction that reaches a share.")
+    shown = table(labels, heads, list(map(_line, of_store)), caption="The smallest fraction that reaches a share.")
     title = "The smallest fraction that reaches a share of the effect"
     return Section(
         "smallest-fractions",
         title,
         (Paragraph(EXPLANATION), shown),
-        {"searches": list(search_rows(found))},
+        {"searches": list(search_rows(of_store))},
         "Smallest r",
     )
 

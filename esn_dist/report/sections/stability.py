@@ -20,11 +20,11 @@ from esn_dist.sweep.selectors import SELECTORS
 from esn_dist.terms import JOIN
 
 EXPLANATION = "Jaccard overlap with the mask itself over bootstrapped identification sets: mean and 95 % of the draws."
-FOUND_ALIKE = ("source_corpus", "identification_size", "parts", "fraction")
+MASK_ORIGIN = ("source_corpus", "identification_size", "parts", "fraction")
 
 
 def stability_section(results: Results) -> Section | None:
-    """A line per mask; None where the report was asked for no draws."""
+    """A line per mask; None where the settings have no draws."""
     draws, seed = results.settings.stability, results.settings.effects.seed
     datasets = stabilities(results.folder, results.description, results.masks, draws, seed) if draws else ()
     rows = [row for dataset in datasets for row in stability_rows(dataset)]
@@ -40,10 +40,10 @@ def stabilities(
 ) -> Iterator[xr.Dataset]:
     """One dataset per way of identifying that the masks of a model have: corpora, size, parts, fraction."""
     for model, of_model in masks.items():
-        ways = list(zip(*(of_model[name].values.tolist() for name in FOUND_ALIKE), strict=True))
-        for way in dict.fromkeys(way for way in ways if way[0]):
-            corpus, size, parts, fraction = way
-            used = of_model["selector"].values[[other == way for other in ways]]
+        origins = list(zip(*(of_model[name].values.tolist() for name in MASK_ORIGIN), strict=True))
+        for origin in dict.fromkeys(origin for origin in origins if origin[0]):
+            corpus, size, parts, fraction = origin
+            used = of_model["selector"].values[[other == origin for other in origins]]
             selectors = [name for name in SELECTORS if name in used]
             if selectors and all(name in description.models[model]["counts"] for name in corpus.split(JOIN)):
                 pool = identification_pool(folder, model, corpus, size=size or "auto", parts=parts.split(JOIN))

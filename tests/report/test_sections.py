@@ -1,4 +1,4 @@
-"""What goes beyond the paper's tables, in the report: pairs, adaptive searches, columns that differ in one setting."""
+"""Sections of the report: each is listed; tables by origin of the masks, pairs, searches and stability."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ from esn_dist.analysis.locality import overlap, related
 from esn_dist.analysis.measure import EffectSettings, measure
 from esn_dist.analysis.significance import CELL, ENTRY, GAP, significance
 from esn_dist.analysis.summary import EffectRow, baseline_rows, effect_rows
-from esn_dist.report.document import Document, Section
+from esn_dist.report import sections
+from esn_dist.report.csv_files import csv_files
+from esn_dist.report.document import Count, Document, Section, table
 from esn_dist.report.effect_tables import effect_tables
+from esn_dist.report.html_page import html_page
+from esn_dist.report.latex import latex
 from esn_dist.report.markdown import markdown
 from esn_dist.report.results import Results, finished_answers
 from esn_dist.report.searches import search_rows, searches, studies_of_provenance
+from esn_dist.report.sections.builders import COMPLETE, SUMMARY, build_document
 from esn_dist.report.sections.missing_answers import missing_answer_table
+from esn_dist.report.sections.overview import overview_section
 from esn_dist.report.sections.pairs import pair_matrices, pair_matrices_section, pair_rows, without_single_emotions
 from esn_dist.report.sections.searches import searches_section
 from esn_dist.report.sections.stability import stabilities
@@ -45,6 +51,26 @@ studies:
 """
 
 
+def test_every_section_s_module_is_listed_and_every_id_and_csv_file_is_unique(document: Document) -> None:
+    modules = {path.stem for path in Path(sections.__file__).parent.glob("*.py")} - {"__init__", "builders"}
+    assert {builder.__module__.rpartition(".")[2] for builder in COMPLETE} == modules
+    assert set(SUMMARY) <= set(COMPLETE)
+    for names in ([section.id for section in document.sections], [n for s in document.sections for n in s.csv]):
+        assert len(set(names)) == len(names)
+
+
+def test_a_new_table_is_rendered_everywhere_once_its_builder_is_listed(results: Results) -> None:
+    def one_table(results: Results) -> Section:
+        shown = table(("Model",), ("Cells",), [[results.title, Count(3)]], caption="How many cells.")
+        return Section("cells", "Cells", (shown,), {"cells": [{"model": results.title, "cells": 3}]})
+
+    document = build_document(results, [one_table])
+    assert "| small | 3 |" in markdown(document) and "small & $3$" in latex(document)
+    assert '["small",["3","",""]]' in html_page(document) and csv_files(document) == {
+        "cells": "model,cells\r\nsmall,3\r\n"
+    }
+
+
 @pytest.fixture(scope="module")
 def answers(small_store: Path) -> xr.Dataset:
     return finished_answers(StoreFolder(small_store))[0]["tiny", "studio"]
@@ -55,15 +81,15 @@ def rows_of(answers: xr.Dataset) -> list[EffectRow]:
 
 
 def conact(answers: xr.Dataset) -> xr.Dataset:
-    own = (answers.selector == "ConAct") & (answers.intervention == "deactivate")
-    return answers.isel(cell=own.values)
+    deactivated = (answers.selector == "ConAct") & (answers.intervention == "deactivate")
+    return answers.isel(cell=deactivated.values)
 
 
 def changed(cells: xr.Dataset, name: str, **coordinates: Any) -> xr.Dataset:
     """The same cells under other coordinates and ids."""
     ids = [f"{cell}-{name}" for cell in cells.cell.values]
-    said: dict[str, Any] = {k: ("cell", [v] * len(ids)) for k, v in coordinates.items()}
-    return cells.assign_coords(cell=ids, **said)
+    columns: dict[str, Any] = {k: ("cell", [v] * len(ids)) for k, v in coordinates.items()}
+    return cells.assign_coords(cell=ids, **columns)
 
 
 def joined(*parts: xr.Dataset) -> xr.Dataset:
@@ -97,8 +123,8 @@ def test_masks_that_differ_in_size_or_parts_have_tables_and_json_rows_of_their_o
         (0, "audio"),
     ]
     # RND rests on no counts and is in all of them; nothing is twice in one table.
-    for table in tables:
-        for columns in table.interventions:
+    for effect_table in tables:
+        for columns in effect_table.interventions:
             assert columns.selectors[0] == "RND" and len(set(columns.selectors)) == len(columns.selectors)
     said = [tuple((k, v) for k, v in row.items() if isinstance(v, str | float | int)) for row in map(json_effect, rows)]
     assert len({tuple(x for x in row if x[0] in NAMES) for row in said}) == len(rows)
@@ -127,8 +153,8 @@ def test_rnd_is_in_the_tables_of_masks_of_another_corpus_and_of_a_file(answers: 
 def test_missing_answers_of_rnd_are_counted_once_however_many_tables_it_is_in(answers: xr.Dataset) -> None:
     elsewhere = changed(conact(answers), "elsewhere", source_corpus="room")
     rows = rows_of(joined(answers, elsewhere))
-    table = missing_answer_table(rows, baseline_rows([measure(answers, DRAWS)]))
-    text = markdown(Document("t", (Section("s", "S", (table,)),)))
+    missing = missing_answer_table(rows, baseline_rows([measure(answers, DRAWS)]))
+    text = markdown(Document("t", (Section("s", "S", (missing,)),)))
     lines = [line for line in text.splitlines() if "| Deactivation, RND, r = 10 % |" in line]
     assert len(lines) == 1 and "Deactivation, ConAct, r = 10 %, masks from room |" in text
 
@@ -136,8 +162,8 @@ def test_missing_answers_of_rnd_are_counted_once_however_many_tables_it_is_in(an
 def test_rnd_is_in_the_table_of_masks_of_a_requested_size(answers: xr.Dataset) -> None:
     own = changed(conact(answers), "sized", identification_size=30)
     random = answers.isel(cell=np.isin(answers.intervention, ["baseline"]) | (answers.selector == "RND").values)
-    (table,) = effect_tables(rows_of(joined(random, own)))
-    assert [columns.selectors for columns in table.interventions] == [("RND", "ConAct")]
+    (effect_table,) = effect_tables(rows_of(joined(random, own)))
+    assert [columns.selectors for columns in effect_table.interventions] == [("RND", "ConAct")]
 
 
 def pairs_of(answers: xr.Dataset) -> xr.Dataset:
@@ -214,8 +240,8 @@ def test_stability_covers_pooled_corpora_and_every_way_of_identifying(small_stor
 
 
 def changed_masks(masks: xr.Dataset, **coordinates: Any) -> xr.Dataset:
-    said: dict[str, Any] = {k: ("mask", [v] * masks.sizes["mask"]) for k, v in coordinates.items()}
-    return masks.assign_coords(**said)
+    columns: dict[str, Any] = {k: ("mask", [v] * masks.sizes["mask"]) for k, v in coordinates.items()}
+    return masks.assign_coords(**columns)
 
 
 def joined_masks(*parts: xr.Dataset) -> xr.Dataset:
@@ -235,3 +261,16 @@ def test_joined_masks_have_no_gap_test_since_nothing_can_be_exchanged(answers: x
     found = significance([joined(answers, pairs_of(answers))])
     assert {v.question for v in found if v.condition.intervention == "co-deactivate"} == {CELL, ENTRY}
     assert any(v.question == GAP and v.p is not None for v in found)
+
+
+def test_masks_below_their_budget_and_identified_with_fewer_utterances_are_notes(results: Results) -> None:
+    masks = results.masks["tiny"]
+    row = list(masks["mask"].values).index("ConAct-studio-joy")
+    size, requested = masks["size"].values.copy(), masks["identification_size"].values.copy()
+    size[row], requested[row] = 4, 50
+    varied = copy(results)
+    varied.masks = {"tiny": masks.assign_coords(size=("mask", size), identification_size=("mask", requested))}
+    text = markdown(build_document(varied, [overview_section]))
+    who = "tiny, ConAct, masks from studio"
+    assert f"- {who}, 50 utterances per emotion: fewer neurons are eligible than the budget of 6: joy 4\n" in text
+    assert f"- {who}: 50 utterances per emotion were requested, 30 exist\n" in text
