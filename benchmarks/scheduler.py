@@ -44,10 +44,10 @@ from esn_dist.sweep.units import AnswerUnit, IdentifyUnit, SelectUnit, Unit
 from esn_dist.terms import SHARD_ROWS
 from esn_dist.worker.job import CorpusItems
 from esn_dist.worker.load_tracker import LoadTracker
-from esn_dist.worker.protocol import ActorEvent, ActorPool, Finished, Ready, Receipt
-from speed.apart import apart, peak_bytes
-from speed.made import Size, build, items, load, many, paper
-from speed.passes import Passes
+from esn_dist.worker.protocol import ActorEvent, ActorPool, Finished, Joined, Receipt
+from speed.fresh_process import in_fresh_process, peak_bytes
+from speed.selection_passes import SelectionPasses
+from speed.synthetic_store import StoreSize, build, corpus_items, load, many_cells, paper
 
 ACTORS = 1_000
 GAINS = {"tiny": 12, "full": 1_333}  # of each of 750 masks: 10^4 and 10^6 cells, each of which is a unit
@@ -67,7 +67,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    size: Size = "tiny",
+    size: StoreSize = "tiny",
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
     with_ray: Annotated[bool, typer.Option("--ray", help="Also dispatch to real Ray actors.")] = False,
     workers: Annotated[bool, typer.Option("--workers", help="Also simulate the paper's sweep.")] = False,
@@ -75,32 +75,32 @@ def main(
     """Measure, and print a table."""
     figures: dict[str, Any] = {"size": size, "cpus": os.cpu_count(), "ray": ray.__version__}
     with tempfile.TemporaryDirectory() as root:
-        made = apart(build, Path(root), many(GAINS[size]))
-        figures |= {"prepare_seconds": made["seconds"], "prepare_peak_bytes": made["peak_bytes"]}
-        figures |= apart(drive, Path(root), 0)
+        prepared = in_fresh_process(build, Path(root), many_cells(GAINS[size]))
+        figures |= {"prepare_seconds": prepared["seconds"], "prepare_peak_bytes": prepared["peak_bytes"]}
+        figures |= in_fresh_process(drive, Path(root), 0)
     if with_ray:
         with tempfile.TemporaryDirectory() as root:
-            apart(build, Path(root), many(RAY_GAINS[size]))
-            figures["ray_dispatch"] = {n: apart(drive, Path(root), n) for n in RAY_ACTORS[size]}
+            in_fresh_process(build, Path(root), many_cells(RAY_GAINS[size]))
+            figures["ray_dispatch"] = {n: in_fresh_process(drive, Path(root), n) for n in RAY_ACTORS[size]}
     if workers:
         with tempfile.TemporaryDirectory() as root:
-            apart(build, Path(root), paper(size))
-            figures["workers"] = apart(simulate, Path(root), WORKERS[size])
+            in_fresh_process(build, Path(root), paper(size))
+            figures["workers"] = in_fresh_process(simulate, Path(root), WORKERS[size])
     _show(figures)
     if out:
         out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def drive(root: Path, ray_actors: int) -> dict[str, Any]:
-    """Run every unit of a made store, with fake actors or with a number of Ray actors."""
+    """Run every unit of a synthetic store, with fake actors or with a number of Ray actors."""
     if ray_actors:
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=2**27)
     pool: ActorPool = idle_pool(ray_actors) if ray_actors else FakePool(ACTORS)
     joined = 0
     while joined < pool.size:
-        joined += sum(isinstance(event, Ready) for event in pool.events(1.0))
+        joined += sum(isinstance(event, Joined) for event in pool.events(1.0))
     imports, started = peak_bytes(), time.monotonic()
-    run = MadeRun(root, load(root).models[0].name)
+    run = SyntheticRun(root, load(root).models[0].name)
     ready = time.monotonic()
     result = run.go(pool, SelectionThread(lambda unit: None))
     seconds = time.monotonic() - ready
@@ -120,7 +120,7 @@ def simulate(root: Path, sizes: tuple[int, ...]) -> dict[int, dict[str, float]]:
     for size in sizes:
         spent = dict.fromkeys(("seconds", "busy", "tail", "units", "selecting"), 0.0)
         for model in sweep.models:
-            run, clock = MadeRun(root, model.name), Clock()
+            run, clock = SyntheticRun(root, model.name), Clock()
             pool = SimulatedPool(size, clock, run.corpora)
             selection = SimulatedSelection(clock, run.masks, passes[model.name])
             assert not run.go(pool, selection).remaining
@@ -138,19 +138,19 @@ def simulate(root: Path, sizes: tuple[int, ...]) -> dict[int, dict[str, float]]:
     return figures
 
 
-def passes_of(root: Path, model: str) -> Passes:
+def passes_of(root: Path, model: str) -> SelectionPasses:
     """The passes over counts of one model's selections."""
     sweep, folder = load(root), StoreFolder(root)
     caps = {spec.name: spec.identification.cap for spec in sweep.corpora}
-    return Passes(folder, model, items(sweep, folder), caps)
+    return SelectionPasses(folder, model, corpus_items(sweep, folder), caps)
 
 
-class MadeRun:
-    """One model's run on a made store, as the driver sets it up."""
+class SyntheticRun:
+    """One model's run on a synthetic store, as the driver sets it up."""
 
     def __init__(self, root: Path, model: str) -> None:
         sweep, folder = load(root), StoreFolder(root)
-        self.corpora, self.log = items(sweep, folder), RunLog(folder)
+        self.corpora, self.log = corpus_items(sweep, folder), RunLog(folder)
         self.masks = read_mask_keys(folder, model)
         self.schedule = Schedule(done_units(folder))
         planned = plan(sweep)
@@ -198,7 +198,7 @@ class FakePool:
     def _join(self) -> list[ActorEvent]:
         for actor in range(self.size):
             self._load.add(actor)
-        return [Ready(actor, 0.0) for actor in range(self.size)]
+        return [Joined(actor, 0.0) for actor in range(self.size)]
 
     def _finished(self, actor: int, unit: str) -> ActorEvent:
         self._load.change(actor, -1)
@@ -257,7 +257,7 @@ class SimulatedSelection:
         spent: seconds of selecting.
     """
 
-    def __init__(self, clock: Clock, masks: dict[str, MaskKey], passes: Passes) -> None:
+    def __init__(self, clock: Clock, masks: dict[str, MaskKey], passes: SelectionPasses) -> None:
         self.clock, self.masks, self.passes, self.spent = clock, masks, passes, 0.0
         self._counts_in_memory: tuple[object, ...] | None = None
         self._ends: deque[tuple[float, str]] = deque()

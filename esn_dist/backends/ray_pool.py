@@ -17,7 +17,7 @@ from esn_dist.backends.ray_actor import Reference
 from esn_dist.errors import UserError
 from esn_dist.sweep.units import Unit
 from esn_dist.worker.load_tracker import LoadTracker
-from esn_dist.worker.protocol import ActorEvent, ActorHandle, Died, Failed, Finished, Left, Ready, Receipt
+from esn_dist.worker.protocol import ActorEvent, ActorHandle, Died, Failed, Finished, Joined, Left, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class RayPool:
         if isinstance(result, Receipt):
             return Finished(call.actor, result)
         self._load.add(call.actor)
-        return Ready(call.actor, result)
+        return Joined(call.actor, result)
 
     def _failure(self, reference: Reference, error: RayTaskError) -> ActorEvent:
         call = self._end(reference)

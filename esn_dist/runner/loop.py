@@ -31,8 +31,8 @@ from esn_dist.worker.protocol import (
     Died,
     Failed,
     Finished,
+    Joined,
     Left,
-    Ready,
     Receipt,
 )
 
@@ -138,7 +138,7 @@ class Loop:
 
     def _process(self, event: ActorEvent) -> None:
         match event:
-            case Ready(actor, seconds):
+            case Joined(actor, seconds):
                 logger.debug("actor %d loaded its model in %.1f s", actor, seconds)
                 self.log.write(ModelLoaded(actor, seconds))
             case Finished(actor, receipt):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from esn_dist.sweep.units import EncodeUnit
-from esn_dist.worker.protocol import MAX_IN_FLIGHT, ActorEvent, ActorPool, Died, Finished, Left, Ready
+from esn_dist.worker.protocol import MAX_IN_FLIGHT, ActorEvent, ActorPool, Died, Finished, Joined, Left
 
 SIZE = 2
 HANG_SECONDS = 600.0  # an actor takes seconds to join; only a hang takes so long
@@ -23,7 +23,7 @@ class JoinedPool:
     """A pool whose actors are ready, and what was seen while they joined."""
 
     pool: ActorPool
-    ready: list[Ready]
+    ready: list[Joined]
     offered_before: int | None
 
 
@@ -55,8 +55,8 @@ class ActorPoolConformance:
         """One pool for all tests of a class; each test leaves no unit in flight."""
         pool = cls.start_pool(SIZE)
         offered = pool.least_loaded(MAX_IN_FLIGHT)
-        events = events_until(pool, Ready, SIZE)
-        yield JoinedPool(pool, [event for event in events if isinstance(event, Ready)], offered)
+        events = events_until(pool, Joined, SIZE)
+        yield JoinedPool(pool, [event for event in events if isinstance(event, Joined)], offered)
         pool.stop()
 
     def test_an_actor_is_offered_only_after_it_has_joined(self, joined: JoinedPool) -> None:
@@ -97,10 +97,10 @@ class ReplacingPoolConformance(ActorPoolConformance):
         assert victim is not None
         self.kill_actor(pool, victim)
         pool.submit(victim, unit(0))
-        events = events_until(pool, Ready)
+        events = events_until(pool, Joined)
         assert [event.actor for event in events if isinstance(event, Died | Left)] == [victim]
         assert not any(isinstance(event, Finished) for event in events)
         assert pool.size == SIZE
-        (new,) = [event.actor for event in events if isinstance(event, Ready)]
+        (new,) = [event.actor for event in events if isinstance(event, Joined)]
         pool.submit(new, unit(0))
         assert any(isinstance(e, Finished) and e.actor == new for e in events_until(pool, Finished))

@@ -34,7 +34,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class Joined:
     """An actor has joined: it loaded its model in `load_seconds` and can take units."""
 
     actor: int
@@ -75,7 +75,7 @@ class Died:
     reason: str
 
 
-ActorEvent = Ready | Finished | Failed | Left | Died
+ActorEvent = Joined | Finished | Failed | Left | Died
 
 
 class ActorPool(Protocol):
@@ -162,7 +162,7 @@ class Session(Protocol):
         """Look at a GPU from a process on its node. The driver's machine may have none."""
 
     def start_pool(self, job: Job, size: int) -> ActorPool:
-        """Start `size` actors that each load the job's model. Returns at once; `Ready` events follow."""
+        """Start `size` actors that each load the job's model. Returns at once; `Joined` events follow."""
 
 
 class Backend(Protocol):

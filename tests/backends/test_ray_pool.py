@@ -13,7 +13,7 @@ from esn_dist.backends.ray_pool import RayPool
 from esn_dist.errors import UserError
 from esn_dist.sweep.units import EncodeUnit, Unit
 from esn_dist.testing.pools import ActorPoolConformance, ReplacingPoolConformance, events_until
-from esn_dist.worker.protocol import ActorEvent, ActorPool, Died, Failed, Finished, Left, Ready, Receipt
+from esn_dist.worker.protocol import ActorEvent, ActorPool, Died, Failed, Finished, Joined, Left, Receipt
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_invalid_input_is_raised_as_the_actor_reported_it(cluster: None) -> None
     problem = UserError("too big", where="sweep.yaml", expected="a smaller one", fix="take a smaller one")
     pool = broken_pool(problem, "load_seconds")
     with pytest.raises(UserError) as error:
-        first(pool, Ready)
+        first(pool, Joined)
     assert type(error.value) is UserError and str(error.value) == str(problem)
     pool.stop()
 
@@ -99,8 +99,8 @@ def test_a_fault_while_loading_is_a_death_and_a_fault_of_a_unit_is_a_failure(clu
         assert isinstance(died, Died) and "no such device" in died.reason and pool.size == 1
         pool.stop()
     pool = broken_pool(OSError("no such device"), "execute")
-    ready = first(pool, Ready)
-    assert isinstance(ready, Ready)
+    ready = first(pool, Joined)
+    assert isinstance(ready, Joined)
     pool.submit(ready.actor, EncodeUnit("m", "c", "evaluation", 0))
     failed = first(pool, Failed)
     assert isinstance(failed, Failed) and "no such device" in failed.reason
@@ -111,8 +111,8 @@ def test_a_preempted_actor_has_left_and_is_no_death(cluster: None, monkeypatch: 
     """A cluster that takes a node away reports it with the actor's error."""
     monkeypatch.setattr(ActorDiedError, "preempted", True)
     pool = RayPool(lambda: start_actor(Quick, num_cpus=0), 1)
-    ready = first(pool, Ready)
-    assert isinstance(ready, Ready)
+    ready = first(pool, Joined)
+    assert isinstance(ready, Joined)
     pool._actors[ready.actor].kill()
     pool.submit(ready.actor, EncodeUnit("m", "c", "evaluation", 0))
     left = first(pool, Left)
@@ -123,7 +123,7 @@ def test_a_preempted_actor_has_left_and_is_no_death(cluster: None, monkeypatch: 
 def test_an_actor_that_the_cluster_has_no_resources_for_is_given_no_unit(cluster: None) -> None:
     """Three actors of one core each on two cores: the third would keep its units forever."""
     pool = RayPool(lambda: start_actor(Quick), 3)
-    ready = [event.actor for event in events_until(pool, Ready, 2) if isinstance(event, Ready)]
+    ready = [event.actor for event in events_until(pool, Joined, 2) if isinstance(event, Joined)]
     units = [EncodeUnit("m", "c", "evaluation", number) for number in range(5)]
     for unit in units:
         actor = pool.least_loaded(3)

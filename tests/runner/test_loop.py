@@ -33,8 +33,8 @@ from esn_dist.worker.protocol import (
     Died,
     Failed,
     Finished,
+    Joined,
     Left,
-    Ready,
     Receipt,
 )
 
@@ -63,7 +63,7 @@ class FakePool:
             self.load.add(actor)
         if joined or not self.in_flight:
             time.sleep(0 if joined else timeout)
-            return [Ready(actor, 0.1) for actor in joined]
+            return [Joined(actor, 0.1) for actor in joined]
         actor, unit = self.in_flight.pop(0)
         event = self.end(actor, unit)
         if isinstance(event, Died | Left):

@@ -1,7 +1,6 @@
-"""Stores without models: planned and laid out as the driver does it, with utterances that are names only.
+"""Stores without models: planned and created as the driver does it, with utterances that have names only.
 
-Every candidate is answered and every count is zero, so that nothing but a model's work is missing. Knows nothing of
-who runs their units.
+Every candidate has an answer and every count is zero, so only a model's work is missing. Knows no pool.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
 from esn_dist.terms import PARTS, SHARD_ROWS
 from esn_dist.worker.job import CorpusItems
-from speed.apart import peak_bytes
+from speed.fresh_process import peak_bytes
 
-Size = Literal["tiny", "full"]
+StoreSize = Literal["tiny", "full"]
 PAPER = Path(__file__).parents[2] / "configs" / "paper.yaml"
-# Stores have this model's shape: no array of counts is read here, so that its size does not matter.
+# The stores have the shape of this model. No array of counts is read, so its size does not matter.
 MODEL, LAYERS, WIDTH = "tiny-qwen2.5-omni", 4, 256
 RIGHT = 0.6  # of candidates are answered correctly
 
 
-def many(gains: int) -> dict[str, Any]:
-    """A sweep of 750 masks, so many gains each, on 2,000 utterances: every cell is a unit of its own."""
+def many_cells(gains: int) -> dict[str, Any]:
+    """A sweep of 750 masks with `gains` gains each on 2,000 utterances: every cell is a separate unit."""
     emotions = ["anger", "joy", "neutral", "sadness", "surprise"]
     corpus = {"name": "speech", "type": "synthetic", "condition": "studio", "emotions": emotions}
     sets = {"evaluation": {"per_emotion": 400}, "identification": {"candidates": 2_000, "cap": 1_000}}
@@ -47,7 +46,7 @@ def many(gains: int) -> dict[str, Any]:
     return {"name": "many", "seed": 1, "models": [MODEL], "corpora": [corpus | sets], "studies": {"all": study}}
 
 
-def paper(size: Size) -> dict[str, Any]:
+def paper(size: StoreSize) -> dict[str, Any]:
     """`configs/paper.yaml`, or its first two studies on one corpus, with models that need no download."""
     written: dict[str, Any] = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
     written["models"] = [{"name": name, "model": MODEL} for name in written["models"]]
@@ -58,7 +57,7 @@ def paper(size: Size) -> dict[str, Any]:
 
 
 def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
-    """Make a store as the driver would, with utterances that are names only and every candidate answered."""
+    """Create a store as the driver does, with an answer of every candidate; returns seconds and peak memory."""
     started = time.monotonic()
     (root / "sweep.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
     sweep, folder = load(root), StoreFolder(root)
@@ -67,7 +66,7 @@ def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
         each = (total_candidates(spec, None)[0] or 0) // len(spec.emotions)
         sets = (_utterances(spec, spec.evaluation.per_emotion), in_whole_shards(_utterances(spec, each), spec.emotions))
         add_corpus(folder, spec.name, spec.emotions, *sets, ExclusionTable.empty(), {})
-    corpora, planned = items(sweep, folder), plan(sweep)
+    corpora, planned = corpus_items(sweep, folder), plan(sweep)
     for model in sweep.models:
         prepare_model(model, planned, corpora, folder)
     prepared = {"seconds": time.monotonic() - started, "peak_bytes": peak_bytes()}
@@ -78,24 +77,24 @@ def build(root: Path, written: dict[str, Any]) -> dict[str, float]:
 
 
 def load(root: Path) -> Sweep:
-    """The sweep of a made store."""
+    """The sweep of a synthetic store."""
     return Sweep.model_validate(yaml.safe_load((root / "sweep.yaml").read_text(encoding="utf-8")))
 
 
-def items(sweep: Sweep, folder: StoreFolder) -> dict[str, CorpusItems]:
-    """What the driver knows of the corpora; nobody will open the clips."""
+def corpus_items(sweep: Sweep, folder: StoreFolder) -> dict[str, CorpusItems]:
+    """What the driver knows of the corpora. The clips have no files."""
 
     def clips(spec: CorpusSpec, name: str) -> list[Clip | None]:
         table = read_utterances(folder, spec.name, name)
         named = zip(table.id, table.label, strict=True)
         return [Clip(Utterance(id, "", label, "", Path(id)), 80_000, "") if id else None for id, label in named]
 
-    found = {}
+    items = {}
     for spec in sweep.corpora:
-        asked = tuple(clip for clip in clips(spec, "evaluation") if clip)
+        evaluation = tuple(clip for clip in clips(spec, "evaluation") if clip)
         pool = tuple(clips(spec, "identification"))
-        found[spec.name] = CorpusItems(spec.name, spec.emotions, spec.options, asked, pool)
-    return found
+        items[spec.name] = CorpusItems(spec.name, spec.emotions, spec.options, evaluation, pool)
+    return items
 
 
 def _utterances(spec: CorpusSpec, each: int) -> UtteranceTable:
@@ -106,7 +105,7 @@ def _utterances(spec: CorpusSpec, each: int) -> UtteranceTable:
 
 
 def _answer_candidates(folder: StoreFolder, model: str, corpus: CorpusItems) -> None:
-    """Answers of all candidates, of which stages look at those that were asked; the counts are zeros."""
+    """Write an answer of every candidate, and counts of zero."""
     block, draw = 64 * SHARD_ROWS, generator("right", model, corpus.name)
     for start in range(0, len(corpus.identification), block):
         rows = slice(start, min(start + block, len(corpus.identification)))
