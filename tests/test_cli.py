@@ -1,4 +1,4 @@
-"""The door, as a user meets it: help that teaches, mistakes named and exit codes kept, JSON on every command."""
+"""The commands as a user meets them: help, messages for invalid input, exit codes, JSON."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def call(*arguments: str, program: tuple[str, ...] = ("-m", "esn_dist")) -> subp
 
 @pytest.mark.parametrize("command", ["plan", "run", "status", "report"])
 def test_help_of_each_command_says_what_it_does_its_arguments_and_the_exit_codes(command: str) -> None:
-    said = call(command, "--help")
-    assert said.returncode == 0
-    assert "Exit codes: 0 done" in said.stdout
-    assert "--json" in said.stdout
-    assert "SWEEP.yaml" in said.stdout or "FOLDER" in said.stdout
+    result = call(command, "--help")
+    assert result.returncode == 0
+    assert "Exit codes: 0 done" in result.stdout
+    assert "--json" in result.stdout
+    assert "SWEEP.yaml" in result.stdout or "FOLDER" in result.stdout
 
 
 def test_plan_shows_what_would_run_in_under_two_seconds_of_work_without_torch_or_ray() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     program = "import sys; sys.modules['torch'] = sys.modules['ray'] = None; from esn_dist.cli import main; main()"
-    said = call("plan", str(QUICKSTART), program=("-c", program))
+    result = call("plan", str(QUICKSTART), program=("-c", program))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert said.returncode == 0, said.stderr
-    assert "table1: 153 cells, 65 masks, 30,600 answers" in said.stdout
+    assert result.returncode == 0, result.stderr
+    assert "table1: 153 cells, 65 masks, 30,600 answers" in result.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 
 
@@ -45,10 +45,10 @@ def test_plan_as_json_has_the_same_numbers() -> None:
 
 
 def test_a_missing_sweep_is_named_with_its_nearest_neighbour_and_exits_with_2() -> None:
-    said = call("run", str(QUICKSTART.with_name("quickstrat.yaml")))
-    assert said.returncode == 2
-    assert "Did you mean 'quickstart.yaml'?" in said.stderr
-    assert "Traceback" not in said.stderr
+    result = call("run", str(QUICKSTART.with_name("quickstrat.yaml")))
+    assert result.returncode == 2
+    assert "Did you mean 'quickstart.yaml'?" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_misspelt_selector_is_named_with_file_and_line(tmp_path: Path) -> None:
@@ -57,26 +57,26 @@ def test_a_misspelt_selector_is_named_with_file_and_line(tmp_path: Path) -> None
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(text, encoding="utf-8")
     for command in ("plan", "run"):
-        said = call(command, str(sweep))
-        assert said.returncode == 2
-        assert f"sweep.yaml:{line}: " in said.stderr and "Did you mean 'ConAct'?" in said.stderr
+        result = call(command, str(sweep))
+        assert result.returncode == 2
+        assert f"sweep.yaml:{line}: " in result.stderr and "Did you mean 'ConAct'?" in result.stderr
 
 
 def test_a_folder_without_a_store_is_no_store(tmp_path: Path) -> None:
     for command in ("status", "report"):
-        said = call(command, str(tmp_path))
-        assert said.returncode == 2
-        assert "there is no store here" in said.stderr and "Traceback" not in said.stderr
+        result = call(command, str(tmp_path))
+        assert result.returncode == 2
+        assert "there is no store here" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_a_light_install_says_what_to_add(tmp_path: Path) -> None:
-    said = call("run", str(QUICKSTART), "--store", str(tmp_path / "store"), program=("-c", WITHOUT_RAY))
-    assert said.returncode == 2
-    assert "pip install 'esn-dist[run]'" in said.stderr
+    result = call("run", str(QUICKSTART), "--store", str(tmp_path / "store"), program=("-c", WITHOUT_RAY))
+    assert result.returncode == 2
+    assert "pip install 'esn-dist[run]'" in result.stderr
     assert not (tmp_path / "store").exists()
 
 
-def test_an_emotion_that_a_corpus_lacks_is_named_before_any_model_is_loaded(tmp_path: Path) -> None:
+def test_an_emotion_that_a_corpus_does_not_have_is_named_before_any_model_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("id,path,emotion\n1,1.wav,joy\n2,2.wav,anger\n", encoding="utf-8")
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(
@@ -85,6 +85,6 @@ def test_an_emotion_that_a_corpus_lacks_is_named_before_any_model_is_loaded(tmp_
         "studies: {one: {interventions: [deactivate]}}\n",
         encoding="utf-8",
     )
-    said = call("run", str(sweep))
-    assert said.returncode == 2
-    assert "no utterance has the emotion 'angr'. Did you mean 'anger'?" in said.stderr
+    result = call("run", str(sweep))
+    assert result.returncode == 2
+    assert "no utterance has the emotion 'angr'. Did you mean 'anger'?" in result.stderr

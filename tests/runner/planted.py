@@ -1,4 +1,4 @@
-"""A model whose emotion neurons are known because they were put there: real classes, every weight set by hand.
+"""A model with planted emotion neurons: real classes, every weight set by hand.
 
 Residual stream of 64: a constant (dim 0), five emotion directions, five answer directions, one stop direction, and
 noise that differs from token to token. Audio rows carry their emotion's direction; the first layer's attention spreads
@@ -81,10 +81,10 @@ def _set_words(model: Any) -> None:
     table_VD[:, NOISE:] = torch.randn(len(table_VD), SIZE.hidden - NOISE, generator=random)
     head_VD.zero_()
     for code, emotion in enumerate(EMOTIONS):
-        said = words[f"Ġ{emotion}"]
-        table_VD[said, STOP] = 1.0
-        table_VD[said, NOISE:] = table_VD[words[f"Ġ{EMOTIONS[0]}"], NOISE:]  # no gate can tell the words apart
-        head_VD[said, ANSWER + code] = 1.0
+        token = words[f"Ġ{emotion}"]
+        table_VD[token, STOP] = 1.0
+        table_VD[token, NOISE:] = table_VD[words[f"Ġ{EMOTIONS[0]}"], NOISE:]  # no gate can tell the words apart
+        head_VD[token, ANSWER + code] = 1.0
     # Where nothing speaks for an emotion all logits are 0, and the first token of the vocabulary, a stop, is taken.
     head_VD[words["<|im_end|>"], STOP] = 1000.0
 
@@ -118,8 +118,8 @@ def _set_gates(layers: Any) -> None:
 
 def _set_tower(tower: Any) -> None:
     """The tower stays as drawn; its output projection is the least-squares map from what it hears to the emotion."""
-    heard: list[torch.Tensor] = []
-    hook = tower.proj.register_forward_pre_hook(lambda module, given: heard.append(given[0].clone()))
+    inputs: list[torch.Tensor] = []
+    hook = tower.proj.register_forward_pre_hook(lambda module, given: inputs.append(given[0].clone()))
     targets = []
     for code in range(len(EMOTIONS)):
         for number in range(100, 104):  # other recordings than the corpus's
@@ -129,7 +129,7 @@ def _set_tower(tower: Any) -> None:
             target_RD[:, code] = 1.0
             targets.append(target_RD)
     hook.remove()
-    rows_RW = torch.cat(heard)
+    rows_RW = torch.cat(inputs)
     with_bias = torch.cat([rows_RW, torch.ones(len(rows_RW), 1)], dim=1)
     solution = torch.linalg.lstsq(with_bias, torch.cat(targets)).solution
     tower.proj.weight.zero_()

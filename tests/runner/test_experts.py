@@ -65,10 +65,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("experts")
     model, processor = drawn(qwen3_omni_moe)
     with torch.no_grad():
-        one, two = processor.tokenizer.convert_tokens_to_ids(["1", "2"])
-        row = model.lm_head.weight[one].clone()
+        token_1, token_2 = processor.tokenizer.convert_tokens_to_ids(["1", "2"])
+        row = model.lm_head.weight[token_1].clone()
         model.lm_head.weight.zero_()
-        model.lm_head.weight[one], model.lm_head.weight[two] = row, -row
+        model.lm_head.weight[token_1], model.lm_head.weight[token_2] = row, -row
     save(model, processor, folder / "model")
     write_corpus(folder / "tones", evaluation=6, identification=16)
     (folder / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
@@ -113,9 +113,9 @@ def test_every_position_was_sent_to_its_experts_and_fired_at_most_as_often(count
 
 
 def test_counts_are_those_of_a_loop_over_positions(counts: xr.Dataset, lm: GenericAudioLM, folder: Path) -> None:
-    one = counts.isel(utterance=5)
-    given, part_L = inputs(lm, folder, str(one.utterance.item()))
-    K, T = np.zeros(one.K.shape, int), np.zeros(one.T_expert.shape, int)
+    utterance = counts.isel(utterance=5)
+    given, part_L = inputs(lm, folder, str(utterance.utterance.item()))
+    K, T = np.zeros(utterance.K.shape, int), np.zeros(utterance.T_expert.shape, int)
 
     def loop(layer: int, module: Any, args: Any) -> None:
         for position, (x_D, chosen) in enumerate(zip(args[0], args[1].tolist(), strict=True)):
@@ -132,17 +132,17 @@ def test_counts_are_those_of_a_loop_over_positions(counts: xr.Dataset, lm: Gener
         lm.model(**given)
     for hook in hooks:
         hook.remove()
-    assert np.array_equal(one.T_expert, T) and T[Part.AUDIO].sum() and T[Part.TEXT].sum()
+    assert np.array_equal(utterance.T_expert, T) and T[Part.AUDIO].sum() and T[Part.TEXT].sum()
     # A pre-activation within rounding of zero may fall on either side in another batch shape.
-    assert np.abs(one.K.values.astype(int) - K).sum() <= 2
+    assert np.abs(utterance.K.values.astype(int) - K).sum() <= 2
 
 
 def test_masks_rank_by_what_each_expert_was_sent(store: StoreFolder, counts: xr.Dataset) -> None:
     """ConAct by hand: P = K / T_expert over the first n correctly answered utterances of each emotion."""
     masks = open_masks(store, "experts").load()
     assert masks.sizes["mask"] == 1 + 3 * len(EMOTIONS)
-    own = masks.sel(mask=masks.selector == "ConAct")
-    used = int(own.identified[0])
+    conact = masks.sel(mask=masks.selector == "ConAct")
+    used = int(conact.identified[0])
     P = []
     for code, emotion in enumerate(EMOTIONS):
         right = counts.sel(utterance=(counts.label == emotion) & (counts.answer == code)).isel(utterance=slice(used))
@@ -150,7 +150,7 @@ def test_masks_rank_by_what_each_expert_was_sent(store: StoreFolder, counts: xr.
         assert right.sizes["utterance"] == used and (T > 0).all()
         P.append(K / np.repeat(T, INSIDE, axis=-1))
     for emotion, lead_LN in zip(EMOTIONS, (P[0] - P[1], P[1] - P[0]), strict=True):
-        member_LN = own.member.sel(mask=own.source_emotion == emotion).values[0]
+        member_LN = conact.member.sel(mask=conact.source_emotion == emotion).values[0]
         assert member_LN.sum() == round(FRACTION * LAYERS * WIDTH)
         assert lead_LN[member_LN].min() >= lead_LN[~member_LN].max() - 1e-12
 
@@ -163,13 +163,13 @@ def test_answers_are_those_of_generate_with_and_without_the_masked_columns(
     baseline = answers.sel(cell=answers.intervention == "baseline").answer.values[0].tolist()
     assert baseline == slowly(lm, folder, answers, np.zeros((LAYERS, WIDTH), np.bool_))
     masks = open_masks(store, "experts").load()
-    found = []
+    deactivated = []
     for selector in ("LAPE", "MAD", "ConAct"):
-        own = answers.sel(cell=(answers.selector == selector) & (answers.source_emotion == "joy"))
-        found.append(own.sel(cell=own.intervention == "deactivate").answer.values[0].tolist())
+        cells = answers.sel(cell=(answers.selector == selector) & (answers.source_emotion == "joy"))
+        deactivated.append(cells.sel(cell=cells.intervention == "deactivate").answer.values[0].tolist())
         member_LN = masks.member.sel(mask=(masks.selector == selector) & (masks.source_emotion == "joy")).values[0]
-        assert found[-1] == slowly(lm, folder, answers, member_LN)
-    assert any(answer != baseline for answer in found), "a deactivation that changes no answer shows nothing"
+        assert deactivated[-1] == slowly(lm, folder, answers, member_LN)
+    assert any(answer != baseline for answer in deactivated), "a deactivation that changes no answer shows nothing"
 
 
 def test_mix_on_them_is_refused_before_a_corpus_is_read(folder: Path) -> None:
@@ -185,15 +185,15 @@ def test_mix_on_them_is_refused_before_a_corpus_is_read(folder: Path) -> None:
 def slowly(lm: GenericAudioLM, folder: Path, answers: xr.Dataset, member_LN: npt.NDArray[np.bool_]) -> list[int]:
     """Emotion codes that the model's own generate gives, one by one, without the columns of the masked neurons."""
     kept = []
-    for layer, experts in enumerate(one.mlp.experts for one in lm.model.get_decoder().layers):
+    for layer, experts in enumerate(layer.mlp.experts for layer in lm.model.get_decoder().layers):
         kept.append(experts.down_proj.data.clone())
         for neuron in np.flatnonzero(member_LN[layer]):
             experts.down_proj.data[neuron // INSIDE, :, neuron % INSIDE] = 0
-    said = []
+    codes = []
     for id in answers.utterance.values:
         given, _ = inputs(lm, folder, str(id))
         token = lm.model.generate(**given, max_new_tokens=1, do_sample=False, pad_token_id=0)[0, -1:]
-        said.append(EMOTIONS.index(option_order(EMOTIONS, 1, "tones", str(id))[int(lm.decode(token.tolist())) - 1]))
-    for one, down in zip(lm.model.get_decoder().layers, kept, strict=True):
-        one.mlp.experts.down_proj.data.copy_(down)
-    return said
+        codes.append(EMOTIONS.index(option_order(EMOTIONS, 1, "tones", str(id))[int(lm.decode(token.tolist())) - 1]))
+    for layer, down in zip(lm.model.get_decoder().layers, kept, strict=True):
+        layer.mlp.experts.down_proj.data.copy_(down)
+    return codes

@@ -1,4 +1,4 @@
-"""An actor's body without Ray: what fails becomes an outcome with a reason, and no intervention outlives its cell."""
+"""The executor without Ray: a failure becomes an outcome with a reason, and no intervention outlives its cell."""
 
 from __future__ import annotations
 
@@ -77,46 +77,46 @@ def answer_unit(executor: Executor) -> AnswerUnit:
     return AnswerUnit(MODEL, "tones", 0, len(ids), tuple(id for id in ids if id))
 
 
-def answers_of(job: Job, executor: Executor, lost: list[str] | None = None) -> Any:
-    done = executor.execute(answer_unit(executor))
-    if lost is not None:
-        lost += done.unreadable_clips
+def answers_of(job: Job, executor: Executor, unreadable: list[str] | None = None) -> Any:
+    output = executor.execute(answer_unit(executor))
+    if unreadable is not None:
+        unreadable += output.unreadable_clips
     return open_answers(executor.folder, MODEL, "tones").load()
 
 
-def gone(job: Job, name: str) -> None:
+def delete_clip(job: Job, name: str) -> None:
     (job.root.parent / "tones" / f"{name}.wav").unlink()
 
 
 def test_a_clip_that_vanished_after_the_scan_is_an_outcome_with_its_name_and_the_others_are_answered(job: Job) -> None:
-    gone(job, "test-joy-1")
-    lost: list[str] = []
-    answers = answers_of(job, Executor(job), lost)
+    delete_clip(job, "test-joy-1")
+    lines: list[str] = []
+    answers = answers_of(job, Executor(job), lines)
     unreadable = answers.outcome.values == Outcome.UNREADABLE
     assert np.array_equal(unreadable.all(axis=0), answers.utterance.values == "test-joy-1")
     assert (answers.outcome.values[~unreadable] < Outcome.UNREADABLE).all()
     assert np.isnan(answers.logprob.values[unreadable]).all()
-    assert any(line.startswith("test-joy-1: missing") for line in lost)
+    assert any(line.startswith("test-joy-1: missing") for line in lines)
 
 
 def test_a_clip_that_was_replaced_after_the_scan_is_not_answered(job: Job) -> None:
     tones = job.root.parent / "tones"
     (tones / "test-joy-0.wav").write_bytes((tones / "test-anger-0.wav").read_bytes())
-    lost: list[str] = []
-    answers = answers_of(job, Executor(job), lost)
+    lines: list[str] = []
+    answers = answers_of(job, Executor(job), lines)
     assert (answers.outcome.sel(utterance="test-joy-0") == Outcome.UNREADABLE).all()
-    assert any("sha256" in line for line in lost)
+    assert any("sha256" in line for line in lines)
 
 
-def test_features_that_were_encoded_once_serve_without_the_file(job: Job) -> None:
+def test_cached_features_are_used_when_the_file_is_gone(job: Job) -> None:
     Executor(job).execute(EncodeUnit(MODEL, "tones", "evaluation", 0))
-    gone(job, "test-joy-1")
-    lost: list[str] = []
-    assert (answers_of(job, Executor(job), lost).outcome != Outcome.UNREADABLE).all()
-    assert not lost
+    delete_clip(job, "test-joy-1")
+    lines: list[str] = []
+    assert (answers_of(job, Executor(job), lines).outcome != Outcome.UNREADABLE).all()
+    assert not lines
 
 
-def test_clips_go_one_by_one_where_the_profile_says_so_and_share_no_cache_with_groups(
+def test_clips_are_encoded_one_by_one_if_the_profile_says_so_and_share_no_cache_with_groups(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def as_on_a_gpu(spec: ModelSpec, device: Literal["cpu", "cuda"]) -> AudioLM:
@@ -126,7 +126,7 @@ def test_clips_go_one_by_one_where_the_profile_says_so_and_share_no_cache_with_g
 
     monkeypatch.setattr(executor_module, "load", as_on_a_gpu)
     unit, hashes = EncodeUnit(MODEL, "tones", "evaluation", 0), [c.sha256 for c in job.corpora["tones"].evaluation]
-    kept, calls = dict[bool, torch.Tensor](), dict[bool, int]()
+    cached, calls = dict[bool, torch.Tensor](), dict[bool, int]()
     for together in (True, False):
         executor = Executor(replace(job, profile=replace(job.profile, together=together)))
         calls[together] = 0
@@ -135,20 +135,20 @@ def test_clips_go_one_by_one_where_the_profile_says_so_and_share_no_cache_with_g
             calls[together] += 1
 
         executor.model.tower.register_forward_pre_hook(count)  # type: ignore[attr-defined]
-        assert executor.features.load(hashes) is None, "rows of the other way would serve"
+        assert executor.features.load(hashes) is None, "features of the other way would be used"
         executor.execute(unit)
         executor.execute(unit)
         loaded = executor.features.load(hashes)
         assert loaded is not None
-        kept[together] = torch.cat(loaded)
+        cached[together] = torch.cat(loaded)
     assert calls == {True: 1, False: len(hashes)}
-    torch.testing.assert_close(kept[True], kept[False], atol=1e-4, rtol=0)
-    # The name that versions without groups gave: a store of theirs finds its features.
+    torch.testing.assert_close(cached[True], cached[False], atol=1e-4, rtol=0)
+    # The identity of versions without groups: their stores find their features.
     assert executor.features.model == digest(job.fingerprint, job.profile.dtype, job.profile.device)
 
 
 def test_a_candidate_that_vanished_has_no_counts_and_no_answer(job: Job) -> None:
-    gone(job, "train-neutral-2")
+    delete_clip(job, "train-neutral-2")
     executor = Executor(job)
     executor.execute(IdentifyUnit(MODEL, "tones", tuple(range(len(EMOTIONS)))))
     counts = open_counts(executor.folder, MODEL, "tones")
@@ -198,11 +198,11 @@ def test_the_same_unit_gives_the_same_bytes_whatever_ran_before(job: Job) -> Non
 
 
 def test_units_of_two_threads_give_the_bytes_of_one_after_the_other(job: Job) -> None:
-    """A unit is written while the next one is computed; the intervention of one must not reach the other."""
+    """A unit is written while the next one is computed; the intervention of a unit must not reach another one."""
     alone = answers_of(job, Executor(job)).logprob.values.copy()
     executor = Executor(job)
     before = {name: value.clone() for name, value in executor.model.decoder.state_dict().items()}
-    # Slow enough for the other thread to come in between, were it let.
+    # Slow enough for the other thread to interfere, if it could.
     executor.model.head.register_forward_pre_hook(lambda module, args: time.sleep(0.05))
     with ThreadPoolExecutor(2) as threads:
         units = [answer_unit(executor), answer_unit(executor), IdentifyUnit(MODEL, "tones", (0, 1, 2))] * 2
@@ -215,12 +215,12 @@ def test_units_of_two_threads_give_the_bytes_of_one_after_the_other(job: Job) ->
     assert np.array_equal(open_counts(executor.folder, MODEL, "tones").K.values, counted)
 
 
-def test_a_batch_that_does_not_fit_is_told_by_the_unit_and_its_answers_are_whole(job: Job) -> None:
+def test_a_batch_that_does_not_fit_is_reported_by_the_unit_and_all_its_answers_are_written(job: Job) -> None:
     executor = Executor(job)
 
     def refuse(module: Any, args: tuple[torch.Tensor, ...]) -> None:
         if len(args[0]) > 1:
-            raise torch.OutOfMemoryError("no room")
+            raise torch.OutOfMemoryError("out of memory")
 
     expected = answers_of(job, executor).answer.values.copy()
     executor.model.head.register_forward_pre_hook(refuse)
