@@ -5,6 +5,7 @@ Knows nothing of later steps; it is the one pass over a corpus before any array 
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from esn_dist.corpora.utterance import Clip, Exclusion, Utterance
 from esn_dist.sweep.corpus_spec import Limits
 
 Probe = Callable[[Utterance], Clip | Exclusion]
+
+logger = logging.getLogger(__name__)
 
 
 def scan(
@@ -58,7 +61,7 @@ def scan(
                     progress(visited, total)
             return results
 
-        return draw(
+        sets = draw(
             utterances,
             emotions,
             seed=seed,
@@ -68,6 +71,11 @@ def scan(
             validate=validate,
             speaker_disjoint=speaker_disjoint,
         )
+    logger.info(
+        "corpus %s: %d evaluation and %d identification utterances, %d excluded",
+        corpus, len(sets.evaluation), len(sets.identification), len(sets.exclusions),
+    )  # fmt: skip
+    return sets
 
 
 def probe_all(

@@ -6,6 +6,7 @@ are a function of the plan, never of the number of actors or of which of them di
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -25,6 +26,8 @@ from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_log import logged_studies
 from esn_dist.worker.job import CorpusItems
 from esn_dist.worker.protocol import Backend, Session
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -46,7 +49,8 @@ def run(
     result = RunResult()
     with Lock(folder.lock) as lease, recorded_provenance(folder, text):
         prepare_root(sweep, folder)
-        sweep_orphans(folder, lease)
+        if removed := sweep_orphans(folder, lease):
+            logger.info("removed %d files that a killed run left unfinished", removed)
         planned = plan(sweep)
         check_models(sweep, planned)
         log = RunLog(folder)

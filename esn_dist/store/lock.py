@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import socket
 import threading
@@ -27,6 +28,8 @@ from esn_dist.store.disk import PARTIAL, replace_bytes, sync, write_partial
 BEAT_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
+
+logger = logging.getLogger(__name__)
 
 
 class LeaseLost(RuntimeError):
@@ -139,6 +142,9 @@ class Lock:
         holder = _parsed(seen)
         if holder and holder.on_this_machine():
             self._refuse(holder)
+        logger.info(
+            "%s may hold the store; watching its counter for up to %.0f s", holder or "a driver", self._patience
+        )
         deadline = time.monotonic() + self._patience
         while time.monotonic() < deadline:
             time.sleep(min(_POLL_SECONDS, self._patience))

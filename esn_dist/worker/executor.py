@@ -84,13 +84,16 @@ class Executor:
         """Execute `unit` and write its arrays. The caller publishes its done-mark."""
         match unit:
             case EncodeUnit():
-                return self._encode_block(unit)
+                output = self._encode_block(unit)
             case IdentifyUnit():
-                return self._identify(unit)
+                output = self._identify(unit)
             case AnswerUnit():
-                return self._answer(unit)
+                output = self._answer(unit)
             case _:
                 raise TypeError(f"{type(unit).__name__} is executed by the driver")
+        if output.splits:
+            logger.warning("%d batches of %s did not fit into memory and were split", output.splits, unit.id)
+        return output
 
     @property
     def peak_bytes(self) -> int:
