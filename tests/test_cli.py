@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from esn_dist.cli.run import run_facts
+from esn_dist.runner.loop import RunResult
+
 QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from esn_dist.cli import main; main()"
 
@@ -88,3 +91,12 @@ def test_an_emotion_that_a_corpus_does_not_have_is_named_before_any_model_is_loa
     result = call("run", str(sweep))
     assert result.returncode == 2
     assert "no utterance has the emotion 'angr'. Did you mean 'anger'?" in result.stderr
+
+
+def test_json_of_a_run_keeps_the_names_of_earlier_versions_beside_the_new_ones() -> None:
+    result = RunResult(finished=3, remaining=1, failed={"answer-9": "why"}, unreadable_clips={"b: gone", "a: gone"})
+    facts = run_facts(Path("store/small"), result)
+    assert facts["remaining"] == facts["left"] == 1
+    assert facts["failed"] == facts["parked"] == {"answer-9": "why"}
+    assert facts["unreadable_clips"] == facts["lost"] == ["a: gone", "b: gone"]
+    assert json.loads(json.dumps(facts))["store"] == "store/small"

@@ -97,3 +97,14 @@ def test_light_packages_import_nothing_heavy() -> None:
         if name.split(".")[0] in HEAVY
     ]
     assert not heavy
+
+
+def test_only_backends_imports_ray() -> None:
+    """Runner and worker see a cluster through the protocols of `worker.protocol`."""
+    importers = {
+        package
+        for _, package, tree in modules()
+        for name in imports(tree, inside_functions=True)
+        if name.split(".")[0] == "ray"
+    }
+    assert importers == {"backends"}

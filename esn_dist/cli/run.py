@@ -51,13 +51,14 @@ def run_sweep(
     with redirect_stdout(sys.stderr) if as_json else nullcontext(), ProgressDisplay(console) as progress:
         result = drive(loaded, sweep.read_text(encoding="utf-8"), RayBackend(), actors=actors, progress=progress)
     if as_json:
-        typer.echo(json.dumps(_as_json(loaded.store, result), indent=1))
+        typer.echo(json.dumps(run_facts(loaded.store, result), indent=1))
     else:
         print_conclusion(console, loaded.store, result, sweep)
     raise typer.Exit(128 + result.interrupted if result.interrupted else int(bool(result.failed or result.remaining)))
 
 
-def _as_json(store: Path, result: RunResult) -> dict[str, object]:
+def run_facts(store: Path, result: RunResult) -> dict[str, object]:
+    """The result of a run as `--json` prints it."""
     facts = {"store": str(store), **asdict(result), "unreadable_clips": sorted(result.unreadable_clips)}
     # The names of earlier versions, for scripts that read them.
     return facts | {"left": result.remaining, "parked": result.failed, "lost": facts["unreadable_clips"]}
