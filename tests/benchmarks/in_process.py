@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from esn_dist.backends.ray_actor import Actor
 from esn_dist.sweep.units import Unit
 from esn_dist.worker.job import Job
-from esn_dist.worker.protocol import ActorEvent, Finished, Gpu, Ready
+from esn_dist.worker.protocol import ActorEvent, Finished, Gpu, Joined
 
 
 class InProcessPool:
@@ -18,7 +18,7 @@ class InProcessPool:
 
     def __init__(self, job: Job) -> None:
         self._actor = Actor(job)
-        self._events: list[ActorEvent] = [Ready(0, self._actor.load_seconds())]
+        self._events: list[ActorEvent] = [Joined(0, self._actor.load_seconds())]
 
     def least_loaded(self, max_in_flight: int) -> int | None:
         return 0 if len(self._events) < max_in_flight else None
