@@ -35,7 +35,7 @@ class Mix:
     Args:
         member_ELN: bool, the mask of each emotion.
         alpha: gain, positive.
-        tau: temperature, positive.
+        temperature: τ, positive.
         kernels: whether packed gates on a GPU are scaled by Triton kernels, which need a C compiler there.
 
     Raises:
@@ -48,14 +48,14 @@ class Mix:
         gates: Sequence[Gate],
         member_ELN: npt.NDArray[np.bool_],
         alpha: float,
-        tau: float,
+        temperature: float,
         kernels: bool = True,
     ) -> None:
         if member_ELN.shape[1:] != (len(gates), gates[0].width):
             raise ValueError(f"masks of shape {member_ELN.shape[1:]} for gates of {(len(gates), gates[0].width)}")
         if gates[0].experts:
             raise TypeError("mix weighs all gates of a layer at once, but each token reaches the gates of few experts")
-        self._gates, self._alpha, self._tau, self._kernels = gates, alpha, tau, kernels
+        self._gates, self._alpha, self._temperature, self._kernels = gates, alpha, temperature, kernels
         self._masks = [_LayerMasks.of(member_ELN[:, i]).to(gate.down.device) for i, gate in enumerate(gates)]
         self._positions: TokenPositions | None = None
 
@@ -131,7 +131,7 @@ class Mix:
         # 1. [B, 1, C] * [E, C] -> [B, E]: q(e), eq. 14. No matrix product: a GPU may round one to TF32.
         q_BE = (mean_BC[:, None] * masks.share_EC).sum(-1)
         # 2. [B, E]: w(e), eq. 15.
-        w_BE = (q_BE / self._tau).softmax(-1)
+        w_BE = (q_BE / self._temperature).softmax(-1)
         # 3. [B, E, C] -> [B, C]: the largest factor of the masks that hold the neuron, eq. 16.
         factor_BEC = (1 + self._alpha * w_BE)[..., None].where(masks.share_EC > 0, -torch.inf)
         # 4. [B, C] where [B, 1]: a row without a counted position keeps its gates.

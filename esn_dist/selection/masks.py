@@ -22,7 +22,7 @@ def budget(fraction: Decimal | str, neurons: int) -> int:
         neurons: gates of all layers, the sum of D_l.
 
     Raises:
-        UserError: r is no decimal, lies outside (0, 1], or selects no neuron.
+        UserError: r is no decimal, is outside (0, 1], or selects no neuron.
     """
     expected = "a decimal within (0, 1], such as 0.005"
     try:

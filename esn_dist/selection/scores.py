@@ -15,7 +15,7 @@ import numpy.typing as npt
 from esn_dist.selection.firing import Firing
 from esn_dist.selection.selection_input import Scores
 
-DIGITS = 12  # significant digits that rank; what lies below is rounding, not evidence
+DIGITS = 12  # significant digits that rank; digits below are rounding, not evidence
 PERCENTILE = 0.95  # of all firing probabilities: `filter_rate` and `activation_bar_ratio` of LAPE's original
 
 

@@ -82,7 +82,7 @@ def compute_scores(selector: Selector, firing: Firing) -> Scores:
     if selector.needs_utterances and inputs.stream is None:
         raise UserError(
             f"selector {selector.name!r} needs the counts of single utterances, and only their sums are known here",
-            expected=f"one of {', '.join(name for name, other in SELECTORS.items() if not other.needs_utterances)}",
+            expected=f"one of {', '.join(name for name, other in SELECTORS.items() if other.from_sums)}",
         )
     if missing := [name for name in selector.statistics if name not in inputs.statistics]:
         raise UserError(

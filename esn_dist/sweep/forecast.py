@@ -1,6 +1,6 @@
 """What a sweep would cost before anything runs: cells, answers, hours, units and bytes, from the spec alone.
 
-Sizes of sets are those that the spec asks for and the corpus has; each comes with its source. Hours come from measured
+Sizes of sets are those that the spec requests and the corpus has; each comes with its source. Hours come from measured
 rates that are shipped with their dates (`rates.yaml`), or are unknown. Reads no corpus and no model.
 """
 
@@ -55,7 +55,7 @@ class ModelForecast:
 
     Attributes:
         hours: by device on which a model of the sweep was measured, then by part; None: unknown.
-        measured: the date of each of its own rates, by device.
+        measured: the date of each of its rates, by device.
     """
 
     name: str
@@ -95,7 +95,7 @@ def forecast(
     label_counts: Mapping[str, LabelCounts] | None = None,
     shapes: Mapping[str, tuple[int, int]] | None = None,
 ) -> Forecast:
-    """The cost of everything that `sweep` asks for.
+    """The cost of everything in `sweep`.
 
     Args:
         label_counts: labels counted in the corpora, by corpus name.

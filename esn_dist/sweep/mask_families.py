@@ -1,4 +1,4 @@
-"""The masks that a study asks for, in families: masks that differ in their emotion alone.
+"""The masks of a study, in families: masks that differ in their emotion alone.
 
 Knows the axes of a study and the corpora of a sweep; knows no interventions and no cells.
 """

@@ -54,7 +54,7 @@ def mask_of(model: str, record: Record) -> MaskKey:
 
 
 def cell_record(cell: Cell) -> Record:
-    """The row of a cell; the columns of its mask repeat what the mask's own row says."""
+    """The row of a cell; the columns of its mask repeat the row of the mask."""
     mask = cell.mask
     return {
         "id": cell.id,

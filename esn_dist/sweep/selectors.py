@@ -42,6 +42,11 @@ class Selector:
     needs_utterances: bool = False
     statistics: tuple[str, ...] = ()
 
+    @property
+    def from_sums(self) -> bool:
+        """Whether K and T summed over utterances are all that it reads."""
+        return not self.needs_utterances and not self.statistics
+
 
 _SCORES = "esn_dist.selection.scores"
 _SELECTORS = (

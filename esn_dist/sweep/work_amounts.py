@@ -1,6 +1,6 @@
 """How much the cells and masks of a sweep are: answers, candidates, clips and bytes, given the sizes of the sets.
 
-A number is None where nobody knows it, never 0. Knows no speeds and reads no corpus.
+An unknown number is None, never 0. Knows no speeds and reads no corpus.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CorpusForecast:
 
 
 def corpus_forecast(spec: CorpusSpec, counted: LabelCounts | None) -> CorpusForecast:
-    """The sizes that the spec asks for and the corpus has."""
+    """The sizes that the spec requests and the corpus has."""
     sizes, source = candidates_by_emotion(spec, counted)
     size, shards = (None, None) if sizes is None else (sum(sizes), sum(ceil(n / SHARD_ROWS) for n in sizes))
     return CorpusForecast(spec.name, spec.evaluation.per_emotion * len(spec.emotions), size, source, shards)

@@ -43,7 +43,7 @@ Pattern = Callable[[str, int, int], str]
 
 @dataclass(frozen=True)
 class Made:
-    """A store, and the rows that count towards each asked sum, from a given pattern."""
+    """A store, and the rows that count towards each requested sum, from a given pattern."""
 
     folder: StoreFolder
 
@@ -58,8 +58,8 @@ class Made:
     def chosen(
         self, model: str, corpora: Sequence[str], size: IdentificationSize, cap: int | None
     ) -> list[IdentificationSet]:
-        found = [counted_utterances(self.folder, model, corpus) for corpus in corpora]
-        return identification_sets(found, EMOTIONS, size, [cap] * len(corpora))
+        utterances = [counted_utterances(self.folder, model, corpus) for corpus in corpora]
+        return identification_sets(utterances, EMOTIONS, size, [cap] * len(corpora))
 
     def passed(self, model: str, corpora: Sequence[str], sums: Sequence[Sequence[CountSums]]) -> None:
         for index, corpus in enumerate(corpora):
@@ -122,10 +122,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 @pytest.fixture
-def own(made: Made, tmp_path: Path) -> Made:
+def copied(made: Made, tmp_path: Path) -> Made:
     """A copy to harm."""
-    shutil.copytree(made.folder.root, tmp_path / "own")
-    return Made(StoreFolder(tmp_path / "own"))
+    shutil.copytree(made.folder.root, tmp_path / "copied")
+    return Made(StoreFolder(tmp_path / "copied"))
 
 
 def same(a: Firing, b: Firing) -> None:
@@ -147,25 +147,25 @@ def test_every_size_sums_to_what_its_rows_sum_to(
     auto = made.chosen(model, corpora, "auto", cap)[0].size
     sizes: list[IdentificationSize] = ["auto", 1, 21, 22, 23, auto - 1, auto, auto + 1, 1_000]
     chosen = [made.chosen(model, corpora, size, cap) for size in sizes]
-    sums = [[CountSums(own, parts) for own in of_size] for of_size in chosen]
+    sums = [[CountSums(identified, parts) for identified in of_size] for of_size in chosen]
     made.passed(model, corpora, sums)
     for of_size, summed in zip(chosen, sums, strict=True):
-        for corpus, own, one in zip(corpora, of_size, summed, strict=True):
-            same(one.firing(), made.slow(model, corpus, own, parts))
+        for corpus, identified, sums_of_one in zip(corpora, of_size, summed, strict=True):
+            same(sums_of_one.firing(), made.slow(model, corpus, identified, parts))
 
 
 def test_emotions_that_only_one_corpus_has_are_passed_over(made: Made) -> None:
-    found = [counted_utterances(made.folder, "dense", corpus) for corpus in EACH]
-    chosen = identification_sets(found, ("sadness", "anger"), "auto", [None, None])
-    sums = [CountSums(own, [0, 1]) for own in chosen]
+    utterances = [counted_utterances(made.folder, "dense", corpus) for corpus in EACH]
+    chosen = identification_sets(utterances, ("sadness", "anger"), "auto", [None, None])
+    sums = [CountSums(identified, [0, 1]) for identified in chosen]
     made.passed("dense", tuple(EACH), [sums])
-    for corpus, own, one in zip(EACH, chosen, sums, strict=True):
-        same(one.firing(), made.slow("dense", corpus, own, [0, 1]))
+    for corpus, identified, sums_of_one in zip(EACH, chosen, sums, strict=True):
+        same(sums_of_one.firing(), made.slow("dense", corpus, identified, [0, 1]))
 
 
 def test_wrongly_answered_utterances_count_too_where_they_are_chosen(made: Made) -> None:
-    found = counted_utterances(made.folder, "dense", "one")
-    everybody = replace(found, correct=np.full(len(found.label), True))
+    utterances = counted_utterances(made.folder, "dense", "one")
+    everybody = replace(utterances, correct=np.full(len(utterances.label), True))
     (chosen,) = identification_sets([everybody], EMOTIONS, 60, [None])
     sums = CountSums(chosen, [0, 1, 2])
     made.passed("dense", ["one"], [[sums]])
@@ -195,8 +195,8 @@ def test_whatever_was_answered_the_sums_are_those_of_the_rows(
         return
     sums = [[CountSums(one, [0, 1, 2]) for one in of_size] for of_size in chosen]
     patterned.passed("dense", ["two"], sums)
-    for (own,), (one,) in zip(chosen, sums, strict=True):
-        same(one.firing(), patterned.slow("dense", "two", own, [0, 1, 2]))
+    for (identified,), (sums_of_one,) in zip(chosen, sums, strict=True):
+        same(sums_of_one.firing(), patterned.slow("dense", "two", identified, [0, 1, 2]))
 
 
 @pytest.fixture(scope="module")
@@ -215,45 +215,46 @@ def fate(
     chosen: IdentificationSet, right: npt.NDArray[np.bool_], shard_of_row: npt.NDArray[np.int64]
 ) -> dict[int, str]:
     """By shard: "none", "all" or "some" of its correct utterances are chosen."""
-    found = {}
+    fates = {}
     for shard in np.unique(shard_of_row):
         here = shard_of_row == shard
         picked, correct = int((chosen.code[here] >= 0).sum()), int(right[here].sum())
-        found[int(shard)] = "none" if not picked else "all" if picked == correct else "some"
-    return found
+        fates[int(shard)] = "none" if not picked else "all" if picked == correct else "some"
+    return fates
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_only_shards_that_a_size_cuts_through_are_read_row_by_row(own: Made, model: str) -> None:
+def test_only_shards_that_a_size_cuts_through_are_read_row_by_row(copied: Made, model: str) -> None:
     """Rows of all other shards are spoiled, and the sums of those that are cut through: neither is looked at."""
-    (chosen,) = own.chosen(model, ["one"], 30, None)
-    expected = own.slow(model, "one", chosen, [0, 1])
-    found = counted_utterances(own.folder, model, "one")
+    (chosen,) = copied.chosen(model, ["one"], 30, None)
+    expected = copied.slow(model, "one", chosen, [0, 1])
+    utterances = counted_utterances(copied.folder, model, "one")
     shard = np.concatenate([block.rows.start // SHARD_ROWS * np.ones(len(block.T), np.int64)
-                            for block in count_blocks(own.folder, model, "one")])  # fmt: skip
-    fates = fate(chosen, found.correct, shard)
+                            for block in count_blocks(copied.folder, model, "one")])  # fmt: skip
+    fates = fate(chosen, utterances.correct, shard)
     assert sorted(fates.values()) == ["all"] * 3 + ["none"] * 3 + ["some"] * 3
-    for number, file in rows_of(own, model, "one").items():
+    for number, file in rows_of(copied, model, "one").items():
         if fates[number] != "some":
             file.write_bytes(b"spoiled")
         if fates[number] != "all":
             (file.parents[1] / "K_correct" / file.name).write_bytes(b"spoiled")
     sums = CountSums(chosen, [0, 1])
-    own.passed(model, ["one"], [[sums]])
+    copied.passed(model, ["one"], [[sums]])
     same(sums.firing(), expected)
-    next(file for number, file in rows_of(own, model, "one").items() if fates[number] == "some").write_bytes(b"spoiled")
+    cut = next(file for number, file in rows_of(copied, model, "one").items() if fates[number] == "some")
+    cut.write_bytes(b"spoiled")
     with pytest.raises((ValueError, RuntimeError)):
-        own.passed(model, ["one"], [[CountSums(chosen, [0, 1])]])
+        copied.passed(model, ["one"], [[CountSums(chosen, [0, 1])]])
 
 
-def test_a_store_without_sums_is_read_row_by_row(own: Made) -> None:
-    shutil.rmtree(own.folder.data / "models/dense/one/counts/K_correct")
-    (own.folder.data / "models/dense/two/counts/K_correct/c.0.0.0.0").unlink()  # as an older version writes on
+def test_a_store_without_sums_is_read_row_by_row(copied: Made) -> None:
+    shutil.rmtree(copied.folder.data / "models/dense/one/counts/K_correct")
+    (copied.folder.data / "models/dense/two/counts/K_correct/c.0.0.0.0").unlink()  # as an older version writes on
     for corpus in EACH:
-        (chosen,) = own.chosen("dense", [corpus], "auto", None)
+        (chosen,) = copied.chosen("dense", [corpus], "auto", None)
         sums = CountSums(chosen, [0, 1, 2])
-        own.passed("dense", [corpus], [[sums]])
-        same(sums.firing(), own.slow("dense", corpus, chosen, [0, 1, 2]))
+        copied.passed("dense", [corpus], [[sums]])
+        same(sums.firing(), copied.slow("dense", corpus, chosen, [0, 1, 2]))
 
 
 def test_a_sum_of_several_emotions_or_of_nobody_and_passing_over_somebody_are_refused() -> None:

@@ -159,16 +159,16 @@ def test_a_missing_file_and_a_changed_one_are_told_apart_from_numbers(file: Path
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("selectors: [file]", "name the files in `mask_files`"),
         ("mask_files: [x.json]\n    reach: 0.5\n    fractions: [1 %, 2 %]", "the masks of a file have one"),
     ],
 )
-def test_what_a_file_cannot_do_is_refused(line: str, said: str, tmp_path: Path) -> None:
+def test_what_a_file_cannot_do_is_refused(line: str, message: str, tmp_path: Path) -> None:
     text = SWEEP.replace("MODEL", "tiny-qwen2.5-omni").replace("mask_files: [FILE]", line)
     (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         load_sweep(tmp_path / "sweep.yaml")
 
 

@@ -74,7 +74,7 @@ def scheduled(folder: StoreFolder) -> Schedule:
                     schedule.give_up(unit.id, str(error))
                     continue
             case AnswerUnit():
-                raise AssertionError("a block of cells was asked without one of its masks")
+                raise AssertionError("a block of cells was answered without one of its masks")
             case EncodeUnit():
                 pass
         schedule.finish(unit.id)

@@ -91,7 +91,7 @@ def counts(corpus: str, emotion: int) -> tuple[npt.NDArray[np.uint16], npt.NDArr
 
 
 def firing(corpus: str, emotions: tuple[str, ...], used: int, parts: list[int]) -> Firing:
-    """The first `used` utterances of each emotion, summed over `parts`, without the step's own code."""
+    """The first `used` utterances of each emotion, summed over `parts`, without the code of the step."""
     K, T = zip(*(counts(corpus, EMOTIONS[corpus].index(e)) for e in emotions), strict=True)
     sums = np.stack([k[:used][:, parts].sum(axis=(0, 1), dtype=np.int64) for k in K])
     return Firing(emotions, sums, np.array([t[:used][:, parts].sum(dtype=np.int64) for t in T]))

@@ -1,4 +1,4 @@
-"""Hours come from rates that were measured; what nobody measured is unknown, never zero, and every sum says so."""
+"""Hours come from rates that were measured; work without a rate is unknown, never zero, and every sum says so."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def models_of(sweep: Sweep) -> dict[str, ModelForecast]:
     return {model.name: model for model in forecast(sweep).models}
 
 
-def test_a_study_s_hours_are_of_answering_and_name_the_models_that_nobody_measured(
+def test_a_study_s_hours_are_of_answering_and_name_the_models_without_a_rate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rates = (rate(QWEN, "H100", 100), rate(QWEN, "A100", 50), rate(KIMI, "H100", 25))
@@ -119,7 +119,7 @@ def test_a_larger_pool_needs_the_bytes_that_the_store_s_arrays_of_counts_grow_by
     assert fewer and more and more - fewer == raw[1] - raw[0]
 
 
-def test_a_pool_that_nobody_counted_makes_hours_and_units_unknown_and_not_zero(tmp_path: Path) -> None:
+def test_an_identification_set_of_unknown_size_makes_hours_and_units_unknown_and_not_zero(tmp_path: Path) -> None:
     corpus = {"name": "one", "type": "manifest", "path": str(tmp_path / "none.csv"), "emotions": ["anger", "joy"]}
     facts = forecast(small(corpora=[corpus]))
     hours = facts.models[0].hours[H100]
@@ -131,7 +131,7 @@ def test_a_pool_that_nobody_counted_makes_hours_and_units_unknown_and_not_zero(t
     assert "unknown for identification, unknown clips to encode" in text
 
 
-def test_what_is_not_done_takes_no_time_at_any_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_work_takes_no_time_at_any_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "known_rates", lambda: (rate(QWEN, "H100", 10, clips_per_second=5),))
     random = {"corpora": ["one"], "selectors": ["RND"], "seeds": 2, "fractions": "1 %", "interventions": ["deactivate"]}
     facts = forecast(small(studies={"s": random}))
@@ -146,7 +146,7 @@ def test_masks_that_are_drawn_take_no_hours_and_not_unknown_ones() -> None:
     assert f"{KIMI}: nothing to do" in text and "hours    no GPU-hours" in text and "unknown" not in text
 
 
-def test_a_model_that_no_study_uses_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_no_study_uses_is_not_named_as_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "known_rates", lambda: (rate(QWEN, "H100", 10, counted_per_second=7),))
     study = small().studies["s"].model_copy(update={"models": (QWEN,)})
     facts = forecast(small(models=[QWEN, KIMI]).model_copy(update={"studies": {"s": study}}))
@@ -180,18 +180,18 @@ def test_every_part_is_in_the_sum_or_named_as_left_out(work: dict[str, Work], ra
     for device, total in total_hours(hours_by_device(work, by_model)).items():
         seconds, unknown = 0.0, dict[str, list[str]]()
         for name, todo in work.items():
-            own, known = [r for r in by_model[name] if r.device == device], 0.0
-            lost = []
+            on_device, known = [r for r in by_model[name] if r.device == device], 0.0
+            missing = []
             for part, per in RATE_OF_WORK.items():
-                number, speed = getattr(todo, part), getattr(own[0], per) if own else None
+                number, speed = getattr(todo, part), getattr(on_device[0], per) if on_device else None
                 if number is None or (number and speed is None):
-                    lost.append(f"{part} of {name}")
+                    missing.append(f"{part} of {name}")
                 elif number:
                     known += number / speed
-            unknown[name] = lost if known else [name] * bool(lost)
+            unknown[name] = missing if known else [name] * bool(missing)
             seconds += known
         assert total.hours == pytest.approx(seconds / 3600) and total.hours > 0
-        assert list(total.left_out) == [entry for lost in unknown.values() for entry in lost]
+        assert list(total.left_out) == [entry for missing in unknown.values() for entry in missing]
 
 
 def test_shipped_rates_are_of_models_that_exist_one_for_each_device_and_say_how() -> None:

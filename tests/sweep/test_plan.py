@@ -1,4 +1,4 @@
-"""Studies expand to cells that are run once, whoever asks; units and rounds depend on nothing but the plan."""
+"""Cells of several studies run once; units and rounds depend on the plan alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every table and figure of the paper is a study; what they share runs once; nobody's id ever changes."""
+"""Every table and figure of the paper is a study; shared cells run once; no id ever changes."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def test_the_paper_has_a_study_for_every_table_and_figure() -> None:
 def test_the_paper_s_studies_have_the_cells_that_their_axes_say_and_share_them(
     name: str, cells: int, new: int | None
 ) -> None:
-    found = {s.name: s for s in forecast(load_sweep(CONFIGS / "paper.yaml")).studies}[name]
-    assert found.cells == cells
-    assert found.cells - found.shared == (cells if new is None else new)
+    study_forecast = {s.name: s for s in forecast(load_sweep(CONFIGS / "paper.yaml")).studies}[name]
+    assert study_forecast.cells == cells
+    assert study_forecast.cells - study_forecast.shared == (cells if new is None else new)
 
 
 def test_figure_4_and_table_4_need_masks_and_no_answer() -> None:
@@ -111,7 +111,7 @@ def test_mix_weighs_the_masks_of_all_emotions_and_has_a_cell_per_gain_and_temper
         assert set(cell.masks) <= set(planned.masks)
 
 
-def test_mix_has_the_paper_s_temperature_unless_told() -> None:
+def test_mix_has_the_paper_s_temperature_by_default() -> None:
     (cell,) = on_one(study(selectors=["MAD"], interventions=[{"type": "mix", "alpha": 1}]))
     assert cell.parameters["tau"] == 0.5
 
@@ -163,8 +163,8 @@ def test_sizes_and_parts_are_axes_and_default_to_the_corpus_s() -> None:
     plain = on_one(study(selectors=["MAD"], interventions=["deactivate"]))
     assert {(c.mask.size, c.mask.parts) for c in plain if c.mask} == {(30, ("audio", "text", "generated"))}
     axes = study(selectors=["MAD"], sizes=[10, "auto"], parts=["text+audio", "audio"], interventions=["deactivate"])
-    found = {(c.mask.size, c.mask.parts) for c in on_one(axes) if c.mask}
-    assert found == {(s, p) for s in (10, "auto") for p in (("audio", "text"), ("audio",))}
+    axes_of_masks = {(c.mask.size, c.mask.parts) for c in on_one(axes) if c.mask}
+    assert axes_of_masks == {(s, p) for s in (10, "auto") for p in (("audio", "text"), ("audio",))}
     same = study(selectors=["MAD"], sizes=30, parts="generated+text+audio", interventions=["deactivate"])
     assert on_one(same) == plain
 
@@ -177,7 +177,7 @@ def test_pooled_sources_have_the_emotions_that_all_of_them_have() -> None:
 
 
 @pytest.mark.parametrize(
-    ("axes", "said"),
+    ("axes", "message"),
     [
         ({"interventions": ["steer"]}, "steer needs `alpha`"),
         ({"interventions": [{"type": "co-deactivate", "alpha": 1}]}, "co-deactivate takes no `alpha`"),
@@ -192,10 +192,10 @@ def test_pooled_sources_have_the_emotions_that_all_of_them_have() -> None:
         ({}, "Field required"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(axes: dict[str, Any], said: str) -> None:
+def test_a_study_without_a_meaning_is_refused(axes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as raised:
         study(**axes)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_negative_gains_are_doses_too() -> None:
@@ -204,7 +204,7 @@ def test_negative_gains_are_doses_too() -> None:
     assert {c.intervention for c in on_one(planned) if c.alpha == -2} == {"steer"}
 
 
-def test_what_is_beyond_the_paper_stands_on_the_same_store() -> None:
+def test_studies_beyond_the_paper_share_its_store() -> None:
     paper, beyond = (load_sweep(CONFIGS / f"{name}.yaml") for name in ("paper", "beyond"))
     assert beyond.store == paper.store
     for part in ("seed", "max_new_tokens", "models", "corpora"):

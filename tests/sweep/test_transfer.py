@@ -1,4 +1,4 @@
-"""Transfer between corpora of different emotions (Fig. 5): six directions, each source's own masks, shared effects."""
+"""Transfer between corpora of different emotions (Fig. 5): six directions, the masks of each source, shared effects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ corpora:
   - {name: meld, type: meld, path: b}
   - {name: msp, type: msp-podcast, path: c}
 studies:
-  own: {selectors: [ConAct], interventions: [deactivate]}
+  within: {selectors: [ConAct], interventions: [deactivate]}
   transfer: {selectors: [RND, ConAct], seeds: 2, interventions: [deactivate], sources: [iemocap, meld, msp]}
 """
 
@@ -39,15 +39,15 @@ def planned(tmp_path: Path) -> Plan:
 def test_six_directions_use_the_masks_that_the_sources_have_anyway(planned: Plan) -> None:
     transfers = {(c.mask.corpus, c.corpus) for c in planned.studies["transfer"] if c.mask and c.mask.corpus}
     assert set(permutations(("iemocap", "meld", "msp"), 2)) < transfers
-    own = {cell.mask for cell in planned.studies["own"] if cell.mask}
-    assert {mask for mask in planned.masks if mask.corpus} == own
-    assert len(own) == 3 * 5
-    # 3 baselines, 3 x 15 masks, 3 x 2 seeds of RND: the own study adds nothing.
+    within = {cell.mask for cell in planned.studies["within"] if cell.mask}
+    assert {mask for mask in planned.masks if mask.corpus} == within
+    assert len(within) == 3 * 5
+    # 3 baselines, 3 x 15 masks, 3 x 2 seeds of RND: the study `within` adds nothing.
     assert len(planned.cells) == 3 + 3 * 15 + 3 * 2
 
 
 def answers(cells: tuple[Cell, ...], corpus: str, emotions: tuple[str, ...]) -> xr.Dataset:
-    """Each cell answers what it is asked, but never its mask's own emotion where that is an option."""
+    """Each cell gives the correct option, but never the emotion of its mask where that is an option."""
     labels = np.repeat(np.arange(5), 4)
     sources = [cell.mask.emotion if cell.mask else "" for cell in cells]
     lost = np.array([emotions.index(source) if source in emotions else -1 for source in sources])
