@@ -36,9 +36,8 @@ from esn_dist.selection.identification_sets import IdentificationSet, counted_ut
 from esn_dist.selection.masks import top
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_model, create_root
-from esn_dist.store.disk import files_under, sweep_partials
 from esn_dist.store.done import done_units, publish, unmark
-from esn_dist.store.folder import StoreFolder
+from esn_dist.store.folder import DATA, DONE, StoreFolder
 from esn_dist.store.lock import Lease, Lock
 from esn_dist.store.read import count_blocks
 from esn_dist.store.tables import CellTable, ExclusionTable, UtteranceTable, in_whole_shards
@@ -89,7 +88,7 @@ def main(
     with tempfile.TemporaryDirectory(dir=place) as root:
         folder = StoreFolder(Path(root))
         create(folder, sizes)
-        with Lock(folder.lock) as lease:
+        with Lock(folder.backend) as lease:
             figures |= {"counts": counts(folder, sizes, lease), "answers": answers(folder, sizes, lease)}
         figures["scaled_to_the_paper"] = scaled(figures)
     with tempfile.TemporaryDirectory(dir=place) as root:
@@ -142,7 +141,7 @@ def counts(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
 def timed(folder: StoreFolder, way: Callable[[StoreFolder], Firing]) -> tuple[Firing, float, float]:
     """What a pass finds, and its seconds: files dropped from memory first, and again."""
     cold, warm = Stopwatch(), Stopwatch()
-    forget(folder.data)
+    forget(folder)
     with cold:
         way(folder)
     with warm:
@@ -224,16 +223,15 @@ def scaled(figures: dict[str, Any]) -> dict[str, Any]:
 
 def resume(folder: StoreFolder, marks: int) -> dict[str, Any]:
     """What a driver does first on a store whose units are all done: sweep, scan, and build the schedule."""
-    folder.prepare()
     units = [AnswerUnit(MODEL, CORPUS, n, n + 1, (digest("cell", n)[:16],)) for n in range(marks)]
     for number in range(256):
-        (folder.done / f"{number:02x}").mkdir()
+        (folder.done / f"{number:02x}").mkdir(parents=True)
     for unit in units:  # as `publish` leaves them, but not synced one by one: that would take minutes
         place = folder.done / hashlib.sha256(unit.id.encode()).hexdigest()[:2] / f"{unit.id}.json"
         place.write_bytes(b'{"files": {}, "unit": "' + unit.id.encode() + b'"}')
     swept, scanned, built = Stopwatch(), Stopwatch(), Stopwatch()
     with swept:
-        sweep_partials(folder.done)
+        folder.backend.remove_partial_writes(DONE)
     with scanned:
         done = done_units(folder)
     with built:
@@ -300,10 +298,10 @@ def utterances(each: int) -> UtteranceTable:
     return UtteranceTable.from_rows([(name, "", emotion, numbers, "", name, 1, "") for name, emotion in names])
 
 
-def forget(root: Path) -> None:
-    """Have the system drop what it keeps of these files in memory, so that they are read from the disk."""
-    for path in files_under(root):
-        with opened(path) as descriptor:
+def forget(folder: StoreFolder) -> None:
+    """Drop the data's files from the system's memory, so that they are read from the disk."""
+    for key in folder.backend.keys_below(DATA):
+        with opened(folder.root / key) as descriptor:
             os.fsync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 

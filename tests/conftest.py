@@ -216,6 +216,8 @@ def _add_surroundings(folder: StoreFolder) -> None:
     """The files beside the data: the run's provenance, and a failed unit."""
     facts = {"started": "2026-01-02T03:04:05+00:00", "finished": "2026-01-02T03:05:05+00:00", "host": HOSTILE}
     facts |= {"command": "esn-dist run small.yaml", "git": "0123abc", "ended": "to its end", "sweep": "name: small"}
+    folder.provenance.mkdir()
+    folder.log.mkdir()
     (folder.provenance / "20260102T030405-1.json").write_text(json.dumps(facts), encoding="utf-8")
     state: dict[str, object] = {
         "steps": {},

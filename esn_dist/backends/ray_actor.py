@@ -35,7 +35,7 @@ class Actor:
         from esn_dist.worker.executor import Executor
 
         self.folder = StoreFolder(job.root)
-        self.lease = Lease(job.lease, self.folder.lock)
+        self.lease = Lease(job.lease, self.folder.backend)
         self._loaded: Executor | UserError
         started = time.monotonic()
         try:

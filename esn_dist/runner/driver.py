@@ -45,9 +45,8 @@ def run(
     """
     assert sweep.store
     folder = StoreFolder(sweep.store)
-    folder.root.mkdir(parents=True, exist_ok=True)
     result = RunResult()
-    with Lock(folder.lock) as lease, recorded_provenance(folder, text):
+    with Lock(folder.backend) as lease, recorded_provenance(folder, text):
         prepare_root(sweep, folder)
         if removed := sweep_orphans(folder, lease):
             logger.info("removed %d files that a killed run left unfinished", removed)

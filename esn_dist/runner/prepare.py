@@ -20,10 +20,11 @@ from esn_dist.models.resolve import adapter_of, dtype_name, gate_shape, model_at
 from esn_dist.runner.profile import new_profile
 from esn_dist.selection.masks import budget
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_masks, add_model, create_root
-from esn_dist.store.folder import DATA, StoreFolder, corpus_group
+from esn_dist.store.folder import StoreFolder, corpus_group
 from esn_dist.store.maskfile import read_mask_file
 from esn_dist.store.read import read_exclusions, read_model, read_utterances
 from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
+from esn_dist.store.zarr_nodes import has_node
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.corpus_types import corpus_identity
 from esn_dist.sweep.plan import Plan
@@ -52,7 +53,7 @@ def prepare_corpus(
     assert sweep.cache
     corpus = load_corpus(spec, sweep.cache, workers=workers, progress=progress)
     root = corpus.root
-    if folder.backend.exists(f"{DATA}/{corpus_group(spec.name)}/zarr.json"):
+    if has_node(folder, corpus_group(spec.name)):
         tables = (
             read_utterances(folder, spec.name, "evaluation"),
             read_utterances(folder, spec.name, "identification"),

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from esn_dist.runner.identification_rounds import IdentificationRounds
 from esn_dist.runner.schedule import Schedule
-from esn_dist.store.folder import DATA, StoreFolder, answers_group
+from esn_dist.store.folder import StoreFolder, answers_group
 from esn_dist.store.read import read_cell_masks
 from esn_dist.store.tables import CellMaskTable
+from esn_dist.store.zarr_nodes import has_node
 from esn_dist.sweep.interventions import INTERVENTIONS
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.units import AnswerUnit, EncodeUnit, SelectUnit, cells_per_block, evaluation_blocks
@@ -104,7 +105,7 @@ class Stages:
             The masks that these blocks need, each once.
         """
         model = self.plan.model
-        if not self.folder.backend.exists(f"{DATA}/{answers_group(model, corpus.name)}/zarr.json"):
+        if not has_node(self.folder, answers_group(model, corpus.name)):
             return []  # a corpus without cells: masks are identified on it only
         block = cells_per_block(len(corpus.evaluation))
         table = read_cell_masks(self.folder, model, corpus.name)

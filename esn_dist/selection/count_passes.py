@@ -15,8 +15,7 @@ from esn_dist.selection.count_sums import CountSums
 from esn_dist.selection.identification_sets import IdentificationSet
 from esn_dist.selection.selection_input import UtteranceCounts
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import count_shards
-from esn_dist.store.shards import CountShard
+from esn_dist.store.read import CountShard, count_shards
 
 
 def sum_counts(sums: Sequence[CountSums], folder: StoreFolder, model: str, corpus: str) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from esn_dist.errors import UserError
+from esn_dist.store.correct_sums import answered_correctly
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import open_counts
-from esn_dist.store.shards import answered_correctly
 from esn_dist.sweep.keys import IdentificationSize
 
 

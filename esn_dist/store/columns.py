@@ -1,4 +1,4 @@
-"""Tables as arrays and back: codes with a category attribute, texts as bytes, ids last.
+"""Tables stored as arrays: codes with their categories, texts as bytes, and the id column written last.
 
 Knows nothing of what a table means.
 """
@@ -6,16 +6,17 @@ Knows nothing of what a table means.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
-from esn_dist.store.schema import GROWING_ID_WIDTH, Array, array_name, column_arrays, open_array
+from esn_dist.store.folder import StoreFolder
+from esn_dist.store.schema import GROWING_ID_WIDTH, array_name, column_arrays
 from esn_dist.store.tables import PAD, Table
-from esn_dist.store.texts import decode_texts, encode_texts, text_width
+from esn_dist.store.text_encoding import decode_texts, encode_texts, text_width
+from esn_dist.store.zarr_nodes import Array, categories_of, has_node, open_array
 
 AnyTable = TypeVar("AnyTable", bound=Table)
 Categories = Mapping[str, Sequence[str]]
@@ -26,13 +27,13 @@ def create_columns(group: zarr.Group, table: Table, fixed: Categories, options: 
     columns = {name: getattr(table, name) for name in table.columns}
     widths = {name: text_width(columns[name]) for name, kind in table.columns.items() if kind == "text"}
     codes = (name for name, kind in table.columns.items() if kind == "code")
-    categories = {name: fixed.get(name, new_categories((), columns[name])) for name in codes}
+    categories = {name: fixed.get(name, extended_categories((), columns[name])) for name in codes}
     specs = column_arrays(type(table), len(table), widths, categories, options)
     _fill({spec.name: spec.create(group) for spec in specs}, table, slice(0, len(table)))
 
 
 def create_growing_columns(group: zarr.Group, table: type[Table]) -> None:
-    """Make the columns of a table that grows, without rows; optional ones wait for a value."""
+    """Make the columns of a table that grows, without rows; optional ones are made once a row has a value."""
     categories: Categories = {name: () for name, kind in table.columns.items() if kind == "code"}
     widths = {name: GROWING_ID_WIDTH for name, kind in table.columns.items() if kind == "text"}
     for spec in column_arrays(table, 0, widths, categories, 0):
@@ -40,33 +41,36 @@ def create_growing_columns(group: zarr.Group, table: type[Table]) -> None:
             spec.create(group)
 
 
-def write_columns(path: Path, table: Table, rows: slice) -> list[Path]:
-    """Fill `rows` of every column from the same rows of `table`; returns the folders touched.
+def write_columns(folder: StoreFolder, group: str, table: Table, rows: slice) -> list[str]:
+    """Fill `rows` of every column from the same rows of `table`. Returns: the paths of the arrays.
 
-    A row counts as there when its id is, and ids come last, so a kill leaves whole rows or none.
+    A row exists once its id does, and ids come last, so a kill leaves whole rows or none.
     """
-    absent = missing_columns(path, type(table))
-    names = [array_name(type(table), name) for name in table.columns if name not in absent]
-    _fill({name: open_array(path / name, "r+") for name in names}, table, rows)
-    return [path / name for name in names]
+    missing = missing_columns(folder, group, type(table))
+    names = (array_name(type(table), name) for name in table.columns if name not in missing)
+    paths = {name: f"{group}/{name}" for name in names}
+    _fill({name: open_array(folder, path, "r+") for name, path in paths.items()}, table, rows)
+    return list(paths.values())
 
 
-def read_columns(path: Path, table: type[AnyTable], rows: slice = slice(None)) -> AnyTable:
-    """The table stored at `path`, or `rows` of it, pad rows included. Only the chunks that hold `rows` are read.
+def read_columns(folder: StoreFolder, group: str, table: type[AnyTable], rows: slice = slice(None)) -> AnyTable:
+    """The table of `group`, or `rows` of it, with its pad rows. Only the chunks of `rows` are read.
 
-    Where a killed growth left columns of different lengths, the shortest counts: the others hold pad rows there.
+    A killed growth may leave columns of different lengths. The shortest counts: the others hold pad rows there.
     """
-    absent = missing_columns(path, table)
-    arrays = {name: open_array(path / array_name(table, name)) for name in table.columns if name not in absent}
-    asked = range(min(array.shape[0] for array in arrays.values()))[rows]
-    there = slice(asked.start, asked.stop)
-    pads = {name: (PAD[table.columns[name]],) * len(asked) for name in absent}
-    return table(**pads, **{name: _decoded(array, table.columns[name], there) for name, array in arrays.items()})
+    missing = missing_columns(folder, group, table)
+    arrays = {
+        name: open_array(folder, f"{group}/{array_name(table, name)}") for name in table.columns if name not in missing
+    }
+    positions = range(min(array.shape[0] for array in arrays.values()))[rows]
+    stored = slice(positions.start, positions.stop)
+    pads = {name: (PAD[table.columns[name]],) * len(positions) for name in missing}
+    return table(**pads, **{name: _decoded(array, table.columns[name], stored) for name, array in arrays.items()})
 
 
-def missing_columns(path: Path, table: type[Table]) -> tuple[str, ...]:
-    """Columns that this table did not have yet when the store was made."""
-    return tuple(name for name in sorted(table.added) if not (path / array_name(table, name)).is_dir())
+def missing_columns(folder: StoreFolder, group: str, table: type[Table]) -> tuple[str, ...]:
+    """Columns that this table has and the store does not: added after the store was made, or optional and unused."""
+    return tuple(name for name in sorted(table.added) if not has_node(folder, f"{group}/{array_name(table, name)}"))
 
 
 def create_missing_columns(group: zarr.Group, table: type[Table], names: Sequence[str], rows: int) -> None:
@@ -77,8 +81,8 @@ def create_missing_columns(group: zarr.Group, table: type[Table], names: Sequenc
             spec.create(group)[:] = spec.fill
 
 
-def new_categories(stored: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
-    """`stored` as it is, then the values it lacks, sorted: a code once given never changes its meaning."""
+def extended_categories(stored: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
+    """`stored` as it is, then the new ones of `values`, sorted: a code never changes its meaning."""
     return (*stored, *sorted(set(values) - {*stored, ""}))
 
 
@@ -111,8 +115,3 @@ def _decoded(array: Array, kind: str, rows: slice) -> tuple[Any, ...]:
     if kind == "options":
         return tuple(tuple(row) if any(row) else () for row in values.tolist())
     return tuple(values.tolist())
-
-
-def categories_of(array: Array) -> tuple[str, ...]:
-    """The words that an array's codes stand for."""
-    return tuple(str(word) for word in array.attrs["categories"])  # type: ignore[union-attr]

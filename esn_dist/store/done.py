@@ -1,4 +1,4 @@
-"""A unit is done when its mark is published, and a mark is published only after its files are safe on the disk.
+"""Done-marks: a unit is done once its mark is published, and that happens only after its files are safe on the disk.
 
 Data presence never means done: an emptied shard reads as zeros without an error. Knows nothing of what units are or
 what their files hold.
@@ -8,118 +8,123 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, unquote
 
 import google_crc32c
 
-from esn_dist.store.disk import replace_bytes, sweep_partials, sync, sync_files
-from esn_dist.store.folder import StoreFolder
+from esn_dist.store.folder import DATA, DONE, STAGING, StoreFolder, data_key
 from esn_dist.store.lock import Lease
 
 _SUFFIX = ".json"
 _LONGEST_FILE_NAME = 200
-_READ_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file that is no longer what its unit's done-mark says. `file` is relative to the sweep's folder."""
+    """A file that differs from what its unit's done-mark records. `file` is relative to the sweep's folder."""
 
     unit: str
     file: str
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    """Size in bytes and CRC32C (8 hex digits) of a file, as a mark records them."""
+
+    size: int
+    crc32c: str
+
+
 def publish(folder: StoreFolder, unit: str, files: Sequence[str], lease: Lease) -> None:
-    """Mark `unit` done: flush `files` (relative to `data.zarr`) and their folders, read them back, then rename a mark.
+    """Mark `unit` done: flush `files` (relative to `data.zarr`) and their folders, read them back, then write the mark.
 
     Raises `LeaseLost` when another driver has taken the store over, `ValueError` where a file is missing or empty.
     """
-    paths = {name: folder.data / name for name in files}
-    sync_files(paths.values(), folder.data)
-    recorded = {name: _size_and_checksum(path) for name, path in paths.items()}
-    if empty := [name for name, (size, _) in recorded.items() if not size]:
+    key = _mark_key(unit)
+    # 1. The data is durable before anything names it.
+    folder.backend.sync((data_key(name) for name in files), within=DATA)
+    # 2. What the mark records is what the disk gives back.
+    recorded = {name: _record(folder, data_key(name)) for name in files}
+    if empty := [name for name, file in recorded.items() if not file.size]:
         raise ValueError(f"{unit}: empty files cannot be done: {', '.join(empty)}")
-    body = {"unit": unit, "files": {name: {"size": size, "crc32c": crc} for name, (size, crc) in recorded.items()}}
-    mark = _mark(folder, unit)
-    if not mark.parent.is_dir():
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        sync(folder.done)
+    # 3. Only the holder of the lock publishes.
     lease.check()
-    replace_bytes(mark, json.dumps(body, indent=1, sort_keys=True).encode())
+    folder.backend.write(key, _mark_content(unit, recorded))
 
 
 def done_units(folder: StoreFolder) -> frozenset[str]:
     """Names of all published units, from the names of the marks alone (a million in about a second)."""
-    return frozenset(unquote(entry.name[: -len(_SUFFIX)]) for entry in _marks(folder))
+    return frozenset(map(_unit_of, _mark_keys(folder)))
 
 
 def damaged(folder: StoreFolder) -> list[Damage]:
     """Every marked file that is missing, has another size or another checksum. Reads all data once."""
-    return [damage for entry in sorted(_marks(folder), key=lambda mark: mark.name) for damage in _damage(folder, entry)]
+    return [damage for key in sorted(_mark_keys(folder), key=_unit_of) for damage in _damage(folder, key)]
 
 
 def unmark(folder: StoreFolder, unit: str) -> None:
-    """Forget that `unit` is done; the next run does it again. Nothing happens where it has no mark."""
-    mark = _mark(folder, unit)
-    if mark.exists():
-        mark.unlink()
-        sync(mark.parent)
+    """Remove the mark of `unit`, so that the next run does it again. Nothing happens where it has none."""
+    folder.backend.delete(_mark_key(unit))
 
 
 def sweep_orphans(folder: StoreFolder, lease: Lease) -> int:
-    """Remove what killed runs left half-written; only for the driver that holds the lock. Returns how many files."""
+    """Remove what killed runs left half-written. Returns: the number of partial files.
+
+    Raises `LeaseLost` unless this driver holds the lock.
+    """
     lease.check()
-    for staged in folder.staging.iterdir():
-        shutil.rmtree(staged)
-    return sweep_partials(folder.data) + sweep_partials(folder.done)
+    folder.backend.delete_below(STAGING)
+    return folder.backend.remove_partial_writes(DATA) + folder.backend.remove_partial_writes(DONE)
 
 
-def _damage(folder: StoreFolder, entry: os.DirEntry[str]) -> Iterator[Damage]:
-    unit = unquote(entry.name[: -len(_SUFFIX)])
+def _damage(folder: StoreFolder, key: str) -> Iterator[Damage]:
+    unit = _unit_of(key)
     try:
-        files = json.loads(Path(entry.path).read_bytes())["files"].items()
-        expected = {name: (record["size"], record["crc32c"]) for name, record in files}
+        files = json.loads(folder.backend.read(key))["files"].items()
+        recorded = {name: RecordedFile(record["size"], record["crc32c"]) for name, record in files}
     except (ValueError, KeyError, TypeError, AttributeError):
-        yield Damage(unit, str(Path(entry.path).relative_to(folder.root)), "the mark itself is unreadable")
+        yield Damage(unit, key, "the mark itself is unreadable")
         return
-    for name, record in expected.items():
-        if problem := _problem(folder.data / name, *record):
-            yield Damage(unit, str(Path(folder.data.name, name)), problem)
+    for name, record in recorded.items():
+        if problem := _problem(folder, data_key(name), record):
+            yield Damage(unit, data_key(name), problem)
 
 
-def _problem(path: Path, size: int, checksum: str) -> str | None:
-    if not path.is_file():
+def _problem(folder: StoreFolder, key: str, recorded: RecordedFile) -> str | None:
+    if not folder.backend.exists(key):
         return "missing"
-    if (found := path.stat().st_size) != size:
-        return f"{found} bytes instead of {size}"
-    return None if _size_and_checksum(path)[1] == checksum else "checksum differs"
+    if (size := folder.backend.size(key)) != recorded.size:
+        return f"{size} bytes instead of {recorded.size}"
+    return None if _record(folder, key).crc32c == recorded.crc32c else "checksum differs"
 
 
-def _size_and_checksum(path: Path) -> tuple[int, str]:
+def _record(folder: StoreFolder, key: str) -> RecordedFile:
     checksum, size = google_crc32c.Checksum(), 0  # type: ignore[no-untyped-call]
-    with path.open("rb") as file:
-        while content := file.read(_READ_BYTES):
-            checksum.update(content)  # type: ignore[no-untyped-call]
-            size += len(content)
-    return size, checksum.hexdigest().decode()  # type: ignore[no-untyped-call]
+    for piece in folder.backend.stream(key):
+        checksum.update(piece)  # type: ignore[no-untyped-call]
+        size += len(piece)
+    return RecordedFile(size, checksum.hexdigest().decode())  # type: ignore[no-untyped-call]
 
 
-def _mark(folder: StoreFolder, unit: str) -> Path:
+def _mark_content(unit: str, recorded: dict[str, RecordedFile]) -> bytes:
+    files = {name: {"size": file.size, "crc32c": file.crc32c} for name, file in recorded.items()}
+    return json.dumps({"unit": unit, "files": files}, indent=1, sort_keys=True).encode()
+
+
+def _mark_key(unit: str) -> str:
     name = quote(unit, safe="")
     if not name or len(name) > _LONGEST_FILE_NAME:
         raise ValueError(f"a unit's name must become a file name of 1 to {_LONGEST_FILE_NAME} bytes: {unit!r}")
     # 256 folders keep each one small.
-    return folder.done / hashlib.sha256(unit.encode()).hexdigest()[:2] / f"{name}{_SUFFIX}"
+    return f"{DONE}/{hashlib.sha256(unit.encode()).hexdigest()[:2]}/{name}{_SUFFIX}"
 
 
-def _marks(folder: StoreFolder) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder.done) as parents:
-        for parent in parents:
-            with os.scandir(parent) as entries:
-                yield from (entry for entry in entries if entry.name.endswith(_SUFFIX))
+def _mark_keys(folder: StoreFolder) -> Iterator[str]:
+    return (key for key in folder.backend.keys_below(DONE) if key.endswith(_SUFFIX))
+
+
+def _unit_of(key: str) -> str:
+    return unquote(key[key.rindex("/") + 1 : -len(_SUFFIX)])

@@ -1,11 +1,12 @@
-"""Where each thing of a sweep lies: `data.zarr` and, beside it, everything that is not data.
+"""The folder of a sweep: names of its parts, paths inside `data.zarr`, and the backend that reads and writes it.
 
-Knows no Zarr: it only makes and checks paths.
+Knows no Zarr.
 """
 
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from esn_dist.store.backend import StorageBackend
 from esn_dist.store.local_backend import LocalBackend
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-# A corpus stands beside these inside a model's group, and every group holds a zarr.json.
+# Names that a corpus cannot have, because a model's group holds these beside its corpora.
 RESERVED = frozenset({"masks", "zarr.json"})
 
 DATA, DONE, LOCK, LOG, PROVENANCE, CACHE, STAGING = (
@@ -61,18 +62,17 @@ class StoreFolder:
         """Reads and writes the files of the store, by keys relative to the folder."""
         return LocalBackend(self.root)
 
-    def prepare(self) -> None:
-        """Make the folders that stand beside `data.zarr`; existing ones are left as they are."""
-        for path in (self.done, self.log, self.provenance, self.cache, self.staging):
-            path.mkdir(parents=True, exist_ok=True)
-
     def begun(self) -> bool:
-        """Whether a run has begun here, if only by taking the lock or by marking a unit done."""
-        return self.exists() or self.done.is_dir()
+        """Whether a run has made a store here, marked a unit done, or logged anything."""
+        return self.exists() or any(True for prefix in (DONE, LOG) for _ in self.backend.keys_below(prefix))
+
+    def new_staging_key(self) -> str:
+        """An unused prefix, to build a node below it and then publish the node."""
+        return f"{STAGING}/{uuid.uuid4().hex}"
 
     def exists(self) -> bool:
         """Whether a store has been created here."""
-        return (self.data / "zarr.json").is_file()
+        return self.backend.exists(f"{DATA}/zarr.json")
 
     def require(self) -> None:
         """Raise `UserError` unless a store has been created here."""
@@ -83,6 +83,11 @@ class StoreFolder:
                 expected="a folder that holds data.zarr",
                 fix="name the folder of a sweep, or start one with `esn-dist run SWEEP.yaml`",
             )
+
+
+def data_key(path: str) -> str:
+    """The backend's key of a path inside `data.zarr`; "" is its root."""
+    return f"{DATA}/{path}" if path else DATA
 
 
 def corpus_group(corpus: str) -> str:

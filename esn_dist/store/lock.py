@@ -1,13 +1,11 @@
-"""One driver per store: a file that says who holds it, a counter that shows the holder lives, a token for its actors.
+"""One driver per store: a file that names the holder, a counter that shows that it lives, a token for its workers.
 
-Times of other machines are never compared: a holder elsewhere is dead when its counter stands still for `patience`
-seconds of our own monotonic clock. Needs a file system with working flock (local disks, NFS 4, most cluster ones).
-Knows nothing of what the lock protects.
+Times of other machines are never compared. A holder elsewhere is dead when its counter does not change for `patience`
+seconds of this machine's monotonic clock. Rests on the backend's `swap`. Knows nothing of what the lock protects.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -15,15 +13,15 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
 from esn_dist.errors import UserError
-from esn_dist.store.disk import PARTIAL, replace_bytes, sync, write_partial
+from esn_dist.store.backend import StorageBackend
+from esn_dist.store.folder import LOCK
 
 BEAT_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
@@ -38,21 +36,24 @@ class LeaseLost(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What a driver hands its actors: proof that the lock was theirs, to be checked before each publication."""
+    """The right to publish, which a driver gives its workers; it is checked before each publication."""
 
     token: str
-    path: Path
+    backend: StorageBackend
+    key: str = LOCK
 
     def check(self) -> None:
         """Raise `LeaseLost` unless the lock still carries this token."""
-        holder = _read(self.path)
-        if holder is None or holder.token != self.token:
-            raise LeaseLost(f"{self.path}: " + (f"now held by {holder}" if holder else "the lock is gone"))
+        content = _content(self.backend, self.key)
+        if _token(content) != self.token:
+            holder = _parsed(content) if content is not None else None
+            where = self.backend.location(self.key)
+            raise LeaseLost(f"{where}: " + (f"now held by {holder}" if holder else "the lock is gone"))
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock. `born` is the process's start in clock ticks since boot: process ids are used again."""
+    """Who holds a lock. `born` is the process's start in clock ticks since boot, because process ids are used again."""
 
     host: str
     boot: str
@@ -77,16 +78,25 @@ class Holder:
 
 
 class Lock:
-    """Hold the store for one driver: `with Lock(folder.lock) as lease: ...`.
+    """Hold the store for one driver: `with Lock(folder.backend) as lease: ...`.
 
     Args:
-        path: the lock's file.
+        backend: where the lock is kept.
+        key: of the lock's file.
         beat: seconds between two steps of the counter.
-        patience: seconds for which the counter of a holder elsewhere must stand still before it is taken over.
+        patience: seconds for which the counter of a holder elsewhere must not change before it is taken over.
     """
 
-    def __init__(self, path: Path, *, beat: float = BEAT_SECONDS, patience: float = PATIENCE_SECONDS) -> None:
-        self._path = path
+    def __init__(
+        self,
+        backend: StorageBackend,
+        key: str = LOCK,
+        *,
+        beat: float = BEAT_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._backend = backend
+        self._key = key
         self._beat = beat
         self._patience = patience
         self._holder = _this_process()
@@ -95,19 +105,18 @@ class Lock:
 
     def acquire(self) -> Lease:
         """Take the lock, at once or after watching a silent holder. Raises `UserError` naming a holder that lives."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        while (seen := self._try()) is not None:
-            self._watch(seen)
+        while (other := self._try()) is not None:
+            self._watch(other)
         self._heart.start()
-        return Lease(self._holder.token, self._path)
+        return Lease(self._holder.token, self._backend, self._key)
 
     def release(self) -> None:
         """Give the lock back, if it is still ours."""
         self._stopped.set()
         self._heart.join()
-        with suppress(FileNotFoundError), _guarded(self._path):
-            if _token(_content(self._path)) == self._holder.token:
-                self._path.unlink()
+        content = self._content()
+        if content is not None and _token(content) == self._holder.token:
+            self._backend.swap(self._key, content, None)
 
     def __enter__(self) -> Lease:
         return self.acquire()
@@ -117,29 +126,20 @@ class Lock:
     ) -> None:
         self.release()
 
+    def _content(self) -> bytes | None:
+        return _content(self._backend, self._key)
+
     def _try(self, silent: bytes | None = None) -> bytes | None:
-        """Take the lock if it is free, dead, or still says what `silent` said; else return what it says."""
-        with _guarded(self._path):
-            # Only ever written under the guard, so those that lie here belong to the dead.
-            for partial in self._path.parent.glob(f".{self._path.name}.*{PARTIAL}"):
-                partial.unlink()
-            content = _content(self._path)
-            if content is None:
-                self._link()
-            elif content == silent or _surely_dead(content):
-                replace_bytes(self._path, _bytes(self._holder))
-            return None if _token(_content(self._path)) == self._holder.token else content or b""
+        """Take the lock if it is free, dead, or still equal to `silent`. Returns: the content of another's lock."""
+        content = self._content()
+        if content is None or content == silent or _surely_dead(content):
+            self._backend.swap(self._key, content, _bytes(self._holder))
+        content = self._content()
+        return None if _token(content) == self._holder.token else content or b""
 
-    def _link(self) -> None:
-        """Linking fails where the name exists, also on file systems whose flock only knows this machine."""
-        partial = write_partial(self._path, _bytes(self._holder))
-        with suppress(FileExistsError):
-            os.link(partial, self._path)
-        partial.unlink()
-        sync(self._path.parent)
-
-    def _watch(self, seen: bytes) -> None:
-        holder = _parsed(seen)
+    def _watch(self, first: bytes) -> None:
+        """Return where a silent holder was taken over or its lock is gone. Raises `UserError` where it lives."""
+        holder = _parsed(first)
         if holder and holder.on_this_machine():
             self._refuse(holder)
         logger.info(
@@ -148,16 +148,16 @@ class Lock:
         deadline = time.monotonic() + self._patience
         while time.monotonic() < deadline:
             time.sleep(min(_POLL_SECONDS, self._patience))
-            if (now := _content(self._path)) != seen:
+            if (now := self._content()) != first:
                 if now is not None:
                     self._refuse(_parsed(now) or holder)
                 return
-        self._try(silent=seen)
+        self._try(silent=first)
 
     def _refuse(self, holder: Holder | None) -> None:
         raise UserError(
             f"another driver works on this store: {holder or 'of unknown name'}",
-            where=str(self._path),
+            where=self._backend.location(self._key),
             expected="one driver per store",
             fix="wait for it, or stop it; a dead one is taken over without asking",
         )
@@ -167,29 +167,19 @@ class Lock:
         while not self._stopped.wait(self._beat):
             counter += 1
             # A full disk must not end the heart: the next beat may succeed.
-            with suppress(OSError), _guarded(self._path):
-                if _token(_content(self._path)) != self._holder.token:
+            with suppress(OSError):
+                content = self._content()
+                if content is None or _token(content) != self._holder.token:
                     return
-                replace_bytes(self._path, _bytes(replace(self._holder, counter=counter)))
+                self._backend.swap(self._key, content, _bytes(replace(self._holder, counter=counter)))
 
 
-def running_driver(path: Path) -> str | None:
+def running_driver(backend: StorageBackend, key: str = LOCK) -> str | None:
     """Who holds the lock, or None where nobody does or the holder is surely dead. A holder elsewhere is believed."""
-    content = _content(path)
+    content = _content(backend, key)
     if content is None or _surely_dead(content):
         return None
     return str(_parsed(content) or "of unknown name")
-
-
-@contextmanager
-def _guarded(path: Path) -> Iterator[None]:
-    """Only one process at a time reads and replaces the lock; the system frees the guard of a killed one."""
-    guard = os.open(path.with_name(f".{path.name}.guard"), os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(guard)
 
 
 def _surely_dead(content: bytes) -> bool:
@@ -197,20 +187,15 @@ def _surely_dead(content: bytes) -> bool:
     return holder is not None and holder.on_this_machine() and holder.dead()
 
 
-def _read(path: Path) -> Holder | None:
-    content = _content(path)
-    return _parsed(content) if content is not None else None
-
-
-def _content(path: Path) -> bytes | None:
+def _content(backend: StorageBackend, key: str) -> bytes | None:
     try:
-        return path.read_bytes()
+        return backend.read(key)
     except FileNotFoundError:
         return None
 
 
 def _parsed(content: bytes) -> Holder | None:
-    """None for a lock that a power cut has emptied: its holder is unknown, so only silence can show it dead."""
+    """The holder; None for a lock that a power cut has emptied, where only silence can show that its holder is dead."""
     try:
         return Holder(**json.loads(content))
     except (ValueError, TypeError):
@@ -233,8 +218,10 @@ def _this_process() -> Holder:
 
 
 def _boot() -> str:
-    boot = _content(Path("/proc/sys/kernel/random/boot_id"))
-    return boot.decode().strip() if boot else ""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _namespace() -> str:

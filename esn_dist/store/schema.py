@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
-from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
-from zarr.core.array_spec import ArrayConfigParams
-from zarr.core.metadata import ArrayV3Metadata
 
 from esn_dist.store.tables import CellTable, ColumnType, MaskTable, Table
+from esn_dist.store.zarr_nodes import EVERY_CHUNK_IS_A_FILE, Array
 from esn_dist.terms import OUTCOMES, PARTS, SHARD_ROWS, T_NOT_WRITTEN
 
 VERSION = 1
@@ -29,10 +27,6 @@ SIZE_NOT_WRITTEN = -1
 GROWING_ID_WIDTH = 128
 # Rows of one chunk of coordinates of a growing table: few files, so that a large store opens at once.
 COORDINATE_ROWS = 1024
-
-Array: TypeAlias = zarr.Array[ArrayV3Metadata]
-
-_WRITE: ArrayConfigParams = {"write_empty_chunks": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +58,7 @@ class ArraySpec:
             chunk_key_encoding={"name": "default", "separator": "."},
             attributes=dict(self.attributes),
         )
-        return cast("Array", created).with_config(_WRITE)
-
-
-def open_array(path: Path, mode: Literal["r", "r+"] = "r") -> Array:
-    """The array at `path`; chunks equal to the fill value are written as files too.
-
-    zarr 3.1.6 ignores `config=` when it opens an existing array, hence `with_config`.
-    """
-    return cast("Array", zarr.open_array(store=path, mode=mode, zarr_format=3)).with_config(_WRITE)
-
-
-def dims_of(array: Array) -> tuple[str, ...]:
-    """Names of the array's dimensions; in a store of ours every dimension has one."""
-    return tuple(map(str, cast("ArrayV3Metadata", array.metadata).dimension_names or ()))
+        return cast("Array", created).with_config(EVERY_CHUNK_IS_A_FILE)
 
 
 def count_arrays(

@@ -51,7 +51,7 @@ def read_status(folder: StoreFolder) -> StoreStatus:
     """The status of the store. Raises `UserError` where there is no store and no run has begun one."""
     if not folder.begun():
         folder.require()
-    driver, log = running_driver(folder.lock), RunLog(folder)
+    driver, log = running_driver(folder.backend), RunLog(folder)
     models = log.states()
     if driver is None:
         models = {name: replace(state, in_flight=(), eta_seconds=None) for name, state in models.items()}

@@ -56,6 +56,7 @@ def begun(tmp_path: Path) -> StoreFolder:
     create.add_corpus(folder, "studio", EMOTIONS, evaluation, pool, nothing, {"type": "synthetic"})
     create.add_model(folder, "tiny", 2, 8, {"weights": "abc", "model": "tiny-qwen2.5-omni"})
     create.add_masks(folder, "tiny", MaskTable.from_rows([]))
+    folder.provenance.mkdir()
     (folder.provenance / "run.json").write_text(json.dumps({"sweep": YAML}), encoding="utf-8")
     return folder
 

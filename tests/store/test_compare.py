@@ -13,8 +13,8 @@ import pytest
 from esn_dist.store import create, write
 from esn_dist.store.compare import differences
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.schema import open_array
 from esn_dist.store.tables import CellTable, MaskTable
+from esn_dist.store.zarr_nodes import open_array
 
 Values = Callable[[int, int], dict[str, Any]]
 Cells = Callable[..., CellTable]
@@ -62,7 +62,7 @@ def test_one_changed_answer_is_named_with_its_cell_and_utterance(
     for store in (folder, twin):
         placed = create.add_answers(store, "tiny", "synthetic", make_cells("a", "b", "c"), 2)
         write_cells(store, placed, placed, block_of_answers)
-    array = open_array(twin.data / ANSWERS / "answer", "r+")
+    array = open_array(twin, f"{ANSWERS}/answer", "r+")
     array[2, 4] = (int(np.asarray(array[2, 4])) + 1) % 3
     (line,) = differences(folder, twin)
     assert line.startswith(f"{ANSWERS}/answer: 1 of 18 values differ (first at c, e4: ")
@@ -74,7 +74,7 @@ def test_a_log_probability_that_differs_in_its_last_bit_differs(
     for store in (folder, twin):
         write.write_counts(store, "tiny", "synthetic", slice(64, 96), **shard_of_counts(32, 1))
     assert differences(folder, twin) == []
-    array = open_array(twin.data / "models/tiny/synthetic/counts/logprob", "r+")
+    array = open_array(twin, "models/tiny/synthetic/counts/logprob", "r+")
     array[64, 0] = np.nextafter(array[64, 0], np.float32(9))
     (line,) = differences(folder, twin)
     assert "1 of 219 values differ (first at i40, 0: " in line
@@ -97,5 +97,5 @@ def test_another_seed_is_a_difference(folder: StoreFolder, tmp_path: Path) -> No
 
 
 def test_what_lies_in_pad_rows_is_no_difference(folder: StoreFolder, twin: StoreFolder) -> None:
-    open_array(twin.data / "models/tiny/synthetic/counts/answer", "r+")[127] = 2
+    open_array(twin, "models/tiny/synthetic/counts/answer", "r+")[127] = 2
     assert differences(folder, twin) == []

@@ -14,8 +14,8 @@ import zarr
 
 from esn_dist.store import create, read, write
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.schema import dims_of, open_array
 from esn_dist.store.tables import CellTable
+from esn_dist.store.zarr_nodes import dims_of, open_array
 
 Values = Callable[[int, int], dict[str, Any]]
 
@@ -65,7 +65,7 @@ def test_every_array_has_named_dimensions_a_checksum_and_a_type_that_all_readers
 
 
 def test_counts_lie_in_shards_of_32_utterances_that_hold_all_layers(filled: StoreFolder) -> None:
-    array = open_array(filled.data / "models/tiny/synthetic/counts/K")
+    array = open_array(filled, "models/tiny/synthetic/counts/K")
     assert (array.shape, array.shards, array.chunks) == ((128, 3, 6, 16), (32, 3, 6, 16), (8, 1, 3, 16))
     files = sorted(path.name for path in (filled.data / "models/tiny/synthetic/counts/K").glob("c.*"))
     assert files == ["c.0.0.0.0", "c.1.0.0.0"]
@@ -73,7 +73,7 @@ def test_counts_lie_in_shards_of_32_utterances_that_hold_all_layers(filled: Stor
 
 def test_the_sum_of_each_shard_is_a_file_of_its_own_and_blosc_knows_its_width(filled: StoreFolder) -> None:
     path = filled.data / "models/tiny/synthetic/counts/K_correct"
-    array = open_array(path)
+    array = open_array(filled, "models/tiny/synthetic/counts/K_correct")
     assert (array.shape, array.shards, array.chunks) == ((4, 3, 6, 16), (1, 3, 6, 16), (1, 1, 3, 16))
     assert array.dtype == "uint32" and dims_of(array) == ("shard", "part", "layer", "neuron")
     assert sorted(file.name for file in path.glob("c.*")) == ["c.0.0.0.0", "c.1.0.0.0"]
@@ -87,7 +87,7 @@ def test_the_sum_of_each_shard_is_a_file_of_its_own_and_blosc_knows_its_width(fi
 def test_any_number_of_layers_has_a_layout(folder: StoreFolder, layers: int) -> None:
     create.add_model(folder, f"m{layers}", layers, 4, {})
     create.add_counts(folder, f"m{layers}", "synthetic")
-    assert open_array(folder.data / f"models/m{layers}/synthetic/counts/K").shape[2] == layers
+    assert open_array(folder, f"models/m{layers}/synthetic/counts/K").shape[2] == layers
 
 
 def test_a_chunk_that_equals_the_fill_value_is_a_file_all_the_same(folder: StoreFolder) -> None:

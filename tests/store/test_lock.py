@@ -15,14 +15,16 @@ from pathlib import Path
 import pytest
 
 from esn_dist.errors import UserError
-from esn_dist.store.lock import Lease, LeaseLost, Lock
+from esn_dist.store.local_backend import LocalBackend
+from esn_dist.store.lock import BEAT_SECONDS, PATIENCE_SECONDS, Lease, LeaseLost, Lock
 from tests.child_processes import child_process
 
 HOLDER = """
 import signal, sys
 from pathlib import Path
+from esn_dist.store.local_backend import LocalBackend
 from esn_dist.store.lock import Lock
-Lock(Path(sys.argv[1]), beat=0.05).acquire()
+Lock(LocalBackend(Path(sys.argv[1]).parent), beat=0.05).acquire()
 print("held", flush=True)
 signal.pause()
 """
@@ -32,16 +34,21 @@ RACER = """
 import sys, time
 from pathlib import Path
 from esn_dist.errors import UserError
+from esn_dist.store.local_backend import LocalBackend
 from esn_dist.store.lock import Lock
 time.sleep(max(0, float(sys.argv[2]) - time.time()))
 try:
-    lease = Lock(Path(sys.argv[1]), beat=0.2, patience=float(sys.argv[3])).acquire()
+    lease = Lock(LocalBackend(Path(sys.argv[1]).parent), beat=0.2, patience=float(sys.argv[3])).acquire()
     print("won", flush=True)
 except UserError:
     print("lost", flush=True)
 sys.stdin.read()
 lease.check() if "lease" in globals() else None
 """
+
+
+def lock_at(path: Path, *, beat: float = BEAT_SECONDS, patience: float = PATIENCE_SECONDS) -> Lock:
+    return Lock(LocalBackend(path.parent), path.name, beat=beat, patience=patience)
 
 
 @pytest.fixture
@@ -59,7 +66,7 @@ def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def foreign(path: Path, **changes: str | int) -> bytes:
     """A lock as a driver on another machine would have left it."""
-    with Lock(path):
+    with lock_at(path):
         content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "host": "elsewhere", "token": "theirs", **changes}))
     return path.read_bytes()
@@ -69,7 +76,7 @@ def test_second_driver_on_one_store_is_refused_with_the_first_ones_host(
     path: Path, holder: subprocess.Popen[str]
 ) -> None:
     with pytest.raises(UserError) as refused:
-        Lock(path).acquire()
+        lock_at(path).acquire()
     assert f"process {holder.pid} on {socket.gethostname()}, started 20" in str(refused.value)
 
 
@@ -79,7 +86,7 @@ def test_a_killed_drivers_lock_is_taken_at_once_even_while_its_parent_has_not_no
     holder.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
     begun = time.monotonic()
-    with Lock(path) as lease:
+    with lock_at(path) as lease:
         lease.check()
     assert time.monotonic() - begun < 2
 
@@ -87,25 +94,25 @@ def test_a_killed_drivers_lock_is_taken_at_once_even_while_its_parent_has_not_no
 def test_a_stopped_driver_is_alive_and_not_robbed(path: Path, holder: subprocess.Popen[str]) -> None:
     holder.send_signal(signal.SIGSTOP)
     with pytest.raises(UserError, match="another driver works"):
-        Lock(path, patience=0.1).acquire()
+        lock_at(path, patience=0.1).acquire()
 
 
 def test_a_process_id_used_again_does_not_keep_a_dead_drivers_lock(path: Path) -> None:
     foreign(path, host=socket.gethostname(), born="1", pid=os.getpid())
-    with Lock(path) as lease:
+    with lock_at(path) as lease:
         lease.check()
 
 
 def test_a_lock_from_before_the_reboot_is_taken_at_once(path: Path) -> None:
     foreign(path, host=socket.gethostname(), boot="another")
-    with Lock(path) as lease:
+    with lock_at(path) as lease:
         lease.check()
 
 
 def test_a_silent_driver_elsewhere_is_taken_over_only_after_the_patience(path: Path) -> None:
     foreign(path)
     begun = time.monotonic()
-    with Lock(path, patience=0.5) as lease:
+    with lock_at(path, patience=0.5) as lease:
         lease.check()
     assert time.monotonic() - begun >= 0.5
 
@@ -113,7 +120,7 @@ def test_a_silent_driver_elsewhere_is_taken_over_only_after_the_patience(path: P
 def test_a_container_of_the_same_host_is_elsewhere_since_its_process_ids_mean_nothing_here(path: Path) -> None:
     foreign(path, host=socket.gethostname(), namespace="pid:[1]", pid=2**22 + 1)
     begun = time.monotonic()
-    with Lock(path, patience=0.3):
+    with lock_at(path, patience=0.3):
         assert time.monotonic() - begun >= 0.3
 
 
@@ -123,18 +130,18 @@ def test_a_driver_elsewhere_whose_counter_moves_is_not_taken_over(path: Path) ->
     moved = json.dumps({**content, "counter": 1})
     command = [sys.executable, "-c", mover, str(path), moved]
     with subprocess.Popen(command), pytest.raises(UserError, match="on elsewhere"):
-        Lock(path, patience=30).acquire()
+        lock_at(path, patience=30).acquire()
 
 
 def test_a_lock_that_a_power_cut_has_emptied_is_taken_after_the_patience(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.touch()
-    with Lock(path, patience=0.2) as lease:
+    with lock_at(path, patience=0.2) as lease:
         lease.check()
 
 
 def test_the_counter_advances_and_release_removes_the_lock(path: Path) -> None:
-    lock = Lock(path, beat=0.02)
+    lock = lock_at(path, beat=0.02)
     lease = lock.acquire()
     deadline = time.monotonic() + 5
     while json.loads(path.read_text())["counter"] < 3 and time.monotonic() < deadline:
@@ -150,7 +157,7 @@ def test_the_counter_advances_and_release_removes_the_lock(path: Path) -> None:
 def test_a_driver_that_lost_its_lock_neither_beats_nor_removes_the_new_ones(path: Path) -> None:
     theirs = foreign(path.with_name("other"))
     # The swap comes between two beats, for the old driver was paused: it is not a race of two guarded steps.
-    lock = Lock(path, beat=0.5)
+    lock = lock_at(path, beat=0.5)
     lease = lock.acquire()
     os.replace(path.with_name("other"), path)
     time.sleep(1.2)
@@ -158,7 +165,7 @@ def test_a_driver_that_lost_its_lock_neither_beats_nor_removes_the_new_ones(path
         lease.check()
     lock.release()
     assert path.read_bytes() == theirs
-    Lease("theirs", path).check()
+    Lease("theirs", LocalBackend(path.parent)).check()
 
 
 @pytest.mark.parametrize("left", ["nothing", "a dead driver's lock", "a silent lock from elsewhere"])

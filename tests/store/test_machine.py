@@ -32,7 +32,7 @@ class Store(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.folder = StoreFolder(Path(tempfile.mkdtemp()) / "sweep")
-        self.lock = Lock(self.folder.lock)
+        self.lock = Lock(self.folder.backend)
         self.lease = self.lock.acquire()
         rows = [("u1", "s", "joy", (1, 2), "test", "p", 5, "0"), ("u2", "s", "anger", (2, 1), "test", "p", 5, "0")]
         create.create_root(self.folder, {})
@@ -105,10 +105,10 @@ class Store(RuleBasedStateMachine):
     @rule()
     def driver_dies_and_another_comes(self) -> None:
         (self.folder.data / "models/.half.partial").touch()
-        (self.folder.staging / "half").mkdir()
+        (self.folder.staging / "half").mkdir(parents=True)
         orphan = self.lease
         self.lock.release()
-        self.lock = Lock(self.folder.lock)
+        self.lock = Lock(self.folder.backend)
         self.lease = self.lock.acquire()
         assert sweep_orphans(self.folder, self.lease) == 1
         try:

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from esn_dist.errors import UserError
 from esn_dist.store import create, read, write
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.lazy import read_rows
-from esn_dist.store.schema import COORDINATE_ROWS, open_array
+from esn_dist.store.lazy_rows import read_rows
+from esn_dist.store.schema import COORDINATE_ROWS
 from esn_dist.store.tables import CellTable, MaskTable
-from esn_dist.store.texts import decode_texts, encode_cut_texts, encode_texts
+from esn_dist.store.text_encoding import decode_texts, encode_cut_texts, encode_texts
+from esn_dist.store.zarr_nodes import open_array
 
 Values = Callable[[int, int], dict[str, Any]]
 
@@ -203,7 +204,7 @@ def test_a_store_of_a_later_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_file_of_a_fill_is_there_after_opening_an_existing_array(folder: StoreFolder) -> None:
-    array = open_array(folder.data / "models/tiny/synthetic/counts/T", "r+")
+    array = open_array(folder, "models/tiny/synthetic/counts/T", "r+")
     array[0:32] = 65535
     assert (folder.data / "models/tiny/synthetic/counts/T/c.0.0").is_file()
 

@@ -13,18 +13,18 @@ import pytest
 
 from esn_dist.store import create, read, write
 from esn_dist.store.compare import differences
+from esn_dist.store.correct_sums import answered_correctly
 from esn_dist.store.done import damaged, publish
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lock
-from esn_dist.store.schema import open_array
-from esn_dist.store.shards import answered_correctly
+from esn_dist.store.zarr_nodes import open_array
 
 Values = Callable[[int, int], dict[str, Any]]
 SUMS = "models/tiny/synthetic/counts/K_correct"
 
 
 def stored(folder: StoreFolder) -> npt.NDArray[Any]:
-    return np.asarray(open_array(folder.data / SUMS)[:])
+    return np.asarray(open_array(folder, SUMS)[:])
 
 
 def test_a_label_is_right_only_where_the_model_answered_with_it() -> None:
@@ -84,7 +84,7 @@ def test_shards_hold_what_blocks_hold_and_read_it_when_asked(folder: StoreFolder
 def test_a_damaged_sum_is_found_and_written_anew(folder: StoreFolder, shard_of_counts: Values, harm: str) -> None:
     values = shard_of_counts(32, 1)
     files = write.write_counts(folder, "tiny", "synthetic", slice(0, 32), **values)
-    with Lock(folder.lock) as lease:
+    with Lock(folder.backend) as lease:
         publish(folder, "identify-0", files, lease)
     before, chunk = stored(folder), folder.data / SUMS / "c.0.0.0.0"
     content = bytearray(chunk.read_bytes())
@@ -119,7 +119,7 @@ def test_stores_whose_sums_differ_are_not_equal(folder: StoreFolder, tmp_path: P
     twin = StoreFolder(tmp_path / "twin")
     shutil.copytree(folder.root, twin.root)
     assert differences(folder, twin) == []
-    open_array(twin.data / SUMS, "r+")[0, 1, 2, 3] = 7
+    open_array(twin, SUMS, "r+")[0, 1, 2, 3] = 7
     (line,) = differences(folder, twin)
     assert line.startswith(f"{SUMS}: 1 of 1152 values differ (first at 0, 1, 2, 3: ")
 
@@ -128,4 +128,4 @@ def test_stores_whose_sums_differ_are_not_equal(folder: StoreFolder, tmp_path: P
 def test_any_number_of_layers_has_sums(folder: StoreFolder, layers: int) -> None:
     create.add_model(folder, f"m{layers}", layers, 4, {})
     create.add_counts(folder, f"m{layers}", "synthetic")
-    assert open_array(folder.data / f"models/m{layers}/synthetic/counts/K_correct").shape == (4, 3, layers, 4)
+    assert open_array(folder, f"models/m{layers}/synthetic/counts/K_correct").shape == (4, 3, layers, 4)

@@ -17,8 +17,8 @@ from esn_dist.store import create, read, write
 from esn_dist.store.done import Damage, damaged, done_units, publish, sweep_orphans, unmark
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease, LeaseLost, Lock
-from esn_dist.store.schema import open_array
 from esn_dist.store.tables import CellTable
+from esn_dist.store.zarr_nodes import open_array
 
 Values = Callable[[int, int], dict[str, Any]]
 Cells = Callable[..., CellTable]
@@ -29,7 +29,7 @@ UNIT = "answers-tiny-synthetic-0000"
 
 @pytest.fixture
 def lease(folder: StoreFolder) -> Iterator[Lease]:
-    with Lock(folder.lock) as lease:
+    with Lock(folder.backend) as lease:
         yield lease
 
 
@@ -85,7 +85,7 @@ def test_values_for_pad_rows_are_not_asked_for(folder: StoreFolder, shard_of_cou
         write.write_counts(folder, "tiny", "synthetic", slice(32, 64), **shard_of_counts(32, 1))
     given = shard_of_counts(8, 1)
     write.write_counts(folder, "tiny", "synthetic", slice(32, 64), **given)
-    stored = np.asarray(open_array(folder.data / "models/tiny/synthetic/counts/K")[32:64])
+    stored = np.asarray(open_array(folder, "models/tiny/synthetic/counts/K")[32:64])
     assert np.array_equal(stored[:8], given["K"]) and not stored[8:].any()
 
 
@@ -158,14 +158,14 @@ def test_a_harmed_shard_is_found_and_can_be_unmarked_and_done_again(
 
 def test_a_zero_length_shard_reads_as_zeros_which_is_why_marks_exist(folder: StoreFolder, shard: Path) -> None:
     os.truncate(shard, 0)
-    assert not np.asarray(open_array(folder.data / "models/tiny/synthetic/counts/K")[:32]).any()
+    assert not np.asarray(open_array(folder, "models/tiny/synthetic/counts/K")[:32]).any()
     assert [damage.unit for damage in damaged(folder)] == ["identify-0"]
 
 
 def test_a_flipped_byte_is_an_error_for_whoever_reads_it(folder: StoreFolder, shard: Path) -> None:
     flip(shard)
     with pytest.raises(ValueError, match="checksum"):
-        open_array(folder.data / "models/tiny/synthetic/counts/K")[:32]
+        open_array(folder, "models/tiny/synthetic/counts/K")[:32]
 
 
 def test_a_mark_that_cannot_be_read_is_damage(folder: StoreFolder, shard: Path) -> None:
@@ -184,7 +184,7 @@ def test_an_empty_file_is_never_published(folder: StoreFolder, lease: Lease) -> 
 
 def test_an_orphan_actor_publishes_nothing(folder: StoreFolder, lease: Lease) -> None:
     with pytest.raises(LeaseLost, match="now held by process"):
-        publish(folder, UNIT, ["zarr.json"], Lease("of a dead driver", folder.lock))
+        publish(folder, UNIT, ["zarr.json"], Lease("of a dead driver", folder.backend))
     assert done_units(folder) == frozenset()
 
 
@@ -195,7 +195,7 @@ def test_leftovers_of_killed_writers_are_swept_and_data_stays(
     (folder.data / "models/tiny/.c.0.0.0.0.1234.partial").write_bytes(b"half")
     (folder.staging / "half" / "models").mkdir(parents=True)
     assert sweep_orphans(folder, lease) == 1
-    assert files(folder.data) == before and not list(folder.staging.iterdir())
+    assert files(folder.data) == before and not folder.staging.exists()
     assert done_units(folder) == {"identify-0"}
 
 

@@ -1,6 +1,6 @@
 """Texts as zero-padded UTF-8 bytes, the one form of string that every Zarr reader knows.
 
-Knows nothing of the tables the texts stand in.
+Knows nothing of the tables that hold the texts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def encode_texts(texts: Sequence[str], width: int) -> Bytes:
     """`texts` as `[text, byte]`, zero-padded. Raises `ValueError` where one is longer than `width` bytes."""
     for text in texts:
         if len(text.encode()) > width:
-            raise ValueError(f"{text!r} is longer than the {width} bytes the store keeps for it")
+            raise ValueError(f"{text!r} is longer than the {width} bytes that the store has for it")
         if text.endswith("\0"):
             raise ValueError(f"{text!r} ends with a zero byte, which marks the end of a text")
     return encode_cut_texts(texts, width)[0]
@@ -31,12 +31,12 @@ def encode_texts(texts: Sequence[str], width: int) -> Bytes:
 def encode_cut_texts(texts: Sequence[str], width: int) -> tuple[Bytes, npt.NDArray[np.bool_]]:
     """`texts` as `[text, byte]`, cut at a character's border, and `truncated[text]`: which of them were cut.
 
-    For what a model said, which may hold anything: zero characters become U+FFFD, lone surrogates `?`.
+    For answers of models, which may hold anything: zero characters become U+FFFD, lone surrogates `?`.
     """
     whole = [text.replace("\0", "\ufffd").encode(errors="replace") for text in texts]
-    kept = [text[:width].decode(errors="ignore").encode() if len(text) > width else text for text in whole]
-    # NumPy's own zero-padding does the work.
-    encoded = np.array(kept, dtype=f"S{width}").view(np.uint8).reshape(len(texts), width)
+    cut = [text[:width].decode(errors="ignore").encode() if len(text) > width else text for text in whole]
+    # NumPy pads with zeros.
+    encoded = np.array(cut, dtype=f"S{width}").view(np.uint8).reshape(len(texts), width)
     return encoded, np.array([len(text) > width for text in whole], dtype=np.bool_)
 
 
