@@ -13,7 +13,7 @@ from esn_dist.store.speakers import Speakers
 
 def speaker_text(speakers: Speakers) -> str:
     """One sentence on one corpus."""
-    if not speakers.asked:
+    if not speakers.disjoint_requested:
         count = f"{len(speakers.shared):,} of {speakers.identification:,}"
         shared = f"{count} identification utterances have a speaker of it"
         return f"{speakers.corpus}: identification may share speakers with the evaluation set; {shared}"
@@ -31,7 +31,7 @@ def unverified_speakers(all_speakers: Iterable[Speakers]) -> list[str]:
     return [
         speaker_text(speakers)
         for speakers in all_speakers
-        if speakers.asked and (speakers.unknown_evaluation or speakers.unknown_identification)
+        if speakers.disjoint_requested and (speakers.unknown_evaluation or speakers.unknown_identification)
     ]
 
 
@@ -42,5 +42,7 @@ def speaker_rows(all_speakers: Iterable[Speakers]) -> Iterator[dict[str, Any]]:
         reasons += [("evaluation", "unknown speaker", speakers.unknown_evaluation)]
         reasons += [("identification", "unknown speaker", speakers.unknown_identification)]
         for set_name, reason, utterances in reasons:
-            head = {"corpus": speakers.corpus, "asked": speakers.asked, "set": set_name, "reason": reason}
+            requested = speakers.disjoint_requested  # `asked` is the name of earlier versions
+            head = {"corpus": speakers.corpus, "disjoint_requested": requested, "asked": requested}
+            head |= {"set": set_name, "reason": reason}
             yield from ({**head, "utterance": name} for name in utterances)

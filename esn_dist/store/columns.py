@@ -56,7 +56,7 @@ def write_columns(folder: StoreFolder, group: str, table: Table, rows: slice) ->
 def read_columns(folder: StoreFolder, group: str, table: type[AnyTable], rows: slice = slice(None)) -> AnyTable:
     """The table of `group`, or `rows` of it, with its pad rows. Only the chunks of `rows` are read.
 
-    A killed growth may leave columns of different lengths. The shortest counts: the others hold pad rows there.
+    A killed growth may leave columns of different lengths. The shortest counts, because ids are written last.
     """
     missing = missing_columns(folder, group, table)
     arrays = {

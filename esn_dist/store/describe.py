@@ -1,4 +1,4 @@
-"""What a store holds besides its data: the attributes of sweep, corpora and models, and how many rows there are."""
+"""What a store holds besides its data: the attributes of sweep, corpora and models, and numbers of rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Description:
 
 
 def describe(folder: StoreFolder) -> Description:
-    """Everything but the data; fast. Raises `UserError` where there is no store, or one of a newer version."""
+    """Everything but the data; fast. Raises `UserError` where no store exists, or one of a newer version."""
     folder.require()
     attributes = read_attributes(folder, "")
     if attributes.get(VERSION_ATTRIBUTE, 0) > VERSION:
@@ -45,7 +45,7 @@ def describe(folder: StoreFolder) -> Description:
 
 
 def read_model(folder: StoreFolder, model: str) -> dict[str, Any] | None:
-    """A model's attributes (layers, width, fingerprint of its weights, …), or None where the store lacks it."""
+    """A model's attributes (layers, width, fingerprint of its weights, …), or None for a model that is not stored."""
     path = model_group(model)
     return read_attributes(folder, path) if has_node(folder, path) else None
 

@@ -15,7 +15,7 @@ from esn_dist.store.backend import StorageBackend
 from esn_dist.store.local_backend import LocalBackend
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-# Names that a corpus cannot have, because a model's group holds these beside its corpora.
+# Names that a corpus cannot have: a model's group holds these next to its corpora.
 RESERVED = frozenset({"masks", "zarr.json"})
 
 DATA, DONE, LOCK, LOG, PROVENANCE, CACHE, STAGING = (

@@ -1,4 +1,4 @@
-"""The storage backend of a local or shared file system: written beside, synced, then renamed into place.
+"""The storage backend of a local or shared file system: partial files, synced, then renamed into place.
 
 A kill or a power cut at any moment leaves the old file or the whole new one. Needs a file system with a working flock
 for `swap` (local disks, NFS 4, most cluster file systems). Knows nothing of what the files hold.
@@ -147,7 +147,7 @@ def _put(path: Path, expected: bytes | None, content: bytes | None) -> bool:
 
 
 def _write_partial(path: Path, content: bytes, durable: bool) -> Path:
-    """A file beside `path`, to be renamed or linked to it; synced where it must be `durable`."""
+    """A partial file in the folder of `path`, to be renamed or linked to it; synced where it must be `durable`."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     with partial.open("xb") as file:
         file.write(content)

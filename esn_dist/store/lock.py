@@ -232,7 +232,7 @@ def _namespace() -> str:
 
 
 def _born(pid: int) -> str:
-    """Start of a process in ticks since boot; "dead" where there is none, "alive" where the system cannot say."""
+    """Start of a process in ticks since boot; "dead" where it does not run, "alive" where the system cannot say."""
     if not Path("/proc/self/stat").exists():
         try:
             os.kill(pid, 0)

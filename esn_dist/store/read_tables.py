@@ -1,6 +1,6 @@
 """Stored tables, read whole: position = row of the arrays, pad rows included.
 
-All functions raise `UserError` where the store lacks the group.
+All functions raise `UserError` where the group is missing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What arrays exist: dimensions, types, chunks, fills and codecs of everything in a store, in one place.
+"""All arrays of a store: dimensions, types, chunks, fill values and codecs.
 
-Knows nothing of who writes or reads them. Types are those that tensorstore and zarrita.js read too.
+Types are those that tensorstore and zarrita.js read too. Knows nothing of who writes or reads the arrays.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ VERSION_ATTRIBUTE = "esn_dist_store"
 TEXT_WIDTH = 160
 SIZE_NOT_WRITTEN = -1
 
-# Tables that grow keep their width: an id longer than this is refused.
+# Bytes of an id in tables that grow; a longer id is refused.
 GROWING_ID_WIDTH = 128
-# Rows of one chunk of coordinates of a growing table: few files, so that a large store opens at once.
+# Rows per chunk of the columns of a growing table. Few files let a large store open fast.
 COORDINATE_ROWS = 1024
 
 
@@ -64,12 +64,12 @@ class ArraySpec:
 def count_arrays(
     rows: int, layers: int, width: int, emotions: Sequence[str], experts: int = 0
 ) -> tuple[ArraySpec, ...]:
-    """K[utterance, part, layer, neuron] in shards, T[utterance, part], and the identification run's own answers.
+    """K[utterance, part, layer, neuron] in shards, T[utterance, part], and the answers of the unmodified model.
 
-    A model with experts has T_expert[utterance, part, layer, expert] too. K_correct[shard, part, layer, neuron] sums K
-    over each shard's correctly answered utterances.
+    K_correct[shard, part, layer, neuron] sums K over each shard's correctly answered utterances. A model with experts
+    has T_expert[utterance, part, layer, expert] too.
 
-    Everything but K has chunks of one shard's rows, so that a unit of whole shards is alone in its chunks.
+    Everything but K has chunks of one shard's rows, so that a unit of whole shards writes whole chunks.
     """
     parts = len(PARTS)
     inner = next(size for size in (4, 3, 2, 1) if layers % size == 0)
@@ -92,10 +92,10 @@ def count_arrays(
         "T", ("utterance", "part"), (rows, parts), (SHARD_ROWS, parts), "uint16", T_NOT_WRITTEN, None, t_attributes
     )
     responses = _response_arrays(("utterance",), (rows,), (SHARD_ROWS,), emotions)
-    return (k, sums, *([_routed(rows, layers, experts)] if experts else []), *responses, t)
+    return (k, sums, *([_expert_positions(rows, layers, experts)] if experts else []), *responses, t)
 
 
-def _routed(rows: int, layers: int, experts: int) -> ArraySpec:
+def _expert_positions(rows: int, layers: int, experts: int) -> ArraySpec:
     inner = (len(PARTS), layers, experts)
     return ArraySpec(
         "T_expert", ("utterance", "part", "layer", "expert"), (rows, *inner), (SHARD_ROWS, *inner), "uint16",
@@ -104,12 +104,12 @@ def _routed(rows: int, layers: int, experts: int) -> ArraySpec:
 
 
 def answer_arrays(block: int, utterances: int, emotions: Sequence[str]) -> tuple[ArraySpec, ...]:
-    """What the model said, `[cell, utterance, ...]`, of no cells yet; a chunk is a block of cells x all utterances."""
+    """Answers of the model, `[cell, utterance, …]`, without cells; a chunk is a block of cells × all utterances."""
     return _response_arrays(("cell", "utterance"), (0, utterances), (block, utterances), emotions)
 
 
 def mask_arrays(layers: int, width: int) -> tuple[ArraySpec, ...]:
-    """member[mask, layer, neuron], size[mask], identified[mask], of no masks yet; a chunk is one mask."""
+    """member[mask, layer, neuron], size[mask], identified[mask], without masks; a chunk is one mask."""
     dims = ("mask", "layer", "neuron")
     return (
         ArraySpec("member", dims, (0, layers, width), (1, layers, width), "bool", 0),
@@ -156,7 +156,7 @@ _COLUMN_TYPES: Mapping[ColumnType, tuple[str, float]] = {
 def _response_arrays(
     dims: tuple[str, ...], shape: tuple[int, ...], chunks: tuple[int, ...], emotions: Sequence[str]
 ) -> tuple[ArraySpec, ...]:
-    """The order is the order of writing: `outcome` comes last, so that what it calls answered is there."""
+    """In the order of writing: `outcome` comes last, so that every answer that it reports is written."""
     options = len(emotions)
 
     def array(name: str, dtype: str, fill: float, *inner: tuple[str, int], **attributes: Any) -> ArraySpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from esn_dist.store.done import done_units
@@ -43,12 +43,12 @@ class StoreStatus:
             "models": {name: state.as_json() for name, state in self.models.items()},
             "unreadable_clips": list(self.unreadable_clips),
             "lost": list(self.unreadable_clips),
-            "speakers": [asdict(separation) for separation in self.speakers],
+            "speakers": [speakers.as_json() for speakers in self.speakers],
         }
 
 
 def read_status(folder: StoreFolder) -> StoreStatus:
-    """The status of the store. Raises `UserError` where there is no store and no run has begun one."""
+    """The status of the store. Raises `UserError` where no run has begun a store."""
     if not folder.begun():
         folder.require()
     driver, log = running_driver(folder.backend), RunLog(folder)

@@ -18,10 +18,10 @@ PAD: Mapping[ColumnType, Any] = {"text": "", "code": "", "int": -1, "float": mat
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns of equal length; `dim` is the dimension they lie on, `columns` says how each is stored.
+    """Columns of equal length on the dimension `dim`; `columns` maps each name to how it is stored.
 
-    A store that was made before one of the columns `added` has none of it: every row reads as a pad there, and the
-    column is made when the store grows. A column that is `optional` too is made only when a row has a value in it.
+    A store that was made before one of the columns `added` has no such array: the reader shows pads, and the array is
+    made when the table grows. A column that is `optional` too is made only when a row has a value in it.
     """
 
     dim: ClassVar[str]
@@ -78,7 +78,7 @@ class Table:
     def from_records(cls, records: Iterable[Mapping[str, Any]]) -> Self:
         """A table of `records`, each a row by column name; an optional column may be left out.
 
-        Raises `ValueError` where a record lacks a column or has one that this table does not know.
+        Raises `ValueError` where a column of a record is missing or unknown.
         """
         optional = {name: PAD[cls.columns[name]] for name in cls.optional}
         records = tuple({**optional, **record} if optional else record for record in records)
@@ -104,7 +104,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class LabelTable(Table):
-    """What a model's arrays repeat of a corpus. `option_number` holds each emotion's 1-based number in the prompt."""
+    """The columns of utterances that a model's arrays repeat; `option_number` numbers each emotion in the prompt."""
 
     dim: ClassVar[str] = "utterance"
     columns: ClassVar[Mapping[str, ColumnType]] = {
@@ -155,7 +155,7 @@ class ExclusionTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class CellMaskTable(Table):
-    """What must be known of cells before they can be answered: a part of `CellTable`, for stores of a million cells."""
+    """The columns of `CellTable` that are needed before cells can be answered; faster for a million cells."""
 
     dim: ClassVar[str] = "cell"
     columns: ClassVar[Mapping[str, ColumnType]] = {"id": "text", "intervention": "code", "mask": "text"}
@@ -210,8 +210,8 @@ class MaskTable(Table):
     """ESN masks of one model; `budget` is the number of neurons that the fraction allows.
 
     `source_emotion` and `source_corpus` join several by "+": the union of these emotions' masks, from counts pooled
-    over these corpora. `identification_size` is the number of utterances per emotion that was asked for (0: as many as
-    all emotions have); `parts` are the positions whose counts are summed, joined by "+". `provider`
+    over these corpora. `identification_size` is the requested number of utterances per emotion (0: as many as all
+    emotions have); `parts` are the positions whose counts are summed, joined by "+". `provider`
     identifies the package of a selector that is not of this package.
     """
 
@@ -252,12 +252,12 @@ def in_whole_shards(table: UtteranceTable, emotions: Sequence[str]) -> Utterance
 
 
 def table_differences(stored: Table, given: Table) -> list[str]:
-    """What differs row by row, ids being compared first; pad rows count. Empty where the tables are equal."""
+    """What differs row by row, pad rows included; only ids where these differ. Empty where the tables are equal."""
     if stored.id != given.id:
-        lost, new = sorted(set(stored.id) - set(given.id)), sorted(set(given.id) - set(stored.id))
-        return (
-            [f"{len(lost)} ids only stored {lost[:3]}, {len(new)} only given {new[:3]}"] if lost or new else ["order"]
-        )
+        only_stored, only_given = sorted(set(stored.id) - set(given.id)), sorted(set(given.id) - set(stored.id))
+        if not only_stored and not only_given:
+            return ["order"]
+        return [f"{len(only_stored)} ids only stored {only_stored[:3]}, {len(only_given)} only given {only_given[:3]}"]
     return [
         f"{given.dim} {name!r}: {line}"
         for position, name in enumerate(given.id)
@@ -265,10 +265,10 @@ def table_differences(stored: Table, given: Table) -> list[str]:
     ]
 
 
-def row_differences(stored: Table, at: int, given: Table, given_at: int) -> list[str]:
+def row_differences(stored: Table, stored_row: int, given: Table, given_row: int) -> list[str]:
     """What differs between two rows, nan being equal to nan."""
-    pairs = zip(stored.columns, stored.row(at), given.row(given_at), strict=True)
-    return [f"{name} {old!r} stored, {new!r} given" for name, old, new in pairs if not _same(old, new)]
+    old, new = stored.record(stored_row), given.record(given_row)
+    return [f"{name} {old[name]!r} stored, {new[name]!r} given" for name in old if not _same(old[name], new[name])]
 
 
 def _same(old: object, new: object) -> bool:

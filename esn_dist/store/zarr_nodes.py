@@ -33,12 +33,12 @@ def read_attributes(folder: StoreFolder, path: str) -> dict[str, Any]:
 
 
 def has_node(folder: StoreFolder, path: str) -> bool:
-    """Whether there is a group or array at `path`."""
+    """Whether `path` is a group or an array."""
     return folder.backend.exists(f"{data_key(path)}/zarr.json")
 
 
 def require_group(folder: StoreFolder, path: str) -> str:
-    """`path`, if there is a group. Raises `UserError` about the first part of it that is missing."""
+    """`path`, which must be a group. Raises `UserError` about the first part of it that is missing."""
     folder.require()
     parent = ""
     for name in path.split("/"):

@@ -93,7 +93,7 @@ def test_ctrl_c_while_speech_is_synthesised_stops_and_loses_nothing(
 
 def test_a_second_driver_on_one_store_is_refused_with_the_first_ones_host(runner: Any) -> None:
     sweep, store = runner.sweep("contested"), StoreFolder(runner.folder / "contested")
-    with Lock(store.lock):  # as the first driver does, for as long as the second one needs
+    with Lock(store.backend):  # as the first driver does, for as long as the second one needs
         second = runner.start(sweep)
         output = runner.output(second)
     assert second.returncode == 2
