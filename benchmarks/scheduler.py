@@ -80,7 +80,7 @@ def main(
         figures |= in_fresh_process(drive, Path(root), 0)
     if with_ray:
         with tempfile.TemporaryDirectory() as root:
-            in_fresh_process(build, Path(root), many_cells(RAY_GAINS[size]))
+            build(Path(root), many_cells(RAY_GAINS[size]))
             figures["ray_dispatch"] = {n: in_fresh_process(drive, Path(root), n) for n in RAY_ACTORS[size]}
     if workers:
         with tempfile.TemporaryDirectory() as root:
