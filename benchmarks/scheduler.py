@@ -251,7 +251,7 @@ class SimulatedPool(FakePool):
 
 
 class SimulatedSelection:
-    """The driver's selections: a pass over the counts wherever a mask rests on others than the one before.
+    """The driver's selections: a pass over the counts if a mask needs others than the mask before.
 
     Attributes:
         spent: seconds of selecting.

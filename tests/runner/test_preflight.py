@@ -1,4 +1,4 @@
-"""Before anything runs: GPUs that no node has are refused, and no actor is started that would wait for ever."""
+"""Before anything runs: GPUs that no node has are refused, and no actor is started that would wait forever."""
 
 from __future__ import annotations
 
