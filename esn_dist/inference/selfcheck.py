@@ -1,12 +1,13 @@
-"""Holds a loaded model against slow references on its own weights: what a user runs once, before trusting a sweep.
+"""Compares a loaded model with slow references on its own weights; to be run once, before a sweep is trusted.
 
-Random speech-like clips of mixed lengths. Batched answers against single ones; those against greedy decoding that keeps
-no cache and knows no padding; the packed engine, where the decoder has its form, against the plain one; counts and
-deactivation against hooks that loop over positions. Knows no emotions.
+Clips are random, speech-like and of several lengths. Batched answers are compared with single ones, and those with
+greedy decoding without cache and padding. The packed engine is compared with the padded one, where it supports the
+decoder. Counts and deactivation are compared with hooks that loop over positions. Knows no emotions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -26,47 +27,61 @@ from esn_dist.inference.packed.engine import PackedEngine, engine_of
 from esn_dist.inference.packed.steps import compiler_here
 from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.models.loading import load, spec_of
+from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.terms import Part
 
 SECONDS = (0.4, 1.0, 3.3, 8.1)
 QUESTION = "Which one is it? Answer with the option index only.\n1: yes\n2: no\n3: neither"
-NEW = 4
-SHARE = 0.2  # of the gates, deactivated
+NEW_TOKENS = 4
+SHARE = 0.2  # of the gates is deactivated
 
 
 def self_check(model: str) -> dict[str, bool]:
-    """Load `model`, a registered name or a folder, on a GPU where there is one; True for each claim that held."""
+    """Load `model`, a registered name, folder or hub id, on a GPU if there is one; True for each claim that holds.
+
+    A registered model must also have the gates that its entry promises, by which plans are made.
+    """
     device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
     spec = spec_of(model).model_copy(update={"dtype": "float32"} if device == "cpu" else {})
-    return {"loads": True, **check(load(spec, device))}
+    lm = load(spec, device)
+    return {"loads": True, **_as_registered(model, lm), **check(lm)}
 
 
-def check(lm: AudioLM) -> dict[str, bool]:
-    """Which claims hold of a loaded model.
+def _as_registered(model: str, lm: AudioLM) -> dict[str, bool]:
+    if model not in MODELS:
+        return {}
+    entry, gates = MODELS[model], find_gates(lm.decoder)
+    shape = (len(gates), gates[0].width, gates[0].experts)
+    return {"gates_equal_entry": shape == (entry.layers, entry.width, entry.experts)}
 
-    In bfloat16 near-ties may flip between batch shapes: there an answer may differ where its two best options lie
-    within the tolerance, which this does not judge; False then means "look closer".
+
+def check(lm: AudioLM, seconds: Sequence[float] = SECONDS) -> dict[str, bool]:
+    """Which claims hold for a loaded model, on clips of these lengths.
+
+    In bfloat16 near-ties may flip between batch shapes: an answer may differ if its two best options are within the
+    tolerance. This is not tested here, so False then means "look closer".
     """
-    rows = [lm.encode_clip(clip(seconds)) for seconds in SECONDS]
-    prompts = [lm.prompt(len(r), QUESTION) for r in rows]
-    batch = pad(lm, prompts, rows)
-    singles = [pad(lm, [p], [r]) for p, r in zip(prompts, rows, strict=True)]
+    audio_embeds = [lm.encode_clip(clip(length)) for length in seconds]
+    prompts = [lm.prompt(len(embeds_RD), QUESTION) for embeds_RD in audio_embeds]
+    batch = pad(lm, prompts, audio_embeds)
+    singles = [pad(lm, [prompt], [embeds]) for prompt, embeds in zip(prompts, audio_embeds, strict=True)]
     gates = find_gates(lm.decoder)
     engine = engine_of(lm, kernels=lm.device.type == "cuda" and compiler_here())
     together = _tokens(lm, batch)
-    alone = [_tokens(lm, one)[0] for one in singles]
+    alone = [_tokens(lm, single)[0] for single in singles]
     member_LN = np.random.default_rng(0).random((len(gates), gates[0].width)) < SHARE
-    found = {
+    claims = {
         "batched_equals_single": together == alone,
-        "equals_uncached_greedy": alone == [_slowly(lm, one, []) for one in singles],
+        "equals_uncached_greedy": alone == [_uncached_greedy(lm, single, []) for single in singles],
         "counts_equal_hook": _counts_agree(lm, batch, singles, gates),
     }
     if isinstance(engine, PackedEngine):
-        found["packed_equals_plain"] = _by_engine(engine, prompts, rows) == together
+        claims["packed_equals_plain"] = _by_engine(engine, prompts, audio_embeds) == together
     with scaled(gates, member_LN, 0.0, "fold" if can_fold(gates) else "gate"):
-        deactivated = _by_engine(engine, prompts, rows)
-    found["deactivation_equals_hook"] = deactivated == [_slowly(lm, one, _zeroing(gates, member_LN)) for one in singles]
-    return found
+        deactivated = _by_engine(engine, prompts, audio_embeds)
+    hooks = _zeroing(gates, member_LN)
+    claims["deactivation_equals_hook"] = deactivated == [_uncached_greedy(lm, single, hooks) for single in singles]
+    return claims
 
 
 def clip(seconds: float) -> npt.NDArray[np.float32]:
@@ -78,72 +93,72 @@ def clip(seconds: float) -> npt.NDArray[np.float32]:
 
 
 def _tokens(lm: AudioLM, batch: PaddedBatch) -> list[list[int]]:
-    return answer(lm, batch, torch.zeros(len(batch.length_B), 1, dtype=torch.long), NEW).tokens
+    return answer(lm, batch, torch.zeros(len(batch.length_B), 1, dtype=torch.long), NEW_TOKENS).tokens
 
 
-def _by_engine(engine: Engine[Any], prompts: list[Prompt], rows: list[Tensor]) -> list[list[int]]:
-    """As a sweep asks: the prompts' shared beginning is computed once."""
-    asked = BatchRequest(engine.batch(prompts, rows), torch.zeros(len(rows), 1, dtype=torch.long))
-    (said,) = engine.answer_batches([asked], NEW, shared_prefix(prompts))
-    return said.tokens
+def _by_engine(engine: Engine[Any], prompts: list[Prompt], audio_embeds: list[Tensor]) -> list[list[int]]:
+    """Tokens as in a sweep: the shared prefix of the prompts is computed once."""
+    request = BatchRequest(engine.batch(prompts, audio_embeds), torch.zeros(len(prompts), 1, dtype=torch.long))
+    (answers,) = engine.answer_batches([request], NEW_TOKENS, shared_prefix(prompts))
+    return answers.tokens
 
 
 @torch.inference_mode()
-def _slowly(lm: AudioLM, one: PaddedBatch, hooks: list[tuple[nn.Module, Any]]) -> list[int]:
-    """Greedy tokens of a single prompt, run again in full for every token, with plain hooks in place."""
+def _uncached_greedy(lm: AudioLM, single: PaddedBatch, hooks: list[tuple[nn.Module, Any]]) -> list[int]:
+    """Greedy tokens of a single prompt: the whole forward call again for every token, with plain hooks in place."""
     handles = [module.register_forward_hook(hook, with_kwargs=True) for module, hook in hooks]
-    embedded_1LD, said = one.embedded_BLD, list[int]()
-    while len(said) < NEW:
+    embedded_1LD, tokens = single.embedded_BLD, list[int]()
+    while len(tokens) < NEW_TOKENS:
         hidden_1LD: Tensor = lm.decoder(inputs_embeds=embedded_1LD, use_cache=False).last_hidden_state
         token_1 = lm.head(hidden_1LD[:, -1]).argmax(-1).to(embedded_1LD.device)
         if int(token_1) in lm.stop_ids:
             break
-        said.append(int(token_1))
+        tokens.append(int(token_1))
         embedded_1LD = torch.cat([embedded_1LD, lm.embed_tokens(token_1)[:, None]], dim=1)
     for handle in handles:
         handle.remove()
-    return said
+    return tokens
 
 
 def _zeroing(gates: tuple[Gate, ...], member_LN: npt.NDArray[np.bool_]) -> list[tuple[nn.Module, Any]]:
-    """Hooks that compute every down projection again from its inputs without the masked ones."""
+    """Hooks that compute every down projection again, without the masked inputs."""
 
     def dense(keep_N: Tensor, module: Any, args: Any, kwargs: Any, output: Tensor) -> Tensor:
         return functional.linear(args[0] * keep_N.to(args[0]), module.weight, module.bias)
 
     return [
-        (gate.down_proj, partial(_experts_again if gate.experts else dense, torch.tensor(~member_N)))
+        (gate.down_proj, partial(_recompute_experts if gate.experts else dense, torch.tensor(~member_N)))
         for gate, member_N in zip(gates, member_LN, strict=True)
     ]
 
 
-def _experts_again(keep_N: Tensor, module: Any, args: Any, kwargs: Any, output: Tensor) -> Tensor:
-    """What a layer of experts gives, token by token and choice by choice, without the masked gates."""
+def _recompute_experts(keep_N: Tensor, module: Any, args: Any, kwargs: Any, output: Tensor) -> Tensor:
+    """Output of a layer of experts without the masked gates, token by token and expert by expert."""
     inputs: list[Tensor] = [*args, *kwargs.values()]
     x_TD, top_TK, weight_TK = inputs
     keep_EI = keep_N.view(len(module.down_proj), -1).to(x_TD)
-    again_TD = torch.zeros_like(x_TD)
+    output_TD = torch.zeros_like(x_TD)
     for token, chosen in enumerate(top_TK.tolist()):
         for choice, expert in enumerate(chosen):
             u_I, up_I = functional.linear(x_TD[token], module.gate_up_proj[expert]).chunk(2)
             g_I = module.act_fn(u_I) * keep_EI[expert]
-            again_TD[token] += weight_TK[token, choice] * functional.linear(g_I * up_I, module.down_proj[expert])
-    return again_TD
+            output_TD[token] += weight_TK[token, choice] * functional.linear(g_I * up_I, module.down_proj[expert])
+    return output_TD
 
 
 def _counts_agree(lm: AudioLM, batch: PaddedBatch, singles: list[PaddedBatch], gates: tuple[Gate, ...]) -> bool:
-    """Counts of the batch against a loop over the positions of each prompt alone, within roundings at zero."""
+    """Whether the batch's counts equal those of a loop over each prompt's positions, within roundings at zero."""
     counter = ActivationCounter(gates, len(singles), len(Part))
     with counter.hooks():
         answer(lm, batch, torch.zeros(len(singles), 1, dtype=torch.long), 1, counter)
     K, _ = counter.result()
-    return all(_agrees(lm, K[index], one, gates) for index, one in enumerate(singles))
+    return all(_agrees(lm, K[index], single, gates) for index, single in enumerate(singles))
 
 
 @torch.inference_mode()
-def _agrees(lm: AudioLM, K_PLN: npt.NDArray[np.uint16], one: PaddedBatch, gates: tuple[Gate, ...]) -> bool:
+def _agrees(lm: AudioLM, K_PLN: npt.NDArray[np.uint16], single: PaddedBatch, gates: tuple[Gate, ...]) -> bool:
     expected_PLN = np.zeros(K_PLN.shape, np.int64)
-    part_L = one.part_BL[0].cpu().numpy()
+    part_L = single.part_BL[0].cpu().numpy()
 
     def loop(layer: int, u: Tensor, routed: Any) -> None:
         positive = (u > 0).cpu().numpy()
@@ -155,7 +170,7 @@ def _agrees(lm: AudioLM, K_PLN: npt.NDArray[np.uint16], one: PaddedBatch, gates:
                 expected_PLN[part_L[position], layer, start : start + width] += row
 
     handles = [h for i, g in enumerate(gates) for h in g.register_hook(lambda u, g_, routed, i=i: loop(i, u, routed))]  # type: ignore
-    lm.decoder(inputs_embeds=one.embedded_BLD, use_cache=False)
+    lm.decoder(inputs_embeds=single.embedded_BLD, use_cache=False)
     for handle in handles:
         handle.remove()
     difference = np.abs(K_PLN - expected_PLN)

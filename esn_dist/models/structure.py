@@ -138,8 +138,8 @@ def transformers_class(raw: Mapping[str, Any], where: str) -> Any:
     raise UnknownArchitecture(
         f"transformers {transformers.__version__} has no class {raw.get('architectures')} of type "
         f"{raw.get('model_type')!r}, and code that comes with weights is never run",
-        where=where,
-    )
+        where=where, fix="name a registered model, or give its adapter the method AudioLM.structure",
+    )  # fmt: skip
 
 
 def config_of(cls: Any, raw: Mapping[str, Any]) -> Any:

@@ -21,10 +21,10 @@ from esn_dist.errors import UserError
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import can_fold
 from esn_dist.models.audio_flamingo_3.adapter import AudioFlamingo3
-from esn_dist.models.audio_lm import ClipTooLong, ClipTooShort
 from esn_dist.models.placement import Placement
 from esn_dist.task.prompt import question
 from esn_dist.terms import UNCOUNTED, Part
+from esn_dist.testing.models import AudioLMConformance
 from tests.models.encoder_batches import (
     assert_neighbours_change_no_bit,
     assert_nothing_waits_for_the_device,
@@ -158,15 +158,13 @@ def test_the_clip_stands_before_the_question_and_another_order_is_refused(
         AudioFlamingo3(flamingo.model, tokenizer, extractor(), {**AudioFlamingo3.settings, "order": "text, audio"})
 
 
-@pytest.mark.parametrize("samples", [160, 320])
-def test_a_clip_without_any_audio_token_is_refused_by_name(flamingo: AudioFlamingo3, tools: Any, samples: int) -> None:
-    with pytest.raises(ClipTooShort, match=f"{samples} samples"):
-        flamingo.encode_clip(tools.wave(samples))
+class TestConformance(AudioLMConformance):
+    too_short = (160, 320)
+    too_long = 600 * 16_000 + 1
 
-
-def test_a_clip_that_the_official_processor_would_cut_is_refused(flamingo: AudioFlamingo3) -> None:
-    with pytest.raises(ClipTooLong, match="takes 600 s at most"):
-        flamingo.encode_clip(np.zeros(600 * 16_000 + 1, np.float32))
+    @pytest.fixture
+    def lm(self, flamingo: AudioFlamingo3) -> AudioFlamingo3:
+        return flamingo
 
 
 def test_either_end_token_stops_an_answer(flamingo: AudioFlamingo3) -> None:

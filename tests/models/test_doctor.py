@@ -84,7 +84,8 @@ def test_the_command_prints_json_and_its_exit_code_tells() -> None:
 
 def test_deep_holds_the_shipped_model_against_slow_references() -> None:
     assert self_check("tiny-qwen2.5-omni") == {
-        "loads": True, "batched_equals_single": True, "equals_uncached_greedy": True, "counts_equal_hook": True,
+        "loads": True, "gates_equal_entry": True, "batched_equals_single": True, "equals_uncached_greedy": True,
+        "counts_equal_hook": True,
         "packed_equals_plain": True, "deactivation_equals_hook": True,
     }  # fmt: skip
 

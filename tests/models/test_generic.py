@@ -8,8 +8,15 @@ import torch
 
 from esn_dist.errors import UserError
 from esn_dist.models.generic.adapter import GenericAudioLM
+from esn_dist.testing.models import AudioLMConformance
 from tests.models.random_case import Case
 from tests.models.random_models import qwen2_audio
+
+
+class TestConformance(AudioLMConformance):
+    @pytest.fixture
+    def lm(self, case: Case) -> GenericAudioLM:
+        return case.lm
 
 
 def test_prompts_are_the_processors(case: Case) -> None:

@@ -17,13 +17,13 @@ from transformers import Qwen2_5OmniProcessor, Qwen2_5OmniThinkerForConditionalG
 from esn_dist.gates.find import find_gates
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
-from esn_dist.models.audio_lm import ClipTooLong, ClipTooShort
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import SYSTEM, Size, feature_extractor, thinker_config, tokenizer
 from esn_dist.task.prompt import question
 from esn_dist.terms import UNCOUNTED, Part
-from tests.models.hook_reference import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
+from esn_dist.testing.models import AudioLMConformance
+from tests.models.hook_reference import assert_counts_equal_hook, assert_deactivation_equals_hook
 from tests.models.synthetic_inputs import wave
 
 # Seven lengths from 25 ms to 34 s: whole frames and broken ones, whole 2 s chunks and broken ones.
@@ -74,15 +74,13 @@ def test_a_second_has_25_audio_tokens(omni: Qwen25Omni, samples: int, rows: int)
     assert len(omni.encode_clip(wave(samples))) == rows
 
 
-@pytest.mark.parametrize("samples", [1, 160, 320])
-def test_a_clip_without_any_audio_token_is_refused_by_name(omni: Qwen25Omni, samples: int) -> None:
-    with pytest.raises(ClipTooShort, match=f"{samples} samples"):
-        omni.encode_clip(wave(samples))
+class TestConformance(AudioLMConformance):
+    too_short = (1, 160, 320)
+    too_long = 300 * 16_000 + 1
 
-
-def test_a_clip_that_the_official_processor_would_silently_cut_is_refused(omni: Qwen25Omni) -> None:
-    with pytest.raises(ClipTooLong, match="takes 300 s at most"):
-        omni.encode_clip(np.zeros(300 * 16_000 + 1, np.float32))
+    @pytest.fixture
+    def lm(self, omni: Qwen25Omni) -> Qwen25Omni:
+        return omni
 
 
 def test_audio_rows_do_not_depend_on_neighbours(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:
@@ -148,14 +146,6 @@ def test_counts_equal_a_naive_hooks(omni: Qwen25Omni, processor: WithoutTorchvis
 
 def test_deactivation_equals_a_naive_hooks_under_generate(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:
     assert_deactivation_equals_hook(omni, omni.thinker, partial(for_generate, processor), SHORT)
-
-
-def test_batched_equals_single(omni: Qwen25Omni) -> None:
-    together = ask(omni, SHORT)
-    for index, item in enumerate(SHORT):
-        alone = ask(omni, [item])
-        assert together.tokens[index] == alone.tokens[0]
-        np.testing.assert_allclose(together.logprob_BO[index], alone.logprob_BO[0], atol=3e-5)
 
 
 def test_state_left_by_another_call_changes_nothing(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:

@@ -19,6 +19,7 @@ from esn_dist.inference.batches import pad
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.audio import windows
 from esn_dist.terms import Part
+from esn_dist.testing.models import AudioLMConformance
 from tests.models.encoder_batches import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device
 from tests.models.kimi_audio.maths import (
     OFFSET,
@@ -142,14 +143,10 @@ def test_deactivation(kimi: KimiAudio, weights: Any, tools: Any, how: Any) -> No
     assert ours != answer(kimi, batch, option, 6).tokens, "a deactivation that changes no answer shows nothing"
 
 
-def test_batched_equals_single(kimi: KimiAudio, tools: Any) -> None:
-    rows, batch = prepared(kimi, tools)
-    option = torch.arange(300).expand(3, -1)
-    together = answer(kimi, batch, option, 6)
-    for index, (r, (_, text)) in enumerate(zip(rows, ITEMS, strict=True)):
-        alone = answer(kimi, pad(kimi, [kimi.prompt(len(r), text)], [r]), option[:1], 6)
-        assert together.tokens[index] == alone.tokens[0]
-        np.testing.assert_allclose(together.logprob_BO[index], alone.logprob_BO[0], atol=5e-5)
+class TestConformance(AudioLMConformance):
+    @pytest.fixture
+    def lm(self, kimi: KimiAudio) -> KimiAudio:
+        return kimi
 
 
 @pytest.mark.parametrize(("seconds", "codes", "pieces"), [
