@@ -133,13 +133,13 @@ def test_a_forecast_covers_all_actors_and_one_model_of_gpu() -> None:
     paces = {"answer": 2 * 1.1 * RATE.answers_per_second, "identify": RATE.counted_per_second, "encode": None}
     things = {"answer": 1_000, "identify": 200, "encode": 50}
     seconds = 1_000 / RATE.answers_per_second + 200 / RATE.counted_per_second + 50 / RATE.clips_per_second
-    found = Measured(paces, things, seconds, {})
-    assert errors(MODEL, [RATE.device] * 2, 2, found) == {
+    measured = Measured(paces, things, seconds, {})
+    assert errors(MODEL, [RATE.device] * 2, 2, measured) == {
         "answer": 0.1, "identify": -0.5, "encode": "too few units for a steady pace", "whole": -0.5,
     }  # fmt: skip
     for names, why in ([], "no GPU"), (["another", RATE.device], "several models"), (["another"], "no rate of"):
-        assert all(why in str(said) for said in errors(MODEL, names, 2, found).values())
-    assert "no actor" in str(errors(MODEL, [RATE.device], 2, replace(found, seconds=None))["whole"])
+        assert all(why in str(error) for error in errors(MODEL, names, 2, measured).values())
+    assert "no actor" in str(errors(MODEL, [RATE.device], 2, replace(measured, seconds=None))["whole"])
 
 
 def test_an_excluded_step_and_the_whole_give_the_reason() -> None:

@@ -61,9 +61,9 @@ def test_all_experts_of_a_layer_are_one_gate(experts: Any) -> None:
 
 def test_counts_are_over_routed_positions(experts: Any) -> None:
     part_BS = torch.tensor([[0, 0, 1, -1, 1], [1, 1, 0, 0, -1]])
-    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    routing: list[tuple[torch.Tensor, torch.Tensor]] = []
     for layer in experts.layers:
-        layer.mlp.experts.register_forward_pre_hook(lambda module, args: seen.append((args[0], args[1])))
+        layer.mlp.experts.register_forward_pre_hook(lambda module, args: routing.append((args[0], args[1])))
     counter = ActivationCounter(find_gates(experts), 2, 2)
     with counter.hooks():
         counter.begin_forward(TokenPositions.padded(part_BS))
@@ -71,7 +71,7 @@ def test_counts_are_over_routed_positions(experts: Any) -> None:
     K, _ = counter.result()
     routed = counter.expert_positions()
     expected, positions = np.zeros_like(K), np.zeros_like(routed)
-    for layer, (x_TD, top_TK) in enumerate(seen):
+    for layer, (x_TD, top_TK) in enumerate(routing):
         for token, chosen in enumerate(top_TK.tolist()):
             row, part = token // 5, int(part_BS.flatten()[token])
             if part < 0:

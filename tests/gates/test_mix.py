@@ -73,10 +73,10 @@ def test_the_content_of_the_padding_changes_nothing() -> None:
     member_EN = np.array([[True, False, True], [False, True, True]])
     u_BSN = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(1))
     part_BS = torch.tensor([[1, 0, -1, -1]])
-    spoilt_BSN = u_BSN.clone()
-    spoilt_BSN[:, 3] = torch.inf
-    kept, spoilt = mixed(member_EN, u_BSN, part_BS), mixed(member_EN, spoilt_BSN, part_BS)
-    assert torch.equal(kept[:, :3], spoilt[:, :3])
+    changed_BSN = u_BSN.clone()
+    changed_BSN[:, 3] = torch.inf
+    kept, changed = mixed(member_EN, u_BSN, part_BS), mixed(member_EN, changed_BSN, part_BS)
+    assert torch.equal(kept[:, :3], changed[:, :3])
 
 
 def test_a_row_that_has_stopped_is_left_alone_and_stays_finite() -> None:

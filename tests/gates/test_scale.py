@@ -83,8 +83,8 @@ def test_one_gate_takes_exactly_one_rounding_in_bfloat16(decoder: Any, method: s
     member_LN = np.zeros((3, 48), bool)
     member_LN[0, 5] = True
     before_D = gate.weight_DN[:, 5].clone()
-    seen: list[Tensor] = []
-    read = gate.down_proj.register_forward_pre_hook(lambda module, args: seen.append(args[0][..., 5].clone()))
+    inputs: list[Tensor] = []
+    read = gate.down_proj.register_forward_pre_hook(lambda module, args: inputs.append(args[0][..., 5].clone()))
     up: list[Tensor] = []
     handles = [
         decoder.layers[0].mlp.up_proj.register_forward_hook(lambda module, args, out: up.append(out[..., 5])),
@@ -100,7 +100,7 @@ def test_one_gate_takes_exactly_one_rounding_in_bfloat16(decoder: Any, method: s
         assert torch.equal(folded_D, (before_D.float() * 1.3).bfloat16())
         assert not torch.equal(folded_D, before_D * torch.tensor(1.3, dtype=torch.bfloat16))
     else:
-        assert torch.equal(seen[0], (g_BL.float() * 1.3).bfloat16() * up_BL)
+        assert torch.equal(inputs[0], (g_BL.float() * 1.3).bfloat16() * up_BL)
 
 
 def test_masks_nest(decoder: Any) -> None:

@@ -1,6 +1,6 @@
 """Packed and plain engine agree on real prompts: in float32 always; in bfloat16 but for ties, which are counted.
 
-A tie: the two best options of the plain engine lie within `TIE` of each other. The shipped model answers spoken
+A tie: the two best options of the plain engine differ by less than `TIE`. The shipped model answers spoken
 utterances under many states of its gates, those that bring options close together among them.
 """
 
@@ -44,16 +44,18 @@ def answered(model: AudioLM, clips: list[npt.NDArray[np.float32]], packed: bool)
     engine, gates = engine_of(model, packed=packed), find_gates(model.decoder)
     assert isinstance(engine, PackedEngine) is packed
     orders = [option_order(EMOTIONS, 1, "speech", str(i)) for i in range(len(clips))]
-    questions = PromptBatches(engine, [model.encode_clip(clip) for clip in clips], orders, EMOTIONS, EMOTIONS, BUDGET)
-    random, found = np.random.default_rng(5), []
+    prompt_batches = PromptBatches(
+        engine, [model.encode_clip(clip) for clip in clips], orders, EMOTIONS, EMOTIONS, BUDGET
+    )
+    random, results = np.random.default_rng(5), []
     for scale in SCALES:
         with scaled(gates, random.random((len(gates), gates[0].width)) < 0.2, scale, "fold"):
-            found.append(questions.answer(NEW))
-    return found
+            results.append(prompt_batches.answer(NEW))
+    return results
 
 
-def apart(rows: AnswerRows) -> npt.NDArray[np.float32]:
-    """How far each utterance's two best options lie apart, in nats."""
+def margins(rows: AnswerRows) -> npt.NDArray[np.float32]:
+    """Difference of each utterance's two best options, in nats."""
     best = np.sort(rows.logprob, axis=-1)
     return np.asarray(best[:, -1] - best[:, -2])
 
@@ -72,7 +74,7 @@ def test_in_bfloat16_only_ties_differ(clips: list[npt.NDArray[np.float32]]) -> N
     assert model.dtype == torch.bfloat16
     plain, packed = (answered(model, clips, way) for way in (False, True))
     differs = np.array([p.answer != q.answer for p, q in zip(plain, packed, strict=True)])
-    margin = np.array([apart(rows) for rows in plain])
+    margin = np.array([margins(rows) for rows in plain])
     assert (margin > TIE).mean() > 0.8, "where most are ties, little is shown"
     assert (margin[differs] <= TIE).all(), f"{margin[differs].max()} apart, and yet another answer"
     assert differs.sum() <= 0.02 * differs.size, f"{differs.sum()} ties of {differs.size} answers fell otherwise"

@@ -48,7 +48,7 @@ def missing() -> npt.NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("threads", [0, 1, 5])
-def test_rows_are_those_of_each_clip_alone_whoever_is_read_last(model: AudioLM, threads: int) -> None:
+def test_embeddings_are_those_of_each_clip_alone_in_any_order_of_reading(model: AudioLM, threads: int) -> None:
     reads = [read_of(samples, after=0.02 * (len(SAMPLES) - n)) for n, samples in enumerate(SAMPLES)]
     for samples, rows_RD in zip(SAMPLES, encode_block(model, reads, threads=threads), strict=True):
         assert isinstance(rows_RD, torch.Tensor)
@@ -60,20 +60,20 @@ def test_a_clip_that_fails_keeps_its_place_and_its_reason_and_takes_no_other_alo
     model: AudioLM, threads: int
 ) -> None:
     reads = [missing, read_of(4_000), read_of(160, after=0.05), read_of(16_000), missing]
-    said = encode_block(model, reads, threads=threads)
-    assert [type(one) for one in said] == [AudioError, torch.Tensor, ClipTooShort, torch.Tensor, AudioError]
-    assert str(said[2]).startswith("160 samples")
-    assert [len(one) for one in said if isinstance(one, torch.Tensor)] == [6, 25]
+    results = encode_block(model, reads, threads=threads)
+    assert [type(result) for result in results] == [AudioError, torch.Tensor, ClipTooShort, torch.Tensor, AudioError]
+    assert str(results[2]).startswith("160 samples")
+    assert [len(result) for result in results if isinstance(result, torch.Tensor)] == [6, 25]
 
 
 @pytest.mark.parametrize("threads", [0, 3])
 def test_a_block_without_a_single_clip_to_encode_is_all_errors(model: AudioLM, threads: int) -> None:
-    assert [type(one) for one in encode_block(model, [missing, missing], threads=threads)] == [AudioError] * 2
+    assert [type(result) for result in encode_block(model, [missing, missing], threads=threads)] == [AudioError] * 2
     assert encode_block(model, [], threads=threads) == []
 
 
 @pytest.mark.parametrize("threads", [0, 3])
-def test_what_is_no_failure_of_a_clip_is_not_taken_for_one(model: AudioLM, threads: int) -> None:
+def test_an_error_that_is_no_clip_s_is_raised(model: AudioLM, threads: int) -> None:
     def broken() -> npt.NDArray[np.float32]:
         raise ZeroDivisionError
 
@@ -83,7 +83,7 @@ def test_what_is_no_failure_of_a_clip_is_not_taken_for_one(model: AudioLM, threa
     assert threading.active_count() == before
 
 
-def test_clips_are_read_while_another_has_the_model(model: AudioLM) -> None:
+def test_clips_are_read_while_another_thread_uses_the_model(model: AudioLM) -> None:
     read = threading.Event()
 
     def reads() -> npt.NDArray[np.float32]:
@@ -91,14 +91,14 @@ def test_clips_are_read_while_another_has_the_model(model: AudioLM) -> None:
         return wave(4_000)
 
     @contextmanager
-    def turn() -> Iterator[None]:
+    def model_lock() -> Iterator[None]:
         assert read.wait(10)
         yield
 
-    assert len(encode_block(model, [reads], turn(), threads=1)) == 1
+    assert len(encode_block(model, [reads], model_lock(), threads=1)) == 1
 
 
-def test_on_a_cpu_one_clip_is_read_after_the_other_by_whoever_has_the_model(model: AudioLM) -> None:
+def test_on_a_cpu_the_calling_thread_reads_one_clip_after_the_other(model: AudioLM) -> None:
     readers: list[str] = []
 
     def read() -> npt.NDArray[np.float32]:
@@ -109,7 +109,7 @@ def test_on_a_cpu_one_clip_is_read_after_the_other_by_whoever_has_the_model(mode
     assert readers == [threading.current_thread().name] * 2
 
 
-def test_threads_that_begin_later_compute_with_as_many_cores_as_before(model: AudioLM) -> None:
+def test_threads_that_start_later_use_as_many_cores_as_before(model: AudioLM) -> None:
     def cores() -> int:
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(torch.get_num_threads).result()
@@ -139,5 +139,5 @@ def test_processors_of_transformers_are_called_by_one_thread_at_a_time() -> None
             inside[0] -= 1
 
     lm.processor.apply_chat_template = watched
-    said: list[Encoded] = encode_block(lm, [read_of(4_000)] * 6, threads=3)
-    assert most == [1] and len(said) == 6
+    results: list[Encoded] = encode_block(lm, [read_of(4_000)] * 6, threads=3)
+    assert most == [1] and len(results) == 6

@@ -40,7 +40,7 @@ def test_another_model_another_order_and_another_clip_miss(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -1])
-def test_a_truncated_file_is_the_same_as_none(tmp_path: Path, keep: int) -> None:
+def test_a_truncated_file_counts_as_missing(tmp_path: Path, keep: int) -> None:
     cache = FeatureCache(tmp_path, "m" * 64)
     cache.save(CLIPS, rows())
     (path,) = tmp_path.rglob("*.safetensors")
@@ -48,7 +48,7 @@ def test_a_truncated_file_is_the_same_as_none(tmp_path: Path, keep: int) -> None
     assert cache.load(CLIPS) is None
 
 
-def test_a_flipped_bit_is_the_same_as_none_and_saving_again_mends_it(tmp_path: Path) -> None:
+def test_a_flipped_bit_counts_as_missing_and_saving_again_repairs_the_file(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, "m" * 64)
     cache.save(CLIPS, rows())
     (path,) = tmp_path.rglob("*.safetensors")
@@ -67,7 +67,7 @@ def test_two_threads_that_write_one_block_at_once_both_succeed(tmp_path: Path, m
 
     def at_once(*args: Any, **kwargs: Any) -> None:
         write(*args, **kwargs)
-        both.wait()  # the other one's is written too, and neither has its name yet
+        both.wait()  # both threads have written, and neither has renamed its file yet
 
     monkeypatch.setattr(features, "save_file", at_once)
     cache = FeatureCache(tmp_path, "m" * 64)
@@ -79,7 +79,7 @@ def test_two_threads_that_write_one_block_at_once_both_succeed(tmp_path: Path, m
     assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 1
 
 
-def test_two_writers_of_one_block_leave_one_file_and_no_scraps(tmp_path: Path) -> None:
+def test_two_writers_of_one_block_leave_one_file_and_no_partial_files(tmp_path: Path) -> None:
     for _ in range(2):
         FeatureCache(tmp_path, "m" * 64).save(CLIPS, rows())
     assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 1

@@ -1,7 +1,7 @@
-"""A GPU that is full: batches that do not fit are answered in halves, as on an empty one, and memory comes back.
+"""Out of memory on a GPU: batches that do not fit are answered in halves, as with enough memory, and memory is freed.
 
 On a machine with a GPU: `python -m pytest tests/inference/test_full_gpu.py`. The limit is the allocator's own, which
-raises as a full GPU does: a ballast would also starve what CUDA's libraries allocate outside of it.
+raises as a full GPU does. Filling the GPU would also fail allocations of CUDA's libraries outside of it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TIE = {torch.float32: 0.01, torch.bfloat16: 1.5}
 
 
 def subject(dtype: torch.dtype) -> AudioLM:
-    """A model whose every layer matters, and which has a clear favourite among its words."""
+    """A model in which every layer changes the answer, and whose best word is clear."""
     lm = drawn(thinker_config(SIZE, tokenizer()), DEVICE, dtype)
     draw = torch.Generator(DEVICE).manual_seed(1)
     with torch.no_grad():
@@ -46,19 +46,19 @@ def subject(dtype: torch.dtype) -> AudioLM:
 
 
 def batches_of(lm: AudioLM, engine: Engine[Any]) -> tuple[list[BatchRequest[Any]], int]:
-    """Prompts of unequal lengths under the token budget, all of the vocabulary asked for; and their shared prefix."""
+    """Requests of unequal lengths under the token budget, with all words as options; and their shared prefix."""
     lengths, draw = np.random.default_rng(2).integers(50, 200, PROMPTS), torch.Generator().manual_seed(3)
     rows = [torch.randn(n, SIZE.hidden, generator=draw) / SIZE.hidden**0.5 for n in lengths.tolist()]
     prompts = [lm.prompt(len(r), f"Which one is it, {number}?") for number, r in enumerate(rows)]
     groups = compose([len(prompt) for prompt in prompts], BUDGET)
-    made = [engine.batch([prompts[i] for i in group], [rows[i] for i in group]) for group in groups]
+    batches = [engine.batch([prompts[i] for i in group], [rows[i] for i in group]) for group in groups]
     words = torch.arange(len(tokenizer()))
-    return [BatchRequest(batch, words.expand(len(batch), -1)) for batch in made], shared_prefix(prompts)
+    return [BatchRequest(batch, words.expand(len(batch), -1)) for batch in batches], shared_prefix(prompts)
 
 
 @contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """Beside what is in use now, the GPU holds `size` bytes."""
+def limited_to(size: int) -> Iterator[None]:
+    """Limit further allocations on the GPU to `size` bytes."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + size) / total)
@@ -68,47 +68,47 @@ def room_for(size: int) -> Iterator[None]:
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def peak_of(engine: Engine[Any], one: BatchRequest[Any], prefix: int) -> int:
-    """Bytes that a batch needs at most, beside the weights and itself."""
+def peak_of(engine: Engine[Any], request: BatchRequest[Any], prefix: int) -> int:
+    """Peak bytes that answering a batch needs besides the weights and the batch."""
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    list(engine.answer_batches([one], NEW, prefix))
+    list(engine.answer_batches([request], NEW, prefix))
     return torch.cuda.max_memory_allocated() - before
 
 
 def logprobs(answers: Sequence[BatchAnswers]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Of each prompt and word."""
-    return np.concatenate([said.logprob_BO for said in answers])
+    """Log-probabilities of each prompt and word."""
+    return np.concatenate([batch.logprob_BO for batch in answers])
 
 
 @pytest.mark.parametrize("dtype", TIE, ids=str)
-def test_batches_that_a_full_gpu_has_no_room_for_are_answered_in_halves_as_on_an_empty_one(dtype: torch.dtype) -> None:
+def test_batches_that_do_not_fit_are_answered_in_halves_as_with_enough_memory(dtype: torch.dtype) -> None:
     lm = subject(dtype)
     engine = engine_of(lm, kernels=compiler_here())
     assert isinstance(engine, PackedEngine)
-    asked, prefix = batches_of(lm, engine)
-    expected = list(engine.answer_batches(asked, NEW, prefix))
-    assert engine.splits == 0 and len(asked) > 2
-    room, held = peak_of(engine, asked[0], prefix) // 2, torch.cuda.memory_allocated()
+    requests, prefix = batches_of(lm, engine)
+    expected = list(engine.answer_batches(requests, NEW, prefix))
+    assert engine.splits == 0 and len(requests) > 2
+    limit, allocated = peak_of(engine, requests[0], prefix) // 2, torch.cuda.memory_allocated()
 
-    with room_for(room):
-        said = list(engine.answer_batches(asked, NEW, prefix))
+    with limited_to(limit):
+        answers = list(engine.answer_batches(requests, NEW, prefix))
 
     splits = engine.splits
-    assert splits >= len(asked)
-    assert_alike(said, expected, TIE[dtype])
+    assert splits >= len(requests)
+    assert_alike(answers, expected, TIE[dtype])
     gc.collect()
-    assert torch.cuda.memory_allocated() <= held + room // 50, "a batch that did not fit keeps its memory"
-    again = list(engine.answer_batches(asked, NEW, prefix))
+    assert torch.cuda.memory_allocated() <= allocated + limit // 50, "a batch that did not fit keeps its memory"
+    again = list(engine.answer_batches(requests, NEW, prefix))
     assert engine.splits == splits and np.array_equal(logprobs(again), logprobs(expected))
 
 
-def assert_alike(said: Sequence[BatchAnswers], expected: Sequence[BatchAnswers], tie: float) -> None:
-    """Every prompt is answered in its place, and otherwise only where two words nearly tie."""
-    assert all(answers.finite_B.all() for answers in said)
+def assert_alike(answers: Sequence[BatchAnswers], expected: Sequence[BatchAnswers], tie: float) -> None:
+    """Every prompt has its expected answer, except where two words nearly tie."""
+    assert all(batch.finite_B.all() for batch in answers)
     best = np.sort(logprobs(expected))
     clear = best[:, -1] - best[:, -2] > tie
-    first, wanted = ([row[0] for answers in all for row in answers.tokens] for all in (said, expected))
+    first, wanted = ([row[0] for batch in batches for row in batch.tokens] for batches in (answers, expected))
     assert len(first) == PROMPTS and clear.mean() > 0.5 and len(set(wanted)) > 10, "little is shown"
     assert (np.array(first) == wanted)[clear].all()
-    assert np.abs(logprobs(said) - logprobs(expected)).max() < 2 * tie
+    assert np.abs(logprobs(answers) - logprobs(expected)).max() < 2 * tie

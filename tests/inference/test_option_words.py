@@ -31,8 +31,8 @@ def rows(model: AudioLM) -> torch.Tensor:
 
 
 def test_the_model_is_shown_the_words_in_the_utterance_s_own_order(model: AudioLM, rows: torch.Tensor) -> None:
-    asked = PromptBatches(PaddedEngine(model), [rows], [ORDER], EMOTIONS, OPTIONS, 4_096)
-    ((_, batch),) = asked.batches
+    prompts = PromptBatches(PaddedEngine(model), [rows], [ORDER], EMOTIONS, OPTIONS, 4_096)
+    ((_, batch),) = prompts.batches
     text = question(["sad", "anger", "happiness"])
     expected = pad(model, [model.prompt(len(rows), text)], [rows])
     assert torch.equal(batch.embedded_BLD, expected.embedded_BLD)
@@ -43,12 +43,12 @@ def test_the_model_is_shown_the_words_in_the_utterance_s_own_order(model: AudioL
 
 
 @pytest.mark.parametrize(
-    ("said", "emotion"), [("Happiness", "joy"), ("3", "joy"), ("1", "sadness"), ("sad.", "sadness"), ("joy", None)]
+    ("text", "emotion"), [("Happiness", "joy"), ("3", "joy"), ("1", "sadness"), ("sad.", "sadness"), ("joy", None)]
 )
 def test_an_answer_in_those_words_counts_for_its_emotion(
-    model: AudioLM, rows: torch.Tensor, said: str, emotion: str | None, monkeypatch: pytest.MonkeyPatch
+    model: AudioLM, rows: torch.Tensor, text: str, emotion: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "decode", lambda tokens: said)  # a model that answers in words
+    monkeypatch.setattr(model, "decode", lambda tokens: text)  # a model that answers in words
     result = PromptBatches(PaddedEngine(model), [rows], [ORDER], EMOTIONS, OPTIONS, 4_096).answer(4)
     assert Outcome(result.outcome[0]) is (Outcome.UNPARSED if emotion is None else Outcome.ANSWERED)
     assert result.answer[0] == (-1 if emotion is None else EMOTIONS.index(emotion))

@@ -61,9 +61,9 @@ def test_a_model_on_two_gpus_answers_as_on_one_bit_for_bit(tmp_path: Path) -> No
     ways = [prompt_batches_of(lm, rows, 1_024) for lm in (alone, shared)]
     assert len(ways[0].batches) > 3
     member_LN = [m if m is None else np.repeat(m, find_gates(alone.decoder)[0].width, 1) for m in masks]
-    for one, other in zip(*(cells_of(questions, member_LN) for questions in ways), strict=True):
-        assert np.array_equal(one.answer, other.answer) and np.array_equal(one.logprob, other.logprob)
+    for ours, expected in zip(*(cells_of(prompt_batches, member_LN) for prompt_batches in ways), strict=True):
+        assert np.array_equal(ours.answer, expected.answer) and np.array_equal(ours.logprob, expected.logprob)
     gates = [find_gates(lm.decoder) for lm in (alone, shared)]
     counts = [questions.answer(2, counted=g) for questions, g in zip(ways, gates, strict=True)]
-    for one, other in zip((counts[0].K, counts[0].T), (counts[1].K, counts[1].T), strict=True):
-        assert one is not None and other is not None and np.array_equal(one, other)
+    for ours, expected in zip((counts[0].K, counts[0].T), (counts[1].K, counts[1].T), strict=True):
+        assert ours is not None and expected is not None and np.array_equal(ours, expected)

@@ -1,4 +1,4 @@
-"""2-Pass read from the steering cells equals a literal second pass: ask, look at the answer, steer, ask again."""
+"""2-Pass derived from the steering cells equals a literal second pass: answer, steer by that answer, answer again."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ class Sweep:
         random = np.random.default_rng(8)
         self.masks = {e: random.random((SIZE.layers, SIZE.gates)) < 0.3 for e in (*EMOTIONS, RANDOM)}
 
-    def questions(self, rows: range) -> PromptBatches:
+    def prompt_batches(self, rows: range) -> PromptBatches:
         return PromptBatches(
             self.engine, [self.rows[i] for i in rows], [self.orders[i] for i in rows], EMOTIONS, EMOTIONS, 400
         )
 
     def steered(self, rows: range, mask: npt.NDArray[np.bool_]) -> AnswerRows:
         with scaled(self.gates, mask, 1 + ALPHA, "fold"):
-            return self.questions(rows).answer(TOKENS)
+            return self.prompt_batches(rows).answer(TOKENS)
 
     def answers(self) -> xr.Dataset:
         """The store's dataset of a baseline, a steering cell per emotion, and one of RND."""
         everything = range(UTTERANCES)
-        cells = [self.questions(everything).answer(TOKENS)]
+        cells = [self.prompt_batches(everything).answer(TOKENS)]
         cells += [self.steered(everything, mask) for mask in self.masks.values()]
         words = {
             "intervention": ["baseline", *["steer"] * 4], "selector": ["", *["ConAct"] * 3, RANDOM],
@@ -91,11 +91,11 @@ class Sweep:
     def literally(self, utterance: int, selector: str) -> tuple[int, int, npt.NDArray[np.float32]]:
         """Answer, outcome and log-probabilities of one utterance alone, after as many passes as it needs."""
         alone = range(utterance, utterance + 1)
-        said = self.questions(alone).answer(TOKENS)
-        if said.outcome[0] == Outcome.ANSWERED:
-            predicted = EMOTIONS[said.answer[0]]
-            said = self.steered(alone, self.masks[RANDOM if selector == RANDOM else predicted])
-        return int(said.answer[0]), int(said.outcome[0]), said.logprob[0]
+        rows = self.prompt_batches(alone).answer(TOKENS)
+        if rows.outcome[0] == Outcome.ANSWERED:
+            predicted = EMOTIONS[rows.answer[0]]
+            rows = self.steered(alone, self.masks[RANDOM if selector == RANDOM else predicted])
+        return int(rows.answer[0]), int(rows.outcome[0]), rows.logprob[0]
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +109,15 @@ def answers(sweep: Sweep) -> xr.Dataset:
 
 
 @pytest.mark.parametrize("selector", ["ConAct", RANDOM])
-def test_the_cells_hold_what_a_second_pass_would_say(sweep: Sweep, answers: xr.Dataset, selector: str) -> None:
+def test_the_cells_have_the_answers_of_a_second_pass(sweep: Sweep, answers: xr.Dataset, selector: str) -> None:
     added = with_two_pass(answers)
     two_pass = added.isel(cell=(added.intervention.values == "two-pass") & (added.selector.values == selector))
     assert two_pass.sizes["cell"] == 1
     for utterance in range(UTTERANCES):
         answer, outcome, logprob = sweep.literally(utterance, selector)
-        found = two_pass.isel(cell=0, utterance=utterance)
-        assert (int(found.answer), int(found.outcome)) == (answer, outcome)
-        np.testing.assert_allclose(found.logprob, logprob, atol=1e-4)
+        derived = two_pass.isel(cell=0, utterance=utterance)
+        assert (int(derived.answer), int(derived.outcome)) == (answer, outcome)
+        np.testing.assert_allclose(derived.logprob, logprob, atol=1e-4)
 
 
 def test_the_proof_has_something_to_prove(answers: xr.Dataset) -> None:
