@@ -13,8 +13,8 @@ from esn_dist.analysis.summary import BaselineRow, EffectRow
 from esn_dist.analysis.trials import Condition
 from esn_dist.sweep.interventions import InterventionParameters
 
-Value = str | int | float | bool | None
-FlatRow = dict[str, Value]
+ColumnValue = str | int | float | bool | None
+FlatRow = dict[str, ColumnValue]
 CONDITION_COLUMNS = (
     "selector", "intervention", "alpha", "fraction", "source_corpus", "tau", "identification_size", "parts",
     "parameters",
@@ -28,7 +28,7 @@ def flat_condition(condition: Condition) -> FlatRow:
     return {name: {**known, **derived}[name] for name in CONDITION_COLUMNS}
 
 
-def condition_from(columns: Mapping[str, Value]) -> Condition:
+def condition_from(columns: Mapping[str, ColumnValue]) -> Condition:
     """The inverse of `flat_condition`, of which the column `tau` is not read."""
     known = {field.name: columns[field.name] for field in fields(Condition) if field.name != "parameters"}
     return Condition(**known, parameters=InterventionParameters.from_json(str(columns["parameters"])))  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def flat_effect(row: EffectRow) -> FlatRow:
     }
 
 
-def json_effect(row: EffectRow) -> dict[str, Value | list[str]]:
+def json_effect(row: EffectRow) -> dict[str, ColumnValue | list[str]]:
     """As `flat_effect`, its source emotions a list."""
     return {**flat_effect(row), "sources": list(row.sources)}
 

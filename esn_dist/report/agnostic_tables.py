@@ -26,7 +26,7 @@ from esn_dist.sweep.interventions import (
 from esn_dist.sweep.selectors import RND
 
 PUBLISHED = "published"
-Value = Estimate | str  # measured, or as the paper prints it
+AgnosticValue = Estimate | str  # measured, or as the paper prints it
 
 
 class AgnosticColumn(NamedTuple):
@@ -58,8 +58,8 @@ class AgnosticLine:
     corpus: str
     model: str
     masks: str
-    unmasked: Value
-    values: Mapping[AgnosticColumn, Value]
+    unmasked: AgnosticValue
+    values: Mapping[AgnosticColumn, AgnosticValue]
     invalid: float | None = None
 
 
@@ -172,7 +172,7 @@ def _as_in_paper(origin: MaskOrigin, rows: Sequence[EffectRow]) -> bool:
 
 def _measured(corpus: str, model: str, rows: Sequence[EffectRow], unmasked: Estimate) -> Iterator[AgnosticLine]:
     """A line per selector, with RND's plain steering in each; RND's own interventions last."""
-    by_selector: dict[str, dict[AgnosticColumn, Value]] = {}
+    by_selector: dict[str, dict[AgnosticColumn, AgnosticValue]] = {}
     invalid: dict[str, float] = {}
     for row in rows:
         selector = row.condition.selector
@@ -204,5 +204,5 @@ def _column(row: EffectRow) -> AgnosticColumn:
     return AgnosticColumn(row.condition.alpha, row.condition.intervention, row.condition.parameters)
 
 
-def _point(value: Value | None) -> float | str | None:
+def _point(value: AgnosticValue | None) -> float | str | None:
     return value.point if isinstance(value, Estimate) else value

@@ -56,8 +56,8 @@ class PValue:
     exact: bool = True
 
 
-Cell = Text | Count | Number | Share | PValue
-TableLine = list[Cell | str]  # a string is a `Text`
+TableCell = Text | Count | Number | Share | PValue
+TableLine = list[TableCell | str]  # a string is a `Text`
 UNDEFINED_CELL: Final = Text(DASH)
 
 
@@ -73,7 +73,7 @@ class Display:
         return " ".join(filter(None, (self.value, self.interval, self.spread)))
 
 
-def display(cell: Cell, least_digits: int = 0) -> Display:
+def display(cell: TableCell, least_digits: int = 0) -> Display:
     """The cell as text; an estimate has at least `least_digits` digits after the point."""
     match cell:
         case Text(text):
@@ -139,7 +139,7 @@ class ColumnGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Lines of cells under heads.
 
     Attributes:
@@ -154,7 +154,7 @@ class Table:
 
     labels: tuple[str, ...]
     groups: tuple[ColumnGroup, ...]
-    lines: tuple[tuple[Cell, ...], ...]
+    lines: tuple[tuple[TableCell, ...], ...]
     title: str = ""
     stacked: bool = False
     detail: bool = False
@@ -168,7 +168,7 @@ class Table:
         named = (f"{g.title}: {head}" if several and g.title else head for g in self.groups for head in g.heads)
         return (*self.labels, *named)
 
-    def stack(self) -> Iterator[Table]:
+    def stack(self) -> Iterator[ReportTable]:
         """One table per group, titled with both; a table that is not stacked is itself."""
         if not self.stacked:
             yield self
@@ -178,22 +178,22 @@ class Table:
             end = start + len(group.heads)
             lines = tuple((*line[: len(self.labels)], *line[start:end]) for line in self.lines)
             title = ": ".join(filter(None, (self.title, group.title)))
-            yield Table(self.labels, (ColumnGroup("", group.heads),), lines, title, detail=self.detail)
+            yield ReportTable(self.labels, (ColumnGroup("", group.heads),), lines, title, detail=self.detail)
             start = end
 
 
 def table(
     labels: Sequence[str],
     heads: Sequence[str],
-    lines: Iterable[Iterable[Cell | str]],
+    lines: Iterable[Iterable[TableCell | str]],
     title: str = "",
     *,
     caption: str = "",
     detail: bool = False,
-) -> Table:
+) -> ReportTable:
     """A table with one group of columns; strings are `Text`."""
     cells = tuple(tuple(Text(cell) if isinstance(cell, str) else cell for cell in line) for line in lines)
-    return Table(tuple(labels), (ColumnGroup("", tuple(heads)),), cells, title, caption=caption, detail=detail)
+    return ReportTable(tuple(labels), (ColumnGroup("", tuple(heads)),), cells, title, caption=caption, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +207,10 @@ class PageFigure:
 
     name: str
     data: Mapping[str, Any]
-    instead: tuple[Table | Paragraph, ...] = ()
+    instead: tuple[ReportTable | Paragraph, ...] = ()
 
 
-Block = Paragraph | Bullets | Cards | Table | PageFigure
+Block = Paragraph | Bullets | Cards | ReportTable | PageFigure
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from esn_dist.terms import JOIN
 DIVERGING, SEQUENTIAL = "RdBu", "viridis"
 PANEL_ATTRIBUTES = frozenset(("selector", "source_corpus"))  # what differs between the panels of Figure 1
 AXIS_LABELS = {"fraction": "fraction r", "alpha": "gain α", "identification_size": "identified utterances per emotion"}
-NUMBERS = {"fraction": "2ac", "alpha": "3", "identification_size": "2d"}
+FIGURE_NUMBERS = {"fraction": "2ac", "alpha": "3", "identification_size": "2d"}
 CURVES = {"self_effect": "self", "cross_effect": "cross", "gap": "gap"}
 
 
@@ -131,7 +131,7 @@ def _figures_2_and_3(results: Results) -> Iterator[tuple[str, Figure]]:
         # Deactivation and one gain are two heat maps of Figure 1; a row of heat maps needs two gains.
         shown = (axis for axis in axes(frame) if axis.name != "alpha" or sum(value > 0 for value in axis.values) > 1)
         for number, axis in enumerate(shown):
-            name = f"figure{NUMBERS[axis.name]}-{model}-{corpus}-{axis.shared.selector}-{number}"
+            name = f"figure{FIGURE_NUMBERS[axis.name]}-{model}-{corpus}-{axis.shared.selector}-{number}"
             if axis.shared.source_corpus and not is_agnostic(axis.shared.intervention):
                 yield f"{name}-maps", heat_maps([_panels(frame, axis)], f"{place_title(model, corpus)}: {axis.title}")
             yield f"{name}-curves", curves(frame, axis)

@@ -13,7 +13,18 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from esn_dist.report.document import Block, Bullets, Cards, Cell, Document, PageFigure, Paragraph, Table, Text, display
+from esn_dist.report.document import (
+    Block,
+    Bullets,
+    Cards,
+    Document,
+    PageFigure,
+    Paragraph,
+    ReportTable,
+    TableCell,
+    Text,
+    display,
+)
 from esn_dist.report.page_maps import MINUS
 
 SCRIPTS = ("elements.js", "blocks.js", "maps.js", "curves.js", "utterances.js", "main.js")
@@ -51,13 +62,13 @@ def _block(block: Block) -> dict[str, Any]:
             return {"type": "bullets", "items": list(items)}
         case Cards(cards):
             return {"type": "cards", "cards": [[card.value, card.label, card.warning] for card in cards]}
-        case Table():
+        case ReportTable():
             return {"type": "tables", "tables": [_table(table) for table in block.stack()]}
         case PageFigure(name, data):
             return {"type": name, **data}
 
 
-def _table(table: Table) -> dict[str, Any]:
+def _table(table: ReportTable) -> dict[str, Any]:
     return {
         "title": table.title,
         "labels": list(table.labels),
@@ -67,7 +78,7 @@ def _table(table: Table) -> dict[str, Any]:
     }
 
 
-def _cell(cell: Cell) -> str | list[str]:
+def _cell(cell: TableCell) -> str | list[str]:
     """Words as a text; a number as its value, and the texts below it in a small font."""
     if isinstance(cell, Text):
         return cell.text

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from esn_dist.report.document import Block, Cell, Document, PageFigure, Table, Text, display
+from esn_dist.report.document import Block, Document, PageFigure, ReportTable, TableCell, Text, display
 
 LEAST_DIGITS = 2
 ESCAPES = {
@@ -38,24 +38,24 @@ def escape(text: str) -> str:
     return "".join(ESCAPES.get(c, c if (c.isascii() and c.isprintable()) or _accented(c) else "?") for c in text)
 
 
-def _tables(blocks: Sequence[Block]) -> Iterator[Table]:
+def _tables(blocks: Sequence[Block]) -> Iterator[ReportTable]:
     """Those with a caption and lines; details are left out."""
     for block in blocks:
         if isinstance(block, PageFigure):
             yield from _tables(block.instead)
-        elif isinstance(block, Table) and block.caption and block.lines and not block.detail:
+        elif isinstance(block, ReportTable) and block.caption and block.lines and not block.detail:
             yield block
 
 
-def _grouped(tables: Iterator[Table]) -> list[list[Table]]:
+def _grouped(tables: Iterator[ReportTable]) -> list[list[ReportTable]]:
     """Tables of one caption and one head together."""
-    groups: dict[tuple[object, ...], list[Table]] = {}
+    groups: dict[tuple[object, ...], list[ReportTable]] = {}
     for table in tables:
         groups.setdefault((table.caption, table.labels, table.groups), []).append(table)
     return list(groups.values())
 
 
-def _set(tables: Sequence[Table]) -> str:
+def _set(tables: Sequence[ReportTable]) -> str:
     """One typeset table of tables that differ in their stubs."""
     first = tables[0]
     stub = [""] if first.stub else []
@@ -75,7 +75,7 @@ def _set(tables: Sequence[Table]) -> str:
     )
 
 
-def _group_heads(table: Table, labels: int) -> Iterator[str]:
+def _group_heads(table: ReportTable, labels: int) -> Iterator[str]:
     """The titles of the column groups, with rules below them; nothing where no group has a title."""
     if not any(group.title for group in table.groups):
         return
@@ -89,7 +89,7 @@ def _group_heads(table: Table, labels: int) -> Iterator[str]:
     yield rules
 
 
-def _lines(table: Table) -> Iterator[str]:
+def _lines(table: ReportTable) -> Iterator[str]:
     """Lines of cells; a label that repeats that of the line above is blank, and so is the stub after the first line."""
     above: list[str] = []
     for number, line in enumerate(table.lines):
@@ -101,7 +101,7 @@ def _lines(table: Table) -> Iterator[str]:
         above = labels
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     """A number in math mode, its interval in a small font."""
     shown = display(cell, LEAST_DIGITS)
     if isinstance(cell, Text):

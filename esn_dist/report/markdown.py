@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from esn_dist.report.document import Block, Bullets, Cards, Document, PageFigure, Paragraph, Section, Table, display
+from esn_dist.report.document import (
+    Block,
+    Bullets,
+    Cards,
+    Document,
+    PageFigure,
+    Paragraph,
+    ReportTable,
+    Section,
+    display,
+)
 
 
 def markdown(document: Document) -> str:
@@ -41,13 +51,13 @@ def _block(block: Block) -> Iterator[str]:
             yield "\n".join(f"- {plain(item)}" for item in items)
         case Cards(cards):
             yield "\n".join(f"- {card.value} {plain(card.label)}" for card in cards)
-        case Table(detail=False):
+        case ReportTable(detail=False):
             yield from (part for table in block.stack() for part in _table(table))
         case PageFigure(instead=blocks):
             yield from (part for other in blocks for part in _block(other))
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: ReportTable) -> Iterator[str]:
     if table.title:
         yield f"### {plain(table.title)}"
     lines = [[str(display(cell)) for cell in line] for line in table.lines]

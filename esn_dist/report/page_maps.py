@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from esn_dist.report.document import PageFigure, Paragraph, Table
+from esn_dist.report.document import PageFigure, Paragraph, ReportTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def maps_figure(
     *,
     filters: bool,
     counts: bool = False,
-    instead: tuple[Table | Paragraph, ...] = (),
+    instead: tuple[ReportTable | Paragraph, ...] = (),
 ) -> PageFigure:
     """A grid of heat maps.
 

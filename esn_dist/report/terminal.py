@@ -13,20 +13,20 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
-from esn_dist.report.document import Cell, ColumnGroup, Number, Table, Text, display, number
+from esn_dist.report.document import ColumnGroup, Number, ReportTable, TableCell, Text, display, number
 from esn_dist.report.effect_tables import EffectTable, InterventionColumns, effect_tables
 from esn_dist.report.numbers import decimal_text, percent_text
 from esn_dist.report.titles import place_title
 
-Lines = Mapping[str, Callable[[EffectRow], Number]]  # head of a line → its cell of a column
+_Lines = Mapping[str, Callable[[EffectRow], Number]]  # head of a line → its cell of a column
 
-TARGETED: Lines = {
+_TARGETED: _Lines = {
     "self": lambda row: Number(row.self_effect),
     "cross": lambda row: Number(row.cross_effect),
     "gap": lambda row: Number(row.gap),
 }
-AGNOSTIC: Lines = {"mean": TARGETED["self"]}
-WHERE_DEFINED: Lines = {
+_AGNOSTIC: _Lines = {"mean": _TARGETED["self"]}
+_WHERE_DEFINED: _Lines = {
     "seeds ±": lambda row: number(row.seeds_sd, signed=False),
     "Δm self": lambda row: Number(row.margin_self, 2),
     "Δm cross": lambda row: Number(row.margin_cross, 2),
@@ -40,20 +40,20 @@ def run_summary(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> 
     return Group(*(part for block in blocks for part in _render(block)), *_notes(_losses(rows, baselines)))
 
 
-def _table(table: EffectTable, columns: InterventionColumns) -> Table:
+def _table(table: EffectTable, columns: InterventionColumns) -> ReportTable:
     """One intervention; seeds and margins have no line where they are undefined in every column."""
-    shown = {name: _cells(cell, columns) for name, cell in (AGNOSTIC if columns.agnostic else TARGETED).items()}
-    further = {name: _cells(cell, columns) for name, cell in WHERE_DEFINED.items()}
+    shown = {name: _cells(cell, columns) for name, cell in (_AGNOSTIC if columns.agnostic else _TARGETED).items()}
+    further = {name: _cells(cell, columns) for name, cell in _WHERE_DEFINED.items()}
     shown |= {name: cells for name, cells in further.items() if any(c.estimate.point is not None for c in cells)}
-    lines: list[tuple[Cell, ...]] = [(Text(name), *cells) for name, cells in shown.items()]
-    return Table(("",), (ColumnGroup(columns.title, columns.selectors),), tuple(lines), table.title)
+    lines: list[tuple[TableCell, ...]] = [(Text(name), *cells) for name, cells in shown.items()]
+    return ReportTable(("",), (ColumnGroup(columns.title, columns.selectors),), tuple(lines), table.title)
 
 
 def _cells(cell: Callable[[EffectRow], Number], columns: InterventionColumns) -> list[Number]:
     return [cell(row) for row in columns.rows]
 
 
-def _render(table: Table) -> Iterator[RenderableType]:
+def _render(table: ReportTable) -> Iterator[RenderableType]:
     (group,) = table.groups
     yield RichText(f"{table.title}: change of accuracy, points", style="bold")
     # No padding beyond the box's own blank: five intervals of two-digit points just fit 80 columns.
@@ -66,7 +66,7 @@ def _render(table: Table) -> Iterator[RenderableType]:
     yield grid
 
 
-def _cell(cell: Cell) -> RichText:
+def _cell(cell: TableCell) -> RichText:
     """The point in bold, the interval below it."""
     shown = display(cell)
     return RichText.assemble((shown.value, "bold"), (f"\n{shown.interval.replace(' ', '')}", "dim"))

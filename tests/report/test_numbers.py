@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.report.csv_files import csv_files
-from esn_dist.report.document import Cell, Document, Number, Section, Share, table
+from esn_dist.report.document import Document, Number, Section, Share, TableCell, table
 from esn_dist.report.html_page import html_data
 from esn_dist.report.latex import latex
 from esn_dist.report.markdown import markdown
@@ -45,7 +45,7 @@ def test_rounding_is_symmetric_and_within_half_a_unit(value: float, digits: int)
 
 @pytest.mark.parametrize("value", [-1.25, 1.25, 0.25, -0.35, 2.5, -0.04, 0.05, 12.65])
 def test_page_markdown_and_latex_print_the_same_number(value: float) -> None:
-    cells: list[Cell | str] = ["x", Number(Estimate(value, value, value)), Share(abs(value) / 100)]
+    cells: list[TableCell | str] = ["x", Number(Estimate(value, value, value)), Share(abs(value) / 100)]
     shown = table(("Name",), ("Number", "Share"), [cells], caption="Numbers.")
     document = Document("t", (Section("s", "S", (shown,), {"numbers": [{"value": value}]}),))
     expected, share = decimal_text(value, 1, signed=True), percent_text(abs(value) / 100)

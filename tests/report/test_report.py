@@ -16,7 +16,7 @@ from esn_dist.report.document import Block, Document, Number, Paragraph, Section
 from esn_dist.report.effect_tables import effect_tables
 from esn_dist.report.markdown import markdown
 from esn_dist.report.sections.baselines import baseline_table
-from esn_dist.report.sections.effects import TARGETED, accuracy_tables, margin_tables
+from esn_dist.report.sections.effects import TARGETED_LINES, accuracy_tables, margin_tables
 from esn_dist.report.sections.exclusions import exclusion_counts
 from esn_dist.report.sections.missing_answers import missing_answer_table
 from esn_dist.report.terminal import run_summary
@@ -68,7 +68,7 @@ def test_deactivation_is_left_of_steering_and_selectors_are_columns() -> None:
     assert (macro.corpus, studio.corpus) == (ALL, "studio")
     assert [columns.title for columns in macro.interventions] == ["Deactivation", "Targeted steering, α = 0.3"]
     assert [columns.selectors for columns in macro.interventions] == [("RND", "ConAct")] * 2
-    gaps = [TARGETED["Self-Cross Gap"](row) for row in macro.interventions[0].rows]
+    gaps = [TARGETED_LINES["Self-Cross Gap"](row) for row in macro.interventions[0].rows]
     assert gaps == [Number(UNDEFINED), Number(Estimate(-10.5, -15.0, -6.0))]
 
 

@@ -21,10 +21,12 @@ from esn_dist.runner.search_rounds import next_round
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
+from esn_dist.store.run_log import RunLog
 from esn_dist.store.tables import CellTable, ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import Sweep
+from esn_dist.sweep.study_log import logged_studies
 from esn_dist.terms import JOIN
 
 EMOTIONS = ("anger", "joy")
@@ -148,3 +150,15 @@ def test_a_share_of_a_gap_that_may_be_nothing_is_doubtful(begun: StoreFolder, mo
     ask(begun, [c for c in cells if c.mask is None or c.mask.selector == "MAD"])
     (mad,) = found_searches(report(begun))
     assert mad.doubtful and mad.outcome.startswith("not finished")
+
+
+def test_the_run_log_names_the_studies_that_searched_before_the_provenance_does(begun: StoreFolder) -> None:
+    sweep = Sweep.model_validate(yaml.safe_load(YAML))
+    ask(begun, plan(sweep).cells)
+    from_provenance = found_searches(report(begun))
+    RunLog(begun).write_studies(logged_studies(sweep, plan(sweep)))
+    (begun.provenance / "run.json").unlink()
+    assert found_searches(report(begun)) == from_provenance and len(from_provenance) == 3
+    renamed = sweep.model_copy(update={"studies": {"again": sweep.studies["smallest"]}})
+    RunLog(begun).write_studies(logged_studies(renamed, plan(renamed)))
+    assert {search.study for search in found_searches(report(begun))} == {"smallest", "again"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from esn_dist.analysis.flat_rows import flat_baseline
 from esn_dist.analysis.summary import ALL, BaselineRow
-from esn_dist.report.document import UNDEFINED_CELL, Cell, Number, Section, Share, Table, table
+from esn_dist.report.document import UNDEFINED_CELL, Number, ReportTable, Section, Share, TableCell, table
 from esn_dist.report.results import Results
 
 
@@ -21,11 +21,11 @@ def baseline_section(results: Results) -> Section:
     )
 
 
-def baseline_table(baselines: Sequence[BaselineRow]) -> Table:
+def baseline_table(baselines: Sequence[BaselineRow]) -> ReportTable:
     """A line per model and corpus, a column per emotion."""
     emotions = list(dict.fromkeys(row.emotion for row in baselines))
     by_key = {(row.model, row.corpus, row.emotion): row for row in baselines}
-    lines: list[list[Cell | str]] = []
+    lines: list[list[TableCell | str]] = []
     for model, corpus in dict.fromkeys((row.model, row.corpus) for row in baselines):
         rows = [by_key.get((model, corpus, emotion)) for emotion in emotions]
         accuracies = [Number(row.accuracy, signed=False) if row else UNDEFINED_CELL for row in rows]

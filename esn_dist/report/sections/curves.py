@@ -19,16 +19,16 @@ from esn_dist.report.titles import place_title
 
 AXIS_TITLES = {"alpha": "gain α", "fraction": "fraction r", "identification_size": "utterances per emotion"}
 READOUTS = {"self_effect": "self", "cross_effect": "cross", "gap": "gap"}
-EXPLANATION = (
+_EXPLANATION = (
     "Points are conditions, bands 95 % bootstrap intervals. Deactivation is the gain −1. At gain 0 nothing changes."
 )
-NOTHING = "No gain, fraction or identification size has two values in this sweep."
+_NOTHING = "No gain, fraction or identification size has two values in this sweep."
 
 
 def curve_section(results: Results) -> Section:
     """Figures of the page alone; files of figures are `report.figures`."""
     curves = [_curve(frame, axis) for frame in results.frames.values() for axis in axes(frame)]
-    blocks = (Paragraph(EXPLANATION), PageFigure("curves", {"curves": curves})) if curves else (Paragraph(NOTHING),)
+    blocks = (Paragraph(_EXPLANATION), PageFigure("curves", {"curves": curves})) if curves else (Paragraph(_NOTHING),)
     return Section("dose-response", "Dose–response", blocks)
 
 

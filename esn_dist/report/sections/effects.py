@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from esn_dist.analysis.flat_rows import flat_effect
 from esn_dist.analysis.summary import ALL, EffectRow
-from esn_dist.report.document import Cell, ColumnGroup, Number, Paragraph, Section, Share, Table, Text
+from esn_dist.report.document import ColumnGroup, Number, Paragraph, ReportTable, Section, Share, TableCell, Text
 from esn_dist.report.effect_tables import EffectTable, InterventionColumns, effect_tables
 from esn_dist.report.numbers import DASH
 from esn_dist.report.results import Results
@@ -16,16 +16,16 @@ SUBJECTS = {
     "Acc. Δ": "Change of accuracy in percentage points",
     "Change": "Change of the option log-probability margin",
 }
-Lines = dict[str, Callable[[EffectRow], Cell]]  # head of a line → its cell of a column
+LinesOfRows = dict[str, Callable[[EffectRow], TableCell]]  # head of a line → its cell of a column
 
-TARGETED: Lines = {
+TARGETED_LINES: LinesOfRows = {
     "Self-Effect": lambda row: Number(row.self_effect, spread=row.seeds_sd),
     "Cross-Effect Avg.": lambda row: Number(row.cross_effect),
     "Self-Cross Gap": lambda row: Number(row.gap),
 }
-AGNOSTIC: Lines = {"Mean Change": lambda row: Number(row.self_effect, spread=row.seeds_sd)}
-INVALID: Lines = {"Invalid answers": lambda row: Share(row.invalid_rate)}
-MARGINS: Lines = {
+AGNOSTIC_LINES: LinesOfRows = {"Mean Change": lambda row: Number(row.self_effect, spread=row.seeds_sd)}
+INVALID_LINES: LinesOfRows = {"Invalid answers": lambda row: Share(row.invalid_rate)}
+MARGINS_LINES: LinesOfRows = {
     "Self (nats)": lambda row: Number(row.margin_self, 3),
     "Cross (nats)": lambda row: Number(row.margin_cross, 3),
     "Source emotion answered elsewhere (points)": lambda row: Number(row.source_rate),
@@ -56,24 +56,28 @@ def margin_section(results: Results) -> Section:
     return Section("margins", "Option log-probability margin", (Paragraph(explanation), *tables), link="Margins")
 
 
-def accuracy_tables(rows: Sequence[EffectRow]) -> Iterator[Table]:
+def accuracy_tables(rows: Sequence[EffectRow]) -> Iterator[ReportTable]:
     """A table per model, corpus and origin of the masks; interventions without source emotions have their own."""
     for table in effect_tables(rows):
         for agnostic in (False, True):
             chosen = [columns for columns in table.interventions if columns.agnostic is agnostic]
             if chosen:
-                yield _table(table, chosen, {**(AGNOSTIC if agnostic else TARGETED), **INVALID}, "Acc. Δ")
+                yield _table(
+                    table, chosen, {**(AGNOSTIC_LINES if agnostic else TARGETED_LINES), **INVALID_LINES}, "Acc. Δ"
+                )
 
 
-def margin_tables(rows: Sequence[EffectRow]) -> Iterator[Table]:
+def margin_tables(rows: Sequence[EffectRow]) -> Iterator[ReportTable]:
     """As `accuracy_tables`."""
-    return (_table(table, table.interventions, MARGINS, "Change") for table in effect_tables(rows))
+    return (_table(table, table.interventions, MARGINS_LINES, "Change") for table in effect_tables(rows))
 
 
-def _table(effects: EffectTable, interventions: Sequence[InterventionColumns], lines: Lines, head: str) -> Table:
+def _table(
+    effects: EffectTable, interventions: Sequence[InterventionColumns], lines: LinesOfRows, head: str
+) -> ReportTable:
     rows = [row for columns in interventions for row in columns.rows]
     where = "all corpora (macro mean)" if effects.corpus == ALL else effects.corpus
-    return Table(
+    return ReportTable(
         labels=(head,),
         groups=tuple(ColumnGroup(columns.title, columns.selectors) for columns in interventions),
         lines=tuple((Text(name), *(cell(row) for row in rows)) for name, cell in lines.items()),

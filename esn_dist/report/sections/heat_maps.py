@@ -19,7 +19,7 @@ from esn_dist.report.results import Results
 from esn_dist.report.titles import condition_title, place_title
 from esn_dist.sweep.selectors import RND
 
-EXPLANATION = (
+_EXPLANATION = (
     "Rows: source emotion of the mask. Columns: emotion of the utterances. Values: change of accuracy in points. "
     "Outlined: the source's own emotion."
 )
@@ -36,7 +36,7 @@ def heat_map_section(results: Results) -> Section:
     maps = [page_map for frame in results.frames.values() for page_map in _maps(frame, tests)]
     figure = maps_figure("maps", maps, filters=True)
     return Section(
-        "heat-maps", "Heat maps", (Paragraph(EXPLANATION), figure), {"heatmaps": list(heat_map_rows(results))}
+        "heat-maps", "Heat maps", (Paragraph(_EXPLANATION), figure), {"heatmaps": list(heat_map_rows(results))}
     )
 
 

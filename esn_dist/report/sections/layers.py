@@ -13,7 +13,7 @@ from esn_dist.report.page_maps import PageMap, maps_figure
 from esn_dist.report.results import Results
 from esn_dist.report.titles import identification_title
 
-MASK_ORIGIN = ("selector", "source_corpus", "fraction", "identification_size", "parts")
+_MASK_ORIGIN = ("selector", "source_corpus", "fraction", "identification_size", "parts")
 MASK_COLUMNS = ("selector", "source_corpus", "source_emotion", "fraction", "mask_seed", "identification_size", "parts")
 
 
@@ -42,7 +42,7 @@ def layer_rows(results: Results) -> Iterator[CsvRow]:
 
 def _maps(model: str, neurons: xr.DataArray) -> Iterator[PageMap]:
     """One per way of finding masks; a row per mask."""
-    keys = list(zip(*(neurons[name].values.tolist() for name in MASK_ORIGIN), strict=True))
+    keys = list(zip(*(neurons[name].values.tolist() for name in _MASK_ORIGIN), strict=True))
     for key in dict.fromkeys(keys):
         selector, corpus, fraction, size, parts = key
         masks = neurons.isel(mask=[row for row, other in enumerate(keys) if other == key])

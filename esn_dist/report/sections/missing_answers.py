@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
-from esn_dist.report.document import Cell, Count, Paragraph, Section, Share, Table, table
+from esn_dist.report.document import Count, Paragraph, ReportTable, Section, Share, TableCell, table
 from esn_dist.report.effect_tables import mask_origin
 from esn_dist.report.results import Results
 from esn_dist.report.titles import condition_title
@@ -25,7 +25,7 @@ def missing_answer_section(results: Results) -> Section:
     )
 
 
-def missing_answer_table(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> Table:
+def missing_answer_table(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> ReportTable:
     """Without the macro means, which would only repeat the corpora."""
     lines = [_line(row, "unintervened") for row in baselines if row.emotion == ALL]
     lines += [_line(row, _condition(row)) for row in rows if row.corpus != ALL]
@@ -33,7 +33,7 @@ def missing_answer_table(rows: Sequence[EffectRow], baselines: Sequence[Baseline
     return table(("Model", "Corpus", "Cells"), heads, lines, detail=False)
 
 
-def _line(row: EffectRow | BaselineRow, cells: str) -> list[Cell | str]:
+def _line(row: EffectRow | BaselineRow, cells: str) -> list[TableCell | str]:
     missing = row.missing
     counts = map(Count, (missing.not_written, missing.unreadable, missing.non_finite))
     return [row.model, row.corpus, cells, Share(row.invalid_rate), *counts]

@@ -10,11 +10,11 @@ import xarray as xr
 from esn_dist.analysis.flat_rows import flat_condition
 from esn_dist.analysis.movement import destinations, moves
 from esn_dist.analysis.trials import Condition, emotions_of, read_trials
-from esn_dist.report.document import Cell, Count, CsvRow, Paragraph, Section, Share, table
+from esn_dist.report.document import Count, CsvRow, Paragraph, Section, Share, TableCell, table
 from esn_dist.report.results import Results
 from esn_dist.report.titles import condition_title
 
-EXPLANATION = "Of the answers that changed: how many, and the share that ended at the source emotion, or at no option."
+_EXPLANATION = "Of the answers that changed: how many, and the share that ended at the source emotion, or at no option."
 PlacedMoves = tuple[str, str, Condition, xr.DataArray]  # model, corpus, condition, moves[cell, before, after]
 
 
@@ -25,7 +25,7 @@ def move_section(results: Results) -> Section:
     heads = ("Changed", "To the source", "To no option")
     shown = table(("Model", "Corpus", "Condition"), heads, lines, caption="Where changed answers end.")
     rows = [row for of_condition in placed for row in _rows(*of_condition)]
-    return Section("moves", "Where answers move to", (Paragraph(EXPLANATION), shown), {"moves": rows}, "Moves")
+    return Section("moves", "Where answers move to", (Paragraph(_EXPLANATION), shown), {"moves": rows}, "Moves")
 
 
 def _moves(results: Results) -> Iterator[PlacedMoves]:
@@ -34,7 +34,7 @@ def _moves(results: Results) -> Iterator[PlacedMoves]:
         yield from ((model, corpus, group.condition, moves(trials, group)) for group in trials.groups)
 
 
-def _line(model: str, corpus: str, condition: Condition, moved: xr.DataArray) -> list[Cell | str]:
+def _line(model: str, corpus: str, condition: Condition, moved: xr.DataArray) -> list[TableCell | str]:
     share, names = destinations(moved), list(moved["after"].values)
     changed = moved.values.sum(axis=(1, 2)) - np.trace(moved.values, axis1=1, axis2=2)
     sources = [[names.index(e) for e in emotions_of(str(s)) if e in names] for s in moved["source"].values]

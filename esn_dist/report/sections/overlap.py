@@ -8,13 +8,24 @@ import numpy as np
 
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.locality import Related, overlap, related
-from esn_dist.report.document import Block, Cell, Count, CsvRow, Number, Paragraph, Section, Table, TableLine, table
+from esn_dist.report.document import (
+    Block,
+    Count,
+    CsvRow,
+    Number,
+    Paragraph,
+    ReportTable,
+    Section,
+    TableCell,
+    TableLine,
+    table,
+)
 from esn_dist.report.numbers import DASH, fraction_text
 from esn_dist.report.results import Results
 from esn_dist.report.titles import identification_title
 
 PLURALS = {"source_emotion": "emotions", "selector": "selectors", "source_corpus": "corpora"}
-EXPLANATION = (
+_EXPLANATION = (
     "Jaccard overlap of masks that differ in one thing alone, averaged, and the overlap that random masks of the same "
     f"sizes have on average. {DASH} = both masks are empty. Each pair is in `csv/overlap.csv`."
 )
@@ -25,11 +36,11 @@ def overlap_section(results: Results) -> Section:
     pairs = {model: list(related(overlap(masks))) for model, masks in results.masks.items()}
     rows = [_flat(model, pair) for model, of_model in pairs.items() for pair in of_model]
     details = [every_pair for between in PLURALS if (every_pair := _every_pair(pairs, between))]
-    blocks: tuple[Block, ...] = (Paragraph(EXPLANATION), _means(pairs), *details)
+    blocks: tuple[Block, ...] = (Paragraph(_EXPLANATION), _means(pairs), *details)
     return Section("overlap", "Overlap of masks", blocks, {"overlap": rows}, "Overlap")
 
 
-def _means(pairs: Mapping[str, Sequence[Related]]) -> Table:
+def _means(pairs: Mapping[str, Sequence[Related]]) -> ReportTable:
     groups: dict[tuple[str, str, str], list[Related]] = {}
     for model, of_model in pairs.items():
         for pair in of_model:
@@ -40,13 +51,13 @@ def _means(pairs: Mapping[str, Sequence[Related]]) -> Table:
     return table(("Model", "Between", "Selector"), heads, lines, caption="Overlap of masks.")
 
 
-def _mean(pairs: Sequence[Related]) -> Iterator[Cell]:
+def _mean(pairs: Sequence[Related]) -> Iterator[TableCell]:
     defined = [(pair.jaccard, pair.expected) for pair in pairs if np.isfinite(pair.jaccard)]
     means = np.mean(defined, axis=0).tolist() if defined else (None, None)
     return (_jaccard(mean) for mean in means)
 
 
-def _every_pair(pairs: Mapping[str, Sequence[Related]], between: str) -> Table | None:
+def _every_pair(pairs: Mapping[str, Sequence[Related]], between: str) -> ReportTable | None:
     lines: list[TableLine] = [
         [model, pair.one, pair.other, _shared(pair), _jaccard(pair.jaccard), _jaccard(pair.expected)]
         for model, of_model in pairs.items()

@@ -20,8 +20,8 @@ from esn_dist.report.document import (
     Number,
     PageFigure,
     Paragraph,
+    ReportTable,
     Section,
-    Table,
     TableLine,
     display,
     table,
@@ -31,7 +31,7 @@ from esn_dist.report.results import Place, Results
 from esn_dist.report.titles import condition_title, place_title
 
 WITHOUT_SINGLES = "pairs ran and their single emotions did not, so the interaction is undefined"
-EXPLANATION = (
+_EXPLANATION = (
     "Δ(both masks) − Δ(first) − Δ(second) in percentage points, mean over the pair's two emotions, with 95 % bootstrap "
     "intervals. 0: they act independently. Negative under co-deactivation: together they reduce accuracy more than "
     "their sum."
@@ -66,7 +66,7 @@ def pair_matrices_section(matrices: Sequence[PairMatrix]) -> Section | None:
     """The matrices as a section; None where no pair ran."""
     if not matrices:
         return None
-    blocks = (Paragraph(EXPLANATION), _figure(matrices))
+    blocks = (Paragraph(_EXPLANATION), _figure(matrices))
     return Section(
         "pairs", "Interaction of two emotions' neurons", blocks, {"interactions": list(pair_rows(matrices))}, "Pairs"
     )
@@ -109,7 +109,7 @@ def _figure(matrices: Sequence[PairMatrix]) -> PageFigure:
     return maps_figure("pair-maps", maps, filters=False, instead=tuple(map(_table, matrices)))
 
 
-def _table(pair: PairMatrix) -> Table:
+def _table(pair: PairMatrix) -> ReportTable:
     values = pair.matrix["own"].values
     lines: list[TableLine] = [
         [name, *(Number(estimate_of(bounds)) for bounds in values[a])] for a, name in enumerate(pair.emotions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from esn_dist.report.document import Count, Paragraph, Section, Table, TableLine, table
+from esn_dist.report.document import Count, Paragraph, ReportTable, Section, TableLine, table
 from esn_dist.report.identification_pools import PoolSize
 from esn_dist.report.results import Results
 
@@ -17,7 +17,7 @@ def pool_section(results: Results) -> Section:
     return Section("pools", "Identification pools", blocks, {"pools": rows}, "Pools")
 
 
-def pool_table(pools: Sequence[PoolSize]) -> Table:
+def pool_table(pools: Sequence[PoolSize]) -> ReportTable:
     """The sizes as they are."""
     lines: list[TableLine] = [
         [size.model, size.corpus, size.emotion, Count(size.correct), Count(size.used)] for size in pools

@@ -9,15 +9,15 @@ import xarray as xr
 
 from esn_dist.analysis.flat_rows import CONDITION_COLUMNS
 from esn_dist.analysis.position import position_bias
-from esn_dist.report.document import UNDEFINED_CELL, Cell, CsvRow, Paragraph, PValue, Section, Share, table
+from esn_dist.report.document import UNDEFINED_CELL, CsvRow, Paragraph, PValue, Section, Share, TableCell, table
 from esn_dist.report.results import Place, Results
 from esn_dist.sweep.interventions import BASELINE
 
-EXPLANATION = (
+_EXPLANATION = (
     "How often the unintervened model answers each option number. Options are in random order, so equal rates are "
     "expected. p: chi-square test."
 )
-COLUMNS = (*CONDITION_COLUMNS, "source_emotion", "mask_seed")
+_COLUMNS = (*CONDITION_COLUMNS, "source_emotion", "mask_seed")
 Biases = dict[Place, xr.Dataset]  # as of `analysis.position`
 
 
@@ -30,22 +30,22 @@ def position_section(results: Results) -> Section:
     shown = table(("Model", "Corpus"), heads, lines, caption="Option-position bias of the unintervened models.")
     rows = list(_rows(results, biases))
     title = "Option-position bias of the unintervened model"
-    return Section("positions", title, (Paragraph(EXPLANATION), shown), {"option_positions": rows}, "Option positions")
+    return Section("positions", title, (Paragraph(_EXPLANATION), shown), {"option_positions": rows}, "Option positions")
 
 
-def _line(results: Results, place: Place, bias: xr.Dataset, most: int) -> list[Cell | str]:
+def _line(results: Results, place: Place, bias: xr.Dataset, most: int) -> list[TableCell | str]:
     is_baseline = (results.answers[place]["intervention"] == BASELINE).values
     baseline = bias.isel(cell=is_baseline).isel(cell=0)
     total = max(1, int(baseline["answered"].sum()))
     p = baseline["p"].item()
-    rates: list[Cell] = [Share(int(count) / total, 0) for count in baseline["answered"].values]
+    rates: list[TableCell] = [Share(int(count) / total, 0) for count in baseline["answered"].values]
     return [*place, *rates, *[UNDEFINED_CELL] * (most - len(rates)), PValue(float(p) if np.isfinite(p) else None)]
 
 
 def _rows(results: Results, biases: Biases) -> Iterator[CsvRow]:
     for (model, corpus), bias in biases.items():
         cells = results.answers[model, corpus]
-        columns = {name: cells[name].values for name in COLUMNS if name in cells.coords}
+        columns = {name: cells[name].values for name in _COLUMNS if name in cells.coords}
         counts = {name: bias[name].values for name in ("answered", "shown", "correct")}
         for cell, (name, p) in enumerate(zip(bias["cell"].values, bias["p"].values, strict=True)):
             condition = {key: _defined(values[cell].item()) for key, values in columns.items()}

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from esn_dist.report.document import Bullets, Cell, CsvRow, Number, Paragraph, Section, Table, number, table
+from esn_dist.report.document import Bullets, CsvRow, Number, Paragraph, ReportTable, Section, TableCell, number, table
 from esn_dist.report.published import Comparison, comparisons, inconsistencies
 from esn_dist.report.results import Results
 
-EXPLANATION = (
+_EXPLANATION = (
     "Measured − published, for the same model and corpus alone. † marks numbers that are inconsistent in the paper "
     "itself; they are shown as printed. The paper does not print the steering gain; 0.3 is inferred from its RND "
     "columns. It does not name the masks of Table 2 either; ConAct at r = 0.5 % is compared. Pools are cut at the size "
     "where the paper's seem to be."
 )
-NOTHING = (
+_NOTHING = (
     "Nothing here was measured with a model and corpus of the paper at its fraction and gain. The paper's own "
     "inconsistencies:"
 )
@@ -24,20 +24,20 @@ def published_section(results: Results) -> Section:
     """One line per published number that the sweep measures anew, then what is inconsistent in the paper."""
     compared = comparisons(results.rows, results.baselines, results.registered_models, results.emotions, results.pools)
     if not compared:
-        blocks: tuple[Paragraph | Table | Bullets, ...] = (Paragraph(NOTHING), _inconsistencies(None))
+        blocks: tuple[Paragraph | ReportTable | Bullets, ...] = (Paragraph(_NOTHING), _inconsistencies(None))
     else:
         flags = {flag for comparison in compared for flag in comparison.flags}
-        blocks = (Paragraph(EXPLANATION), _table(compared), *([_inconsistencies(flags)] if flags else []))
+        blocks = (Paragraph(_EXPLANATION), _table(compared), *([_inconsistencies(flags)] if flags else []))
     return Section("published", "Published numbers", blocks, {"published": [_flat(c) for c in compared]}, "Published")
 
 
-def _table(compared: list[Comparison]) -> Table:
+def _table(compared: list[Comparison]) -> ReportTable:
     labels = ("Table", "Model", "Corpus", "Intervention", "Selector", "Readout", "Of")
     heads = ("Measured", "Published", "Difference")
     return table(labels, heads, [_line(c) for c in compared], caption="Measured and published numbers.")
 
 
-def _line(c: Comparison) -> list[Cell | str]:
+def _line(c: Comparison) -> list[TableCell | str]:
     measured = Number(c.measured, 2, signed=c.is_change)
     printed = c.printed + (" †" if c.flags else "")
     labels = [str(c.table), c.model, c.corpus, c.intervention, c.selector, c.metric, c.setting]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from esn_dist.report.document import Cell, Number, Paragraph, Section, Share, table
+from esn_dist.report.document import Number, Paragraph, Section, Share, TableCell, table
 from esn_dist.report.results import Results
 from esn_dist.report.searches import Search, search_rows, searches, studies_of_provenance, tried_text
 from esn_dist.report.titles import condition_title
 from esn_dist.store.run_log import LoggedStudy, RunLog
 
-EXPLANATION = (
+_EXPLANATION = (
     "By bisection over the fractions of a study: the smallest r whose self–cross gap is at least this share of the gap "
     "of the largest r. Gaps are in points. A share of a gap whose interval holds 0 says nothing."
 )
@@ -40,13 +40,13 @@ def searches_section(of_store: Sequence[Search]) -> Section | None:
     return Section(
         "smallest-fractions",
         title,
-        (Paragraph(EXPLANATION), shown),
+        (Paragraph(_EXPLANATION), shown),
         {"searches": list(search_rows(of_store))},
         "Smallest r",
     )
 
 
-def _line(search: Search) -> list[Cell | str]:
+def _line(search: Search) -> list[TableCell | str]:
     condition = condition_title(search.smallest.condition)
-    values: list[Cell | str] = [Number(search.whole), Share(search.share, 0), search.outcome, tried_text(search)]
+    values: list[TableCell | str] = [Number(search.whole), Share(search.share, 0), search.outcome, tried_text(search)]
     return [search.study, search.model, search.corpus, condition, *values]

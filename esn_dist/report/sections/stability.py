@@ -10,7 +10,7 @@ import xarray as xr
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.identification import identification_pool
 from esn_dist.analysis.stability import mask_stability
-from esn_dist.report.document import Cell, Count, CsvRow, Number, Paragraph, Section, number, table
+from esn_dist.report.document import Count, CsvRow, Number, Paragraph, Section, TableCell, number, table
 from esn_dist.report.numbers import fraction_text
 from esn_dist.report.results import Results
 from esn_dist.report.titles import identification_title
@@ -19,8 +19,8 @@ from esn_dist.store.read import Description
 from esn_dist.sweep.selectors import SELECTORS
 from esn_dist.terms import JOIN
 
-EXPLANATION = "Jaccard overlap with the mask itself over bootstrapped identification sets: mean and 95 % of the draws."
-MASK_ORIGIN = ("source_corpus", "identification_size", "parts", "fraction")
+_EXPLANATION = "Jaccard overlap with the mask itself over bootstrapped identification sets: mean and 95 % of the draws."
+_MASK_ORIGIN = ("source_corpus", "identification_size", "parts", "fraction")
 
 
 def stability_section(results: Results) -> Section | None:
@@ -32,7 +32,9 @@ def stability_section(results: Results) -> Section | None:
         return None
     labels, heads = ("Model", "Masks from", "Selector", "Emotion"), ("Neurons", "Jaccard", "Pairs of draws")
     shown = table(labels, heads, list(map(_line, rows)), caption="Stability of masks.")
-    return Section("stability", "Stability of masks", (Paragraph(EXPLANATION), shown), {"stability": rows}, "Stability")
+    return Section(
+        "stability", "Stability of masks", (Paragraph(_EXPLANATION), shown), {"stability": rows}, "Stability"
+    )
 
 
 def stabilities(
@@ -40,7 +42,7 @@ def stabilities(
 ) -> Iterator[xr.Dataset]:
     """One dataset per way of identifying that the masks of a model have: corpora, size, parts, fraction."""
     for model, of_model in masks.items():
-        origins = list(zip(*(of_model[name].values.tolist() for name in MASK_ORIGIN), strict=True))
+        origins = list(zip(*(of_model[name].values.tolist() for name in _MASK_ORIGIN), strict=True))
         for origin in dict.fromkeys(origin for origin in origins if origin[0]):
             corpus, size, parts, fraction = origin
             used = of_model["selector"].values[[other == origin for other in origins]]
@@ -64,7 +66,7 @@ def stability_rows(dataset: xr.Dataset) -> Iterator[CsvRow]:
             yield {**head, "draws": dataset.sizes["draw"], **defined}
 
 
-def _line(row: CsvRow) -> list[Cell | str]:
+def _line(row: CsvRow) -> list[TableCell | str]:
     how = identification_title(row["identification_size"], row["parts"])
     origin = f"{row['corpus']}{how}, r = {fraction_text(float(row['fraction']))}"
     jaccard = Number(Estimate(row["jaccard"], row["low"], row["high"]), 2, signed=False)

@@ -7,7 +7,18 @@ from dataclasses import asdict
 
 from esn_dist.analysis.flat_rows import flat_condition
 from esn_dist.analysis.significance import GAP, SignificanceTest
-from esn_dist.report.document import Cell, Count, CsvRow, Paragraph, PValue, Section, Table, TableLine, number, table
+from esn_dist.report.document import (
+    Count,
+    CsvRow,
+    Paragraph,
+    PValue,
+    ReportTable,
+    Section,
+    TableCell,
+    TableLine,
+    number,
+    table,
+)
 from esn_dist.report.results import Results
 from esn_dist.report.titles import condition_title
 
@@ -51,7 +62,7 @@ def flat_test(test: SignificanceTest) -> CsvRow:
     return {"family": test.family, **flat_condition(test.condition), **row}
 
 
-def _gap_table(family: str, tests: Sequence[SignificanceTest]) -> Table:
+def _gap_table(family: str, tests: Sequence[SignificanceTest]) -> ReportTable:
     lines: list[TableLine] = [
         [condition_title(test.condition), number(test.effect), *_p_values(test), Count(test.pairs)] for test in tests
     ]
@@ -61,11 +72,11 @@ def _gap_table(family: str, tests: Sequence[SignificanceTest]) -> Table:
     return table(("Condition",), heads, lines, f"Family: {family} ({size})", caption=caption)
 
 
-def _p_values(test: SignificanceTest) -> list[Cell]:
+def _p_values(test: SignificanceTest) -> list[TableCell]:
     return [PValue(test.p, test.exact), *map(PValue, (test.holm, test.bh, test.assignment_p))]
 
 
-def _counts(tests: Sequence[SignificanceTest]) -> Iterator[list[Cell | str]]:
+def _counts(tests: Sequence[SignificanceTest]) -> Iterator[list[TableCell | str]]:
     for family in dict.fromkeys(test.family for test in tests):
         members = [test for test in tests if test.family == family]
         columns = [[test.p for test in members], [test.holm for test in members], [test.bh for test in members]]
