@@ -36,8 +36,14 @@ _WHERE_DEFINED: _Lines = {
 def run_summary(rows: Sequence[EffectRow], baselines: Sequence[BaselineRow]) -> RenderableType:
     """The macro means where there are several corpora, else each corpus; baseline accuracy and losses below."""
     macro = [row for row in rows if row.corpus == ALL]
-    blocks = [_table(table, columns) for table in effect_tables(macro or rows) for columns in table.interventions]
-    return Group(*(part for block in blocks for part in _render(block)), *_notes(_losses(rows, baselines)))
+    tables = [part for table in effect_tables(macro or rows) for part in _titled(table)]
+    return Group(*tables, *_notes(_losses(rows, baselines)))
+
+
+def _titled(table: EffectTable) -> Iterator[RenderableType]:
+    """The title, and below it a grid per intervention."""
+    yield RichText(f"{table.title}: change of accuracy, points", style="bold")
+    yield from (_grid(_table(table, columns)) for columns in table.interventions)
 
 
 def _table(table: EffectTable, columns: InterventionColumns) -> ReportTable:
@@ -53,9 +59,8 @@ def _cells(cell: Callable[[EffectRow], Number], columns: InterventionColumns) ->
     return [cell(row) for row in columns.rows]
 
 
-def _render(table: ReportTable) -> Iterator[RenderableType]:
+def _grid(table: ReportTable) -> RichTable:
     (group,) = table.groups
-    yield RichText(f"{table.title}: change of accuracy, points", style="bold")
     # No padding beyond the box's own blank: five intervals of two-digit points just fit 80 columns.
     grid = RichTable(title=group.title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=0)
     grid.add_column("")
@@ -63,7 +68,7 @@ def _render(table: ReportTable) -> Iterator[RenderableType]:
         grid.add_column(head, justify="right")
     for label, *cells in table.lines:
         grid.add_row(str(display(label)), *map(_cell, cells))
-    yield grid
+    return grid
 
 
 def _cell(cell: TableCell) -> RichText:
