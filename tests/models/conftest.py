@@ -41,7 +41,7 @@ def assert_equals_generate(
         assert ours.tokens[index] == list(takewhile(lambda token: token not in lm.stop_ids, said))
         expected_V = output.logits[0][0].float().log_softmax(-1)
         torch.testing.assert_close(torch.as_tensor(ours.logprob_BO[index]), expected_V, atol=3e-5, rtol=0)
-    assert len({tuple(t) for t in ours.tokens}) > 1, "all answers alike show nothing"
+    assert len({tuple(t) for t in ours.tokens}) > 1, "equal answers show nothing"
     return ours.tokens
 
 

@@ -61,7 +61,7 @@ def test_a_folder_in_the_yaml_is_loaded_by_the_adapter_of_its_architecture(tmp_p
         ("Qwen2AudioForConditionalGeneration", "generic"),
     ],
 )
-def test_the_adapter_is_told_by_the_architecture(tmp_path: Path, architecture: str, adapter: str) -> None:
+def test_the_architecture_determines_the_adapter(tmp_path: Path, architecture: str, adapter: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture], "torch_dtype": "float16"}))
     spec = ModelSpec.model_validate({"name": "mine", "source": str(tmp_path)})
     assert adapter_of(spec, tmp_path).name == adapter and dtype_name(spec, tmp_path) == "float16"
@@ -96,7 +96,7 @@ def test_a_name_that_is_neither_registered_nor_has_a_source_is_a_mistake(tmp_pat
         load_sweep(path)
 
 
-def test_asking_for_sparse_gates_is_kept_in_the_store() -> None:
+def test_sparse_gates_are_kept_among_the_settings_in_the_store() -> None:
     assert SHIPPED
     spec = ModelSpec.model_validate({"name": "mine", "source": str(SHIPPED), "sparse_gates": True})
     assert model_settings(spec, SHIPPED)["sparse_gates"] == "yes"

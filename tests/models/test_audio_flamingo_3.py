@@ -26,8 +26,8 @@ from esn_dist.task.prompt import question
 from esn_dist.terms import UNCOUNTED, Part
 from esn_dist.testing.models import AudioLMConformance
 from tests.models.encoder_batches import (
-    assert_neighbours_change_no_bit,
     assert_nothing_waits_for_the_device,
+    assert_other_clips_change_no_bit,
     embeds_in_fixed_batches,
 )
 from tests.models.hook_reference import ask, assert_counts_equal_hook, assert_deactivation_equals_hook
@@ -112,18 +112,18 @@ def test_a_second_has_25_audio_tokens(flamingo: AudioFlamingo3, tools: Any, samp
     assert len(flamingo.encode_clip(tools.wave(samples))) == rows
 
 
-def test_a_clips_rows_in_any_group_are_the_same_bits_and_the_official_ones(flamingo: AudioFlamingo3) -> None:
+def test_embeddings_are_the_same_bits_in_any_encoder_batch_and_the_official_ones(flamingo: AudioFlamingo3) -> None:
     """Whole windows stand in groups of whole ones only, and beside windows that are mostly padding."""
-    assert_neighbours_change_no_bit(flamingo, (480_000, 960_000, 16_000, 480_160), 2, 2e-5)
+    assert_other_clips_change_no_bit(flamingo, (480_000, 960_000, 16_000, 480_160), 2, 2e-5)
 
 
-def test_no_layer_and_no_group_waits_for_the_device(flamingo: AudioFlamingo3, tokenizer: Any) -> None:
+def test_no_layer_and_no_encoder_batch_waits_for_the_device(flamingo: AudioFlamingo3, tokenizer: Any) -> None:
     there: Any = deepcopy(flamingo.model).to("meta")
     lm = AudioFlamingo3(there, tokenizer, extractor())
     assert_nothing_waits_for_the_device(lm, (480_000, 16_000, 960_000), 2)
 
 
-def test_a_group_of_whole_windows_attends_under_a_mask_as_any_other(flamingo: AudioFlamingo3) -> None:
+def test_a_batch_of_whole_windows_attends_under_a_mask_as_any_other(flamingo: AudioFlamingo3) -> None:
     """Without one a GPU takes another kernel: a window's bits would tell whether padding stood beside it."""
     masks: list[Any] = []
     handle = flamingo.tower.layers[0].register_forward_pre_hook(lambda module, args: masks.append(args[1]))

@@ -1,4 +1,4 @@
-"""Pieces in groups of one size: none is lost or moved, and none feels its neighbours."""
+"""Chunks in batches of one size: none is lost or moved, and none depends on the others."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from esn_dist.models.fixed_batches import EQUAL_CHUNKS, attention_implementation
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from tests.models.encoder_batches import (
-    assert_neighbours_change_no_bit,
     assert_nothing_waits_for_the_device,
+    assert_other_clips_change_no_bit,
     embeds_in_fixed_batches,
 )
 from tests.models.synthetic_inputs import wave
@@ -58,11 +58,11 @@ def test_a_group_is_encoded_as_soon_as_it_is_full() -> None:
 
 
 @pytest.mark.parametrize("group", [1, 5, 32])
-def test_a_clips_rows_in_any_group_are_the_same_bits_and_the_official_ones(omni: Qwen25Omni, group: int) -> None:
-    assert_neighbours_change_no_bit(omni, LENGTHS, group, 1e-5)
+def test_embeddings_are_the_same_bits_in_any_encoder_batch_and_the_official_ones(omni: Qwen25Omni, group: int) -> None:
+    assert_other_clips_change_no_bit(omni, LENGTHS, group, 1e-5)
 
 
-def test_no_layer_and_no_group_waits_for_the_device(omni: Qwen25Omni) -> None:
+def test_no_layer_and_no_encoder_batch_waits_for_the_device(omni: Qwen25Omni) -> None:
     there: Any = deepcopy(omni.thinker).to("meta")
     lm = Qwen25Omni(there, omni.tokenizer, omni.extractor)
     assert_nothing_waits_for_the_device(lm, LENGTHS, 4)

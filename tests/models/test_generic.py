@@ -27,7 +27,7 @@ def test_prompts_are_the_processors(case: Case) -> None:
 def test_batched_cached_audio_gives_the_logits_and_the_answers_of_single_items(case: Case) -> None:
     ours = case.ask()
     assert ours.tokens == case.generated(case.lm.model)
-    assert len({tuple(tokens) for tokens in ours.tokens}) > 1, "all answers alike show nothing"
+    assert len({tuple(tokens) for tokens in ours.tokens}) > 1, "equal answers show nothing"
     for index, inputs in enumerate(case.official):
         with torch.no_grad():
             logits_V = case.lm.model(**inputs).logits[0, -1]

@@ -130,7 +130,7 @@ def test_too_little_memory_says_how_much_is_needed_and_what_to_set(meta: Any) ->
 
 
 def test_more_gpus_than_there_are_is_refused(meta: Any) -> None:
-    with pytest.raises(UserError, match="64 GPUs per replica are asked for"):
+    with pytest.raises(UserError, match="64 GPUs per replica are required"):
         Placement("cuda", 64).device_map(meta, torch.float32)
 
 

@@ -20,7 +20,7 @@ from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.audio import windows
 from esn_dist.terms import Part
 from esn_dist.testing.models import AudioLMConformance
-from tests.models.encoder_batches import assert_neighbours_change_no_bit, assert_nothing_waits_for_the_device
+from tests.models.encoder_batches import assert_nothing_waits_for_the_device, assert_other_clips_change_no_bit
 from tests.models.kimi_audio.maths import (
     OFFSET,
     Array,
@@ -58,7 +58,7 @@ def test_codes(kimi: KimiAudio, weights: Any, tools: Any, samples: int) -> None:
 
 
 @pytest.mark.parametrize("samples", [800, 496_000])
-def test_continuous_features_and_rows(kimi: KimiAudio, weights: Any, tools: Any, samples: int) -> None:
+def test_continuous_features_and_audio_embeddings(kimi: KimiAudio, weights: Any, tools: Any, samples: int) -> None:
     wave = tools.wave(samples)
     features = continuous(wave.astype(np.float64), weights["whisper"])
     np.testing.assert_allclose(kimi.features([kimi.preprocess(wave)])[0], features, atol=2e-4)
@@ -68,11 +68,11 @@ def test_continuous_features_and_rows(kimi: KimiAudio, weights: Any, tools: Any,
     )
 
 
-def test_a_clips_rows_in_any_group_are_the_same_bits_and_those_of_the_clip_alone(kimi: KimiAudio) -> None:
-    assert_neighbours_change_no_bit(kimi, (800, 72_000, 496_000, 16_000), 3, 2e-5)
+def test_embeddings_are_the_same_bits_in_any_encoder_batch_and_those_of_the_clip_alone(kimi: KimiAudio) -> None:
+    assert_other_clips_change_no_bit(kimi, (800, 72_000, 496_000, 16_000), 3, 2e-5)
 
 
-def test_no_layer_and_no_group_waits_for_the_device(kimi: KimiAudio) -> None:
+def test_no_layer_and_no_encoder_batch_waits_for_the_device(kimi: KimiAudio) -> None:
     there = deepcopy(kimi.network).to("meta")
     lm = KimiAudio(there, kimi.config, kimi.tokenizer, kimi.extractors)
     assert_nothing_waits_for_the_device(lm, (800, 72_000, 496_000), 2)
@@ -152,11 +152,11 @@ class TestConformance(AudioLMConformance):
 @pytest.mark.parametrize(("seconds", "codes", "pieces"), [
     (0.05, 1, 1), (1.0, 13, 1), (29.99, 375, 1), (30.0, 375, 1), (31.0, 388, 2), (95.0, 1188, 4),
 ])  # fmt: skip
-def test_segments_and_rows_at_every_boundary(
+def test_windows_and_audio_tokens_at_every_boundary(
     kimi: KimiAudio, tools: Any, seconds: float, codes: int, pieces: int
 ) -> None:
     wave = tools.wave(round(seconds * 16_000))
     assert len(windows(wave)) == pieces
-    heard = kimi.preprocess(wave)
-    assert len(kimi.codes(heard)) == len(kimi.features([heard])[0]) == codes
+    features = kimi.preprocess(wave)
+    assert len(kimi.codes(features)) == len(kimi.features([features])[0]) == codes
     assert codes == sum(-(-len(piece) // 1280) for piece in windows(wave))

@@ -78,8 +78,8 @@ def test_the_speech_tokenizer_stays_in_float32(checkpoint: Path, kimi: KimiAudio
     half = KimiAudio.load(checkpoint, torch.bfloat16, Placement(), KimiAudio.settings)
     assert {p.dtype for p in half.network.speech_tokenizer.parameters()} == {torch.float32}
     assert {p.dtype for p in half.network.decoder.parameters()} == {torch.bfloat16}
-    heard = kimi.preprocess(tools.wave(72_000))
-    assert half.codes(heard).tolist() == kimi.codes(heard).tolist()
+    features = kimi.preprocess(tools.wave(72_000))
+    assert half.codes(features).tolist() == kimi.codes(features).tolist()
     assert half.encode_clip(tools.wave(16_000)).dtype == torch.bfloat16
 
 

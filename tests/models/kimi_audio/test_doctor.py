@@ -14,7 +14,7 @@ from esn_dist.models.loading import spec_of
 from esn_dist.models.resolve import gate_shape
 
 
-def test_a_folder_is_looked_over_in_all_three_of_its_parts(tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_a_folder_is_examined_in_all_three_of_its_repositories(tmp_path: Path, write: Callable[..., Path]) -> None:
     folder = write(tmp_path / "kimi")
     facts = diagnose(str(folder))
     assert (facts["layers"], facts["width"], facts["supported"]) == (3, 64, True)
@@ -25,5 +25,5 @@ def test_a_folder_is_looked_over_in_all_three_of_its_parts(tmp_path: Path, write
         diagnose(str(folder))
 
 
-def test_deep_tells_the_adapter_of_a_folder_by_its_architecture(tmp_path: Path, write: Callable[..., Path]) -> None:
+def test_deep_finds_the_adapter_of_a_folder_by_its_architecture(tmp_path: Path, write: Callable[..., Path]) -> None:
     assert all(self_check(str(write(tmp_path / "kimi"))).values())

@@ -77,7 +77,7 @@ def _raise(token: int, module: Any, args: Any, logits: torch.Tensor) -> torch.Te
     return logits.index_fill(-1, torch.tensor(token), 1e4)
 
 
-def test_the_speech_tokenizer_hears_a_clip_at_its_own_length(kimi: KimiAudio, tools: Any) -> None:
+def test_the_speech_tokenizer_gets_a_clip_at_its_own_length(kimi: KimiAudio, tools: Any) -> None:
     mel_SMF, valid_SF = tokenizer_mel(kimi.extractors[0], [tools.wave(48_001)])
     assert mel_SMF.shape == (1, 128, 38 * 8)  # 38 codes begun, not the 375 of 30 s
     assert valid_SF.sum() == 301

@@ -53,7 +53,7 @@ def test_a_training_prompt_has_the_ids_of_the_runners_prompt(adapter: Qwen25Omni
     assert int(batch.ids_BL[0, last + 2]) == adapter.stop_ids[0]
 
 
-def test_training_hears_the_rows_that_the_runner_encodes(corpus: Path) -> None:
+def test_training_uses_the_audio_embeddings_that_a_sweep_encodes(corpus: Path) -> None:
     model = build(SIZE, seed=0)
     speech = load([corpus], "train", SYNTHETIC_EMOTIONS, model)
     tower = model.model.audio_tower
