@@ -2,8 +2,8 @@
 
     python benchmarks/store.py --size full --json store.json    # 5 GB of disk for a while; about five minutes
 
-Counts are drawn as real ones look (a gate's own probability, four factors of the utterance, the emotion's effect), and
-go through the writer, the reader and the selectors of the package. What is scaled to the paper's sweep says so.
+Counts are drawn to resemble real ones: each gate's probability, four factors of the utterance, the emotion's effect.
+They go through the writer, the reader and the selectors of the package. Figures scaled to the paper's sweep say so.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def counts(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
     by_rows, rows_cold, rows_warm = timed(folder, rows_pass)
     assert np.array_equal(firing.K, by_rows.K) and np.array_equal(firing.T, by_rows.T)
     shards = rows // SHARD_ROWS
-    found: dict[str, Any] = {
+    measured: dict[str, Any] = {
         "utterances": rows, "raw_bytes": raw, "stored_bytes": stored, "bytes_per_utterance": stored / rows,
         "sums_bytes_per_utterance": summed / rows, "sums_share_of_bytes": summed / stored,
         "write_bytes_per_second": raw / wrote.seconds, "publish_seconds_per_shard": published.seconds / shards,
@@ -134,18 +134,18 @@ def counts(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
         if selector != RND:
             with (scoring := Stopwatch()):
                 top(scores_of(selector, firing), max(1, sizes.layers * sizes.width // 200))
-            found[f"seconds_of_{selector}"] = scoring.seconds
-    return found
+            measured[f"seconds_of_{selector}"] = scoring.seconds
+    return measured
 
 
-def timed(folder: StoreFolder, way: Callable[[StoreFolder], Firing]) -> tuple[Firing, float, float]:
-    """What a pass finds, and its seconds: files dropped from memory first, and again."""
+def timed(folder: StoreFolder, read_pass: Callable[[StoreFolder], Firing]) -> tuple[Firing, float, float]:
+    """The result of a pass, and its seconds: with files on the disk only, and with files in memory."""
     cold, warm = Stopwatch(), Stopwatch()
     forget(folder)
     with cold:
-        way(folder)
+        read_pass(folder)
     with warm:
-        firing = way(folder)
+        firing = read_pass(folder)
     return firing, cold.seconds, warm.seconds
 
 
@@ -200,8 +200,8 @@ def scaled(figures: dict[str, Any]) -> dict[str, Any]:
     """
     sweep, counts = load_sweep(PAPER), figures["counts"]
     rows = {spec.name: total_candidates(spec, None)[0] or 0 for spec in sweep.corpora}
-    asked = {spec.name: spec.evaluation.per_emotion * len(spec.emotions) for spec in sweep.corpora}
-    answers = sum(asked[cell.corpus] for cell in plan(sweep).cells)
+    requested = {spec.name: spec.evaluation.per_emotion * len(spec.emotions) for spec in sweep.corpora}
+    answers = sum(requested[cell.corpus] for cell in plan(sweep).cells)
     utterances = sum(rows.values()) * len(sweep.models)
     raw = counts["raw_bytes"] / counts["utterances"]
     return {
@@ -247,12 +247,12 @@ def resume(folder: StoreFolder, marks: int) -> dict[str, Any]:
 
 
 class Gates:
-    """Gates whose counts look like real ones: K ~ Binomial(T, p), logit p = own + utterance's factors + emotion's."""
+    """Gates whose counts resemble real ones: K ~ Binomial(T, p), logit p = gate + factors of utterance + emotion."""
 
     def __init__(self, layers: int, width: int) -> None:
         draw = generator("gates", layers, width)
-        own = draw.beta(0.6, 1.2, (layers, width)).clip(1e-4, 1 - 1e-4)
-        self._own_LN = np.log(own / (1 - own))
+        gate_p = draw.beta(0.6, 1.2, (layers, width)).clip(1e-4, 1 - 1e-4)
+        self._gate_logit_LN = np.log(gate_p / (1 - gate_p))
         self._loading_FLN = draw.normal(0, 0.3, (FACTORS, layers, width))
         self._effect_ELN = draw.normal(0, 0.2, (len(EMOTIONS), layers, width))
 
@@ -260,10 +260,10 @@ class Gates:
         """K[utterance, part, layer, neuron] and T[utterance, part] of one shard of one emotion."""
         draw = generator("shard", shard)
         T = np.stack([draw.normal(*TOKENS[part], SHARD_ROWS).clip(1, 900) for part in PARTS], 1).astype(np.uint16)
-        K = np.empty((*T.shape, *self._own_LN.shape), np.uint16)
+        K = np.empty((*T.shape, *self._gate_logit_LN.shape), np.uint16)
         for row, part in np.ndindex(T.shape):
             shift_LN = np.tensordot(draw.normal(size=FACTORS), self._loading_FLN, 1) + self._effect_ELN[code]
-            K[row, part] = draw.binomial(T[row, part], 1 / (1 + np.exp(-self._own_LN - shift_LN)))
+            K[row, part] = draw.binomial(T[row, part], 1 / (1 + np.exp(-self._gate_logit_LN - shift_LN)))
         return K, T
 
 

@@ -50,15 +50,15 @@ class Ranges(SimpleHTTPRequestHandler):
     """Serves files, and parts of files (`bytes=3-7`, `bytes=-8`), which the standard library's server does not."""
 
     def do_GET(self) -> None:
-        """A missing file is 404, which is how zarrita.js learns that a key is not there."""
+        """A missing file is 404, which tells zarrita.js that the key does not exist."""
         file = Path(self.translate_path(self.path))
         content = file.read_bytes() if file.is_file() else b""
-        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        requested = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         part = content
-        if asked:
-            first, last = asked.groups()
+        if requested:
+            first, last = requested.groups()
             part = content[int(first) : int(last) + 1 if last else None] if first else content[-int(last) :]
-        self.send_response((206 if asked else 200) if file.is_file() else 404)
+        self.send_response((206 if requested else 200) if file.is_file() else 404)
         self.send_header("Content-Length", str(len(part)))
         self.end_headers()
         self.wfile.write(part)

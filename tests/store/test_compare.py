@@ -38,7 +38,7 @@ def write_cells(folder: StoreFolder, placed: CellTable, cells: CellTable, block_
         write.write_answers(folder, "tiny", "synthetic", slice(start, start + 2), **values)
 
 
-def test_a_grown_store_equals_one_made_at_once(
+def test_a_grown_store_equals_a_store_made_in_a_single_step(
     folder: StoreFolder,
     twin: StoreFolder,
     make_cells: Cells,
@@ -85,9 +85,9 @@ def test_what_only_one_of_them_has_is_named(
 ) -> None:
     create.add_answers(twin, "tiny", "synthetic", make_cells("a"), 2)
     create.add_masks(folder, "tiny", make_masks("m"))
-    found = differences(folder, twin)
-    assert f"{ANSWERS}: only in {twin.root}" in found
-    assert "models/tiny/masks/member: 1 masks only in one, 0 only in the other" in found
+    lines = differences(folder, twin)
+    assert f"{ANSWERS}: only in {twin.root}" in lines
+    assert "models/tiny/masks/member: 1 masks only in one, 0 only in the other" in lines
 
 
 def test_another_seed_is_a_difference(folder: StoreFolder, tmp_path: Path) -> None:
@@ -96,6 +96,6 @@ def test_another_seed_is_a_difference(folder: StoreFolder, tmp_path: Path) -> No
     assert ".: attribute seed is 7 and 8" in differences(folder, other)
 
 
-def test_what_lies_in_pad_rows_is_no_difference(folder: StoreFolder, twin: StoreFolder) -> None:
+def test_values_of_pad_rows_are_no_difference(folder: StoreFolder, twin: StoreFolder) -> None:
     open_array(twin, "models/tiny/synthetic/counts/answer", "r+")[127] = 2
     assert differences(folder, twin) == []

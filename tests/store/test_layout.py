@@ -64,14 +64,14 @@ def test_every_array_has_named_dimensions_a_checksum_and_a_type_that_all_readers
     assert not any("consolidated_metadata" in description for description in described)
 
 
-def test_counts_lie_in_shards_of_32_utterances_that_hold_all_layers(filled: StoreFolder) -> None:
+def test_counts_are_in_shards_of_32_utterances_with_all_layers(filled: StoreFolder) -> None:
     array = open_array(filled, "models/tiny/synthetic/counts/K")
     assert (array.shape, array.shards, array.chunks) == ((128, 3, 6, 16), (32, 3, 6, 16), (8, 1, 3, 16))
     files = sorted(path.name for path in (filled.data / "models/tiny/synthetic/counts/K").glob("c.*"))
     assert files == ["c.0.0.0.0", "c.1.0.0.0"]
 
 
-def test_the_sum_of_each_shard_is_a_file_of_its_own_and_blosc_knows_its_width(filled: StoreFolder) -> None:
+def test_the_sum_of_each_shard_is_a_separate_file_and_blosc_has_its_width(filled: StoreFolder) -> None:
     path = filled.data / "models/tiny/synthetic/counts/K_correct"
     array = open_array(filled, "models/tiny/synthetic/counts/K_correct")
     assert (array.shape, array.shards, array.chunks) == ((4, 3, 6, 16), (1, 3, 6, 16), (1, 1, 3, 16))

@@ -1,4 +1,4 @@
-"""One driver per store, whoever dies, wherever."""
+"""One driver per store, whichever process dies, on whichever machine."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_of_sixteen_drivers_at_once_exactly_one_wins(path: Path, left: str) -> N
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(16)
     ]
-    said = [racer.stdout.readline().strip() for racer in racers if racer.stdout]
+    outcomes = [racer.stdout.readline().strip() for racer in racers if racer.stdout]
     errors = [racer.communicate()[1] for racer in racers]
-    assert sorted(said) == ["lost"] * 15 + ["won"]
+    assert sorted(outcomes) == ["lost"] * 15 + ["won"]
     assert errors == [""] * 16

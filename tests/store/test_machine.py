@@ -93,12 +93,12 @@ class Store(RuleBasedStateMachine):
     @precondition(lambda self: self.done)
     @rule(data=st.data())
     def lose_a_file(self, data: st.DataObject) -> None:
-        """Damage is found, belongs to the right unit, and is gone when that unit is forgotten and done again."""
+        """Damage is reported for the right unit, and is gone once that unit is unmarked and done again."""
         unit = data.draw(st.sampled_from(sorted(self.done)))
         file = self.folder.data / data.draw(st.sampled_from(self.done.pop(unit)))
         content = file.read_bytes()
         os.truncate(file, data.draw(st.integers(0, len(content) - 1)))
-        assert [(found.unit, self.folder.root / found.file) for found in damaged(self.folder)] == [(unit, file)]
+        assert [(damage.unit, self.folder.root / damage.file) for damage in damaged(self.folder)] == [(unit, file)]
         unmark(self.folder, unit)
         file.write_bytes(content)
 

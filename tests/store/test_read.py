@@ -94,18 +94,18 @@ def test_scattered_utterances_are_read_with_slices_never_with_fancy_indexing(
     counted: tuple[StoreFolder, npt.NDArray[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, expected = counted
-    asked = []
+    selections = []
     real = zarr.Array.__getitem__
 
     def watched(array: Any, selection: Any) -> Any:
-        asked.append(selection)
+        selections.append(selection)
         return real(array, selection)
 
     counts = read.open_counts(folder, "tiny", "synthetic")
     monkeypatch.setattr(zarr.Array, "__getitem__", watched)
     assert np.array_equal(counts.K.isel(utterance=[1, 5, 7, 39]), expected[[1, 5, 7, 39]])
-    assert len(asked) == 2
-    assert all(isinstance(part, slice) for selection in asked for part in selection)
+    assert len(selections) == 2
+    assert all(isinstance(part, slice) for selection in selections for part in selection)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 4), (4, 8), (2, 3), (5, 99), (8, 8)])
@@ -115,7 +115,7 @@ def test_some_rows_of_the_cells_are_those_of_the_whole_table(
     names = [f"c{number}" for number in range(6)]
     create.add_answers(folder, "tiny", "synthetic", make_cells("baseline", *names[:2]), 4)
     create.add_answers(folder, "tiny", "synthetic", make_cells("baseline", *names, alpha=-1.0), 4)  # one pad row
-    # As of a store that was made before mix: a column that is not there is a pad in every row.
+    # In a store that was made before mix, the missing column reads as a pad in every row.
     shutil.rmtree(folder.data / "models/tiny/synthetic/answers/tau")
     whole = read.read_cells(folder, "tiny", "synthetic")
     some = read.read_cells(folder, "tiny", "synthetic", slice(start, stop))
@@ -191,7 +191,7 @@ def test_a_misspelt_model_is_answered_with_the_nearest(folder: StoreFolder) -> N
         read.open_counts(folder, "tinny", "synthetic")
 
 
-def test_a_folder_without_a_store_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_folder_without_a_store_is_refused_with_a_message(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no store here"):
         read.describe(StoreFolder(tmp_path))
 
@@ -217,7 +217,7 @@ def test_reading_needs_neither_torch_nor_ray() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"
 
 
-def test_a_description_keeps_what_the_corpus_s_spec_says_beside_the_counts(small_store: Path) -> None:
+def test_a_description_has_the_identity_of_a_corpus_and_its_sizes(small_store: Path) -> None:
     corpus = read.describe(StoreFolder(small_store)).corpora["studio"]
     assert corpus["identification"] == {"cap": 30}
     assert (corpus["evaluation_utterances"], corpus["identification_utterances"]) == (36, 108)

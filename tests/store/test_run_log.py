@@ -69,7 +69,7 @@ def test_a_state_file_of_an_earlier_version_is_read(folder: StoreFolder) -> None
     }
 
 
-def test_status_in_json_keeps_the_keys_of_the_earlier_version_beside_the_new_ones(folder: StoreFolder) -> None:
+def test_status_in_json_has_the_keys_of_the_earlier_version_too(folder: StoreFolder) -> None:
     log = RunLog(folder)
     folder.done.mkdir(parents=True)
     log.write_state("m", ModelState({"answer": (1, 4)}, ("answer-2",), {}, 2.5))

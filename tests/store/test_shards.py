@@ -81,7 +81,7 @@ def test_shards_hold_what_blocks_hold_and_read_it_when_asked(folder: StoreFolder
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip"])
-def test_a_damaged_sum_is_found_and_written_anew(folder: StoreFolder, shard_of_counts: Values, harm: str) -> None:
+def test_a_damaged_sum_is_reported_and_rewritten(folder: StoreFolder, shard_of_counts: Values, harm: str) -> None:
     values = shard_of_counts(32, 1)
     files = write.write_counts(folder, "tiny", "synthetic", slice(0, 32), **values)
     with Lock(folder.backend) as lease:
@@ -107,7 +107,7 @@ def test_a_store_without_sums_is_written_and_read_as_before(folder: StoreFolder,
 
 
 def test_a_sum_that_was_never_written_is_none_and_not_zero(folder: StoreFolder, shard_of_counts: Values) -> None:
-    """As an older version leaves it that goes on with a newer one's store."""
+    """An older version that continues a newer store leaves no file of the sum."""
     write.write_counts(folder, "tiny", "synthetic", slice(0, 32), **shard_of_counts(32, 1))
     (folder.data / SUMS / "c.0.0.0.0").unlink()
     assert next(read.count_shards(folder, "tiny", "synthetic")).K_correct is None

@@ -138,7 +138,7 @@ def flip(path: Path) -> None:
     ],
     ids=["truncated", "emptied", "flipped", "deleted"],
 )
-def test_a_harmed_shard_is_found_and_can_be_unmarked_and_done_again(
+def test_a_damaged_shard_is_reported_and_its_unit_can_be_unmarked_and_done_again(
     folder: StoreFolder,
     shard: Path,
     lease: Lease,
@@ -147,9 +147,9 @@ def test_a_harmed_shard_is_found_and_can_be_unmarked_and_done_again(
     problem: str,
 ) -> None:
     harm(shard)
-    (found,) = damaged(folder)
-    assert (found.unit, folder.root / found.file) == ("identify-0", shard) and problem in found.problem
-    unmark(folder, found.unit)
+    (damage,) = damaged(folder)
+    assert (damage.unit, folder.root / damage.file) == ("identify-0", shard) and problem in damage.problem
+    unmark(folder, damage.unit)
     assert done_units(folder) == frozenset() and damaged(folder) == []
     again = write.write_counts(folder, "tiny", "synthetic", slice(0, 32), **shard_of_counts(32, 1))
     publish(folder, "identify-0", again, lease)
@@ -162,7 +162,7 @@ def test_a_zero_length_shard_reads_as_zeros_which_is_why_marks_exist(folder: Sto
     assert [damage.unit for damage in damaged(folder)] == ["identify-0"]
 
 
-def test_a_flipped_byte_is_an_error_for_whoever_reads_it(folder: StoreFolder, shard: Path) -> None:
+def test_a_flipped_byte_is_an_error_for_every_reader(folder: StoreFolder, shard: Path) -> None:
     flip(shard)
     with pytest.raises(ValueError, match="checksum"):
         open_array(folder, "models/tiny/synthetic/counts/K")[:32]
@@ -205,7 +205,7 @@ def test_a_kill_at_any_step_of_a_unit_leaves_it_undone_or_whole(
     shard_of_counts: Values,
     killed_at: Callable[..., bool],
 ) -> None:
-    """The unit as an actor does it, in a real process that dies at each system call in turn."""
+    """The unit is executed in a real process that dies at each system call in turn."""
     values = shard_of_counts(32, 3)
     files = write.write_counts(folder, "tiny", "synthetic", slice(0, 32), **values)
     steps = 0
@@ -233,7 +233,7 @@ def test_a_full_disk_is_an_error_and_no_mark(
     shard_of_counts: Values,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What the system does at a full disk, at the moment when the mark is written."""
+    """A full disk at the moment when the mark is written."""
     files = write.write_counts(folder, "tiny", "synthetic", slice(0, 32), **shard_of_counts(32, 1))
     real = os.fsync
 
