@@ -27,9 +27,7 @@ from esn_dist.sweep.corpus_types import CORPUS_TYPES, corpus_identity, parse_cor
 from esn_dist.sweep.forecast import forecast
 from esn_dist.sweep.load import load_sweep
 from esn_dist.testing.corpora import CorpusLoaderConformance
-from tests.corpora.miniature.iemocap import write_iemocap
-from tests.corpora.miniature.meld import write_meld
-from tests.corpora.miniature.msp_podcast import write_msp_podcast, write_old
+from tests.corpora.miniature.msp_podcast import write_old
 from tests.corpora.miniature.speech import write_wav
 
 ROOT = Path(__file__).parents[2]
@@ -37,21 +35,24 @@ EMOTIONS = ["anger", "joy"]
 LABELS = ("anger", "joy", "boredom")
 
 
+def copied(release: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(release, folder / release.name))
+
+
 class TestIemocap(CorpusLoaderConformance):
     entry = IEMOCAP
 
     @pytest.fixture
-    def settings(self, folder: Path) -> dict[str, Any]:
-        write_iemocap(folder / "release")
-        return {"type": "iemocap", "path": folder / "release"}
+    def settings(self, folder: Path, releases: Path) -> dict[str, Any]:
+        return {"type": "iemocap", "path": copied(releases / "iemocap", folder)}
 
 
 class TestMeld(CorpusLoaderConformance):
     entry = MELD
 
     @pytest.fixture
-    def settings(self, folder: Path) -> dict[str, Any]:
-        write_meld(folder / "MELD.Raw")
+    def settings(self, folder: Path, releases: Path) -> dict[str, Any]:
+        copied(releases / "meld", folder)
         return {"type": "meld", "path": folder}
 
 
@@ -59,17 +60,16 @@ class TestMspPodcast(CorpusLoaderConformance):
     entry = MSP_PODCAST
 
     @pytest.fixture
-    def settings(self, folder: Path) -> dict[str, Any]:
-        write_msp_podcast(folder / "release")
-        return {"type": "msp-podcast", "path": folder / "release"}
+    def settings(self, folder: Path, releases: Path) -> dict[str, Any]:
+        return {"type": "msp-podcast", "path": copied(releases / "msp-podcast", folder)}
 
 
 class TestMspPodcastAsSpeltBefore110(CorpusLoaderConformance):
     entry = MSP_PODCAST
 
     @pytest.fixture
-    def settings(self, folder: Path) -> dict[str, Any]:
-        return {"type": "msp-podcast", "path": write_old(write_msp_podcast(folder / "release"))}
+    def settings(self, folder: Path, releases: Path) -> dict[str, Any]:
+        return {"type": "msp-podcast", "path": write_old(copied(releases / "msp-podcast", folder))}
 
 
 class TestManifest(CorpusLoaderConformance):
