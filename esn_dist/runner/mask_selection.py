@@ -25,7 +25,7 @@ from esn_dist.store.write import write_masks
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.mask_files import content_hash, file_label
 from esn_dist.sweep.records import read_mask_keys
-from esn_dist.sweep.selectors import FILE, RND, matched_selector, selector_provider
+from esn_dist.sweep.selectors import FROM_FILE, RND, matched_selector, selector_provider
 from esn_dist.terms import JOIN
 
 
@@ -75,7 +75,7 @@ class MaskSelection:
     def _single(self, mask: MaskKey) -> tuple[npt.NDArray[np.bool_], int]:
         """member[layer, neuron] of one emotion (or of none: RND), and utterances per emotion that it rests on."""
         layers, width = self.shape
-        if mask.selector == FILE:
+        if mask.selector == FROM_FILE:
             return self._from_file(mask)
         neurons = budget(mask.fraction, layers * width)
         if mask.selector == RND:

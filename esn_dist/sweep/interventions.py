@@ -98,7 +98,8 @@ class InterventionType:
         positive_gain: whether gains must be positive.
         parameters: what it takes besides its gain.
         separate_masks: whether the transform needs the mask of each emotion; else it gets their union.
-        gate_path: whether the transform acts at the gate in every forward call; else it may be folded into weights.
+        gate_path: whether the transform acts at the gate in every forward call. Else the engine profile says whether
+            it is folded into the weights.
         refused_on_experts: why models of experts cannot run it; "" where they can.
         answered_by: the type whose cells hold its answers, where it is an analysis of them; "" elsewhere.
         single_type: the type that does the same with the mask of one emotion; "" where there is none.
@@ -131,10 +132,6 @@ class InterventionType:
     def takes_gain(self) -> bool:
         """Whether the YAML must give `alpha`."""
         return self.fixed_gain is None
-
-    def parameter(self, name: str) -> Parameter:
-        """The parameter `name`. Raises KeyError where the type has none."""
-        return {parameter.name: parameter for parameter in self.parameters}[name]
 
     def combinations(self, given: Mapping[str, Sequence[float]]) -> Iterator[InterventionParameters]:
         """Every combination of the values in `given`; a parameter that is not given has its default."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 from esn_dist.seeds import digest
 from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, NO_PARAMETERS, InterventionParameters
-from esn_dist.sweep.selectors import FILE, RND
+from esn_dist.sweep.selectors import FROM_FILE, RND
 from esn_dist.terms import JOIN
 
 FILE_PREFIX = "file:"
@@ -56,7 +56,7 @@ class MaskKey:
     @property
     def sources(self) -> tuple[str, ...]:
         """The corpora that must be identified before this mask is selected."""
-        return tuple(self.corpus.split(JOIN)) if self.corpus and self.selector != FILE else ()
+        return tuple(self.corpus.split(JOIN)) if self.corpus and self.selector != FROM_FILE else ()
 
     @property
     def emotion_masks(self) -> tuple[MaskKey, ...]:

@@ -11,7 +11,7 @@ from itertools import combinations, product
 
 from esn_dist.sweep.corpus_spec import CorpusSpec
 from esn_dist.sweep.keys import MaskKey
-from esn_dist.sweep.selectors import FILE, RND, is_random, selector_provider
+from esn_dist.sweep.selectors import FROM_FILE, RND, is_random, selector_provider
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import StudySpec
 from esn_dist.terms import JOIN
@@ -76,7 +76,7 @@ def _file_families(study: StudySpec, model: str) -> Iterator[MaskFamily]:
     """Masks of files do not vary with the study's fractions, selectors, seeds, sources, sizes and parts."""
     for file in study.mask_files:
         for family in file.families:
-            key = MaskKey(model, FILE, family.fraction, file.label, seed=family.seed)
+            key = MaskKey(model, FROM_FILE, family.fraction, file.label, seed=family.seed)
             yield MaskFamily(key, family.emotions)
 
 

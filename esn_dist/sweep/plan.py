@@ -20,7 +20,7 @@ from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.sweep.spec import Sweep
 from esn_dist.sweep.study_spec import InterventionSpec, StudySpec
 
-Item = TypeVar("Item")
+_Once = TypeVar("_Once")
 
 
 @dataclass(frozen=True)
@@ -114,5 +114,5 @@ def _model_corpus_pairs(sweep: Sweep, study: StudySpec) -> Iterator[tuple[str, s
     yield from product(models, study.corpora or tuple(corpus.name for corpus in sweep.corpora))
 
 
-def _once(items: Iterable[Item]) -> tuple[Item, ...]:
+def _once(items: Iterable[_Once]) -> tuple[_Once, ...]:
     return tuple(dict.fromkeys(items))

@@ -14,7 +14,7 @@ from esn_dist.registry import Registry
 
 RND: Final = "RND"
 """Random neurons, the same for all emotions. It scores nothing, so it is no entry of the registry."""
-FILE: Final = "file"
+FROM_FILE: Final = "file"
 """Masks from a file. They were selected elsewhere, so this is no entry of the registry either."""
 LIKE: Final = "RND-like-"
 """`RND-like-X` draws, for every emotion, as many random neurons of each layer as X's mask of that emotion has there."""
@@ -73,7 +73,7 @@ def study_selectors() -> Iterator[str]:
 
 def selector_order(name: str) -> tuple[int, str]:
     """Sort key of reports: registration order, then files, then names that no package here registers."""
-    names = [*study_selectors(), FILE]
+    names = [*study_selectors(), FROM_FILE]
     return (names.index(name), "") if name in names else (len(names), name)
 
 

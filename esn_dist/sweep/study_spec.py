@@ -14,7 +14,7 @@ from esn_dist.sweep.base_spec import InvalidName, Spec, identity
 from esn_dist.sweep.interventions import BASELINE, INTERVENTIONS, InterventionParameters, InterventionType
 from esn_dist.sweep.mask_files import MaskFileSpec
 from esn_dist.sweep.selectors import (
-    FILE,
+    FROM_FILE,
     LOGGED_STATISTICS,
     PAPER_SELECTORS,
     SELECTORS,
@@ -55,7 +55,7 @@ Fraction = Annotated[Decimal, BeforeValidator(_fraction), Field(gt=0, le=1)]
 
 
 def _selector(name: str) -> str:
-    if name == FILE:
+    if name == FROM_FILE:
         raise ValueError("`file` selects nothing: name the files in `mask_files`")
     if name not in study_selectors():
         raise InvalidName(f"unknown selector {name!r}", name, study_selectors())

@@ -66,10 +66,10 @@ class CellTransforms:
         return [key.id for key in mask_of(self.model, masks.record(row)).emotion_masks]
 
     def _build(self, cell: Record, masks_ELN: npt.NDArray[np.bool_]) -> GateTransform:
-        build: GateTransformBuilder = resolve_name(INTERVENTIONS.require(cell["intervention"]).transform)
-        return build(
-            TransformRequest(self.gates, masks_ELN, cell["alpha"], parameters_of(cell), self.scaling, self.kernels)
-        )
+        entry = INTERVENTIONS.require(cell["intervention"])
+        build: GateTransformBuilder = resolve_name(entry.transform)
+        scaling: ScaleMethod = "gate" if entry.gate_path else self.scaling
+        return build(TransformRequest(self.gates, masks_ELN, cell["alpha"], parameters_of(cell), scaling, self.kernels))
 
 
 def _refuse_other_providers(cells: CellTable) -> None:

@@ -24,7 +24,7 @@ from esn_dist.sweep.records import (
     parameters_of,
     read_mask_keys,
 )
-from esn_dist.sweep.selectors import FILE, study_selectors
+from esn_dist.sweep.selectors import FROM_FILE, study_selectors
 from esn_dist.terms import PARTS
 
 ROOT = Path(__file__).parents[2]
@@ -38,11 +38,11 @@ COUNTED = st.lists(st.sampled_from(PARTS), min_size=1, unique=True).map(tuple)
 
 @st.composite
 def masks(draw: st.DrawFn) -> MaskKey:
-    selector = draw(st.sampled_from([*study_selectors(), FILE, "of-another-package"]))
+    selector = draw(st.sampled_from([*study_selectors(), FROM_FILE, "of-another-package"]))
     fraction, emotion, seed = draw(FRACTIONS), draw(JOINED), draw(st.integers(-1, 9))
     if selector == "RND":
         return MaskKey("model", selector, fraction, emotion=draw(st.just("") | JOINED), seed=seed)
-    if selector == FILE:
+    if selector == FROM_FILE:
         return MaskKey("model", selector, fraction, f"file:{draw(NAMES)}", emotion, seed)
     return MaskKey(
         "model", selector, fraction, draw(JOINED), emotion, seed, draw(SIZES), draw(COUNTED), draw(PROVIDERS)
