@@ -1,6 +1,6 @@
 """What a selection's pass over counts reads: how many shards as their sum, and how many row by row.
 
-Follows `esn_dist.selection.passes` without reading a count. Knows no clock.
+Follows `esn_dist.selection.count_passes` without reading a count. Knows no clock.
 """
 
 from __future__ import annotations

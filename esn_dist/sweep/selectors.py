@@ -30,7 +30,7 @@ class Selector:
     Attributes:
         name: in the YAML, in the store and in reports.
         formula: the score in a few words, with its equation.
-        scores: import string of a function of `selection.inputs.SelectionInput` that returns
+        scores: import string of a function of `selection.selection_input.SelectionInput` that returns
             float64 scores[emotion, layer, neuron]: higher is selected earlier, -inf is never selected.
         needs_utterances: whether it reads the counts of single utterances; else it gets sums alone.
         statistics: names of further logged statistics that it reads.
