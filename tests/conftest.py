@@ -45,9 +45,9 @@ def omni() -> Qwen25Omni:
     import torch
 
     from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
-    from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
+    from esn_dist.models.tiny.architecture import TinySize, build, feature_extractor, tokenizer
 
-    size = Size(hidden=32, layers=3, gates=64, audio_width=32, audio_layers=2, audio_ffn=64)
+    size = TinySize(hidden=32, layers=3, gates=64, audio_width=32, audio_layers=2, audio_ffn=64)
     thinker = build(size, seed=1)
     torch.manual_seed(2)
     with torch.no_grad():

@@ -26,7 +26,7 @@ from esn_dist.inference.selfcheck import clip
 from esn_dist.models.chat_prompt import chat_prompt, conversation
 from esn_dist.models.loading import load
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
-from esn_dist.models.tiny.architecture import SYSTEM, Size, feature_extractor, thinker_config, tokenizer
+from esn_dist.models.tiny.architecture import SYSTEM, TinySize, feature_extractor, thinker_config, tokenizer
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order, question
 
@@ -119,7 +119,7 @@ def forced(
 
 def full_config() -> Any:
     """The published sizes, with the tiny tokenizer's special tokens: speed does not depend on their ids."""
-    tiny_config = thinker_config(Size(), tokenizer())
+    tiny_config = thinker_config(TinySize(), tokenizer())
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
     text = {"rope_parameters": rope, "tie_word_embeddings": False, "pad_token_id": 0, "eos_token_id": None}
     names = ("audio_token_index", "image_token_index", "video_token_index", "audio_start_token_id")

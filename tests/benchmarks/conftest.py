@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 import torch
 
-from esn_dist.models.tiny.architecture import Size, thinker_config, tokenizer
+from esn_dist.models.tiny.architecture import TinySize, thinker_config, tokenizer
 from speed.subject import Subject, drawn, forced, tiny
 
-SIZE = Size(hidden=32, layers=3, gates=48, audio_width=32, audio_ffn=32)
+SIZE = TinySize(hidden=32, layers=3, gates=48, audio_width=32, audio_ffn=32)
 
 
 @pytest.fixture(scope="session")

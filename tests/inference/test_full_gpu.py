@@ -21,13 +21,13 @@ from esn_dist.inference.engine import BatchRequest, Engine
 from esn_dist.inference.packed.engine import PackedEngine, engine_of
 from esn_dist.inference.packed.steps import compiler_here
 from esn_dist.models.audio_lm import AudioLM
-from esn_dist.models.tiny.architecture import Size, thinker_config, tokenizer
+from esn_dist.models.tiny.architecture import TinySize, thinker_config, tokenizer
 from speed.subject import drawn
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU can be full")
 
 DEVICE = "cuda"
-SIZE = Size(hidden=1024, layers=4, gates=8192, heads=8, key_value_heads=2)
+SIZE = TinySize(hidden=1024, layers=4, gates=8192, heads=8, key_value_heads=2)
 PROMPTS, BUDGET, NEW = 200, 16_384, 2
 # Nats between the two best of some 300 words, whose log-probabilities spread by 11 (the best two by 2.8, median). On
 # a CPU, halves differ from the whole by at most 5e-5 and 0.4.

@@ -20,10 +20,10 @@ from esn_dist.inference.answer import BatchAnswers, answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.audio_lm import Prompt
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
-from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
+from esn_dist.models.tiny.architecture import TinySize, build, feature_extractor, tokenizer
 
 EMOTIONS = ("anger", "joy", "neutral")
-SIZE = Size(hidden=32, layers=3, gates=48, audio_width=32, audio_layers=1, audio_ffn=32)
+SIZE = TinySize(hidden=32, layers=3, gates=48, audio_width=32, audio_layers=1, audio_ffn=32)
 ALPHA, TAU, STEPS = 0.8, 0.05, 6
 
 

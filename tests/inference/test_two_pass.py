@@ -15,13 +15,13 @@ from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
 from esn_dist.inference.packed.engine import engine_of
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
-from esn_dist.models.tiny.architecture import Size, build, feature_extractor, tokenizer
+from esn_dist.models.tiny.architecture import TinySize, build, feature_extractor, tokenizer
 from esn_dist.task.prompt import option_order
 from esn_dist.terms import Outcome
 from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 
 EMOTIONS = ("anger", "joy", "neutral")
-SIZE = Size(hidden=32, layers=3, gates=48, audio_width=32, audio_layers=1, audio_ffn=32)
+SIZE = TinySize(hidden=32, layers=3, gates=48, audio_width=32, audio_layers=1, audio_ffn=32)
 ALPHA, TOKENS, UTTERANCES = 1.5, 3, 24
 RANDOM = "RND"
 

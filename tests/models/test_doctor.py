@@ -19,7 +19,7 @@ from esn_dist.inference.selfcheck import check, self_check
 from esn_dist.models.doctor import diagnose, doctor_text
 from esn_dist.models.loading import adapter_class
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
-from esn_dist.models.tiny.architecture import Size, feature_extractor, thinker_config, tokenizer
+from esn_dist.models.tiny.architecture import TinySize, feature_extractor, thinker_config, tokenizer
 from esn_dist.sweep.model_catalog import BUILTIN_ADAPTERS, MODELS, AdapterEntry
 
 # model type: (layers, width, structure, activation) of transformers' default configuration
@@ -113,7 +113,7 @@ def test_deep_notices_a_packed_engine_that_errs(omni: Qwen25Omni, monkeypatch: A
 def folder(tmp_path: Path) -> Path:
     """A whole thinker's folder."""
     torch.manual_seed(3)
-    size = Size(hidden=32, layers=2, gates=64, audio_width=32, audio_ffn=64)
+    size = TinySize(hidden=32, layers=2, gates=64, audio_width=32, audio_ffn=64)
     model: Any = Qwen2_5OmniThinkerForConditionalGeneration(thinker_config(size, tokenizer()))
     model.save_pretrained(tmp_path)
     tokenizer().save_pretrained(tmp_path)

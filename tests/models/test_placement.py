@@ -23,7 +23,7 @@ from esn_dist.models.from_pretrained import skeleton
 from esn_dist.models.loading import load
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
-from esn_dist.models.tiny.architecture import Size, thinker_config, tokenizer
+from esn_dist.models.tiny.architecture import TinySize, thinker_config, tokenizer
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.terms import Part
 
@@ -31,7 +31,7 @@ from esn_dist.terms import Part
 @pytest.fixture(scope="module")
 def meta() -> Any:
     """A thinker of ten layers without weights."""
-    config = thinker_config(Size(hidden=64, layers=10, gates=256), tokenizer())
+    config = thinker_config(TinySize(hidden=64, layers=10, gates=256), tokenizer())
     return skeleton(Qwen2_5OmniThinkerForConditionalGeneration, config)
 
 
@@ -76,7 +76,7 @@ def test_a_launchers_environment_does_not_change_the_map(meta: Any, monkeypatch:
 
 
 def test_what_two_gpus_have_no_room_for_goes_to_memory_last_layers_first() -> None:
-    config = thinker_config(Size(hidden=64, layers=40, gates=256), tokenizer())
+    config = thinker_config(TinySize(hidden=64, layers=40, gates=256), tokenizer())
     deep = skeleton(Qwen2_5OmniThinkerForConditionalGeneration, config)
     placed = Placement("cuda", 2, "cpu", memory=int(0.4 * bytes_of(deep))).device_map(deep, torch.float32)
     names = [f"model.language_model.layers.{i}" for i in range(40)]

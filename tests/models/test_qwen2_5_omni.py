@@ -19,7 +19,7 @@ from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import pad
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
-from esn_dist.models.tiny.architecture import SYSTEM, Size, feature_extractor, thinker_config, tokenizer
+from esn_dist.models.tiny.architecture import SYSTEM, TinySize, feature_extractor, thinker_config, tokenizer
 from esn_dist.task.prompt import question
 from esn_dist.terms import UNCOUNTED, Part
 from esn_dist.testing.models import AudioLMConformance
@@ -236,7 +236,7 @@ def load(folder: Path) -> Qwen25Omni:
 def checkpoint(tmp_path: Path) -> Path:
     """A thinker with its vision tower, saved as transformers saves it."""
     torch.manual_seed(3)
-    size = Size(hidden=32, layers=3, gates=64, audio_width=32, audio_layers=2, audio_ffn=64)
+    size = TinySize(hidden=32, layers=3, gates=64, audio_width=32, audio_layers=2, audio_ffn=64)
     model: Any = Qwen2_5OmniThinkerForConditionalGeneration(thinker_config(size, tokenizer()))
     folder = tmp_path / "plain"
     model.save_pretrained(folder)

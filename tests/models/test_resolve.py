@@ -12,13 +12,13 @@ from transformers import AudioFlamingo3Config
 
 from esn_dist.models.loading import config_structure, spec_of
 from esn_dist.models.resolve import gate_shape
-from esn_dist.models.tiny.architecture import Size, thinker_config, tokenizer
+from esn_dist.models.tiny.architecture import TinySize, thinker_config, tokenizer
 
 
 @pytest.mark.parametrize("layers", [2, 5])
 def test_the_gates_read_off_equal_those_of_the_built_model(tmp_path: Path, layers: int) -> None:
     text = {"num_hidden_layers": layers, "intermediate_size": 48, "hidden_size": 32, "num_attention_heads": 4}
-    omni = thinker_config(Size(hidden=32, layers=layers, gates=48), tokenizer()).to_dict()
+    omni = thinker_config(TinySize(hidden=32, layers=layers, gates=48), tokenizer()).to_dict()
     flamingo = AudioFlamingo3Config(text_config={"model_type": "qwen2", "num_key_value_heads": 2, **text}).to_dict()
     for name, config in {"Qwen2_5OmniThinker": omni, "AudioFlamingo3": flamingo}.items():
         config["architectures"] = [f"{name}ForConditionalGeneration"]

@@ -18,11 +18,11 @@ import soundfile
 import torch
 
 from esn_dist.models.qwen2_5_omni.adapter import audio_token_count
-from esn_dist.models.tiny.architecture import Size, build, save, tokenizer
+from esn_dist.models.tiny.architecture import TinySize, build, save, tokenizer
 from esn_dist.models.tiny.speech import log_mels
 
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
-SIZE = Size(hidden=64, layers=2, gates=100, audio_width=64, audio_ffn=64)
+SIZE = TinySize(hidden=64, layers=2, gates=100, audio_width=64, audio_ffn=64)
 PER_LAYER = 2  # planted gates of each emotion in each layer
 PLANTED = PER_LAYER * SIZE.layers
 CONSTANT, EMOTION, ANSWER, STOP, NOISE = 0, 1, 6, 11, 12

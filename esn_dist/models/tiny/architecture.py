@@ -53,7 +53,7 @@ CHAT_TEMPLATE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class TinySize:
     """Widths of the tiny model; `gates` is the paper's D_l, the same in every decoder layer."""
 
     hidden: int = 128
@@ -66,7 +66,7 @@ class Size:
     audio_ffn: int = 256
 
 
-def build(size: Size, seed: int) -> Qwen2_5OmniThinkerForConditionalGeneration:
+def build(size: TinySize, seed: int) -> Qwen2_5OmniThinkerForConditionalGeneration:
     """A freshly drawn float32 model without its vision tower; the same `seed` draws the same weights."""
     torch.manual_seed(seed)
     model: Any = Qwen2_5OmniThinkerForConditionalGeneration(thinker_config(size, tokenizer()))
@@ -122,7 +122,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def thinker_config(size: Size, words: PreTrainedTokenizerFast) -> Qwen2_5OmniThinkerConfig:
+def thinker_config(size: TinySize, words: PreTrainedTokenizerFast) -> Qwen2_5OmniThinkerConfig:
     """The configuration of `size` whose special token ids are those of `words`."""
 
     def at(name: str) -> int:
@@ -197,6 +197,6 @@ def _draw_audio_tower(tower: torch.nn.Module) -> None:
                 value.normal_(0.0, math.sqrt(1.0 / value[0].numel()))
 
 
-def describe(size: Size) -> dict[str, int]:
+def describe(size: TinySize) -> dict[str, int]:
     """`size` as plain numbers, for the training record."""
     return asdict(size)

@@ -20,7 +20,7 @@ TAIL = "<|im_end|>\n<|im_start|>assistant\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TrainingBatch:
     """Prompts with their answers appended, right-padded.
 
     Attributes:
@@ -36,11 +36,11 @@ class Batch:
     answer_B: Tensor
 
     @classmethod
-    def join(cls, parts: Sequence[Batch]) -> Batch:
+    def join(cls, parts: Sequence[TrainingBatch]) -> TrainingBatch:
         """The rows of all parts below each other."""
         return cls(*(torch.cat([getattr(part, name.name) for part in parts]) for name in fields(cls)))
 
-    def copy_(self, other: Batch) -> None:
+    def copy_(self, other: TrainingBatch) -> None:
         """Overwrite these tensors, in place, by those of a batch of the same shape."""
         for name in fields(self):
             getattr(self, name.name).copy_(getattr(other, name.name))
@@ -67,17 +67,17 @@ class Prompts:
         # number_OE[o, e]: zero-based number under which order o lists emotion e
         self.number_OE = torch.tensor(self.orders, device=device).argsort(dim=1)
 
-    def choice(self, rows_B: Tensor, emotion_B: Tensor, order_B: Tensor, width: int) -> Batch:
+    def choice(self, rows_B: Tensor, emotion_B: Tensor, order_B: Tensor, width: int) -> TrainingBatch:
         """Audio and options; the answer is the number of the right option."""
         answer = self.digits[self.number_OE[order_B, emotion_B]]
         return self._assemble(rows_B, self.tails_OL[order_B], answer, width, None)
 
-    def word(self, rows_B: Tensor, emotion_B: Tensor, width: int) -> Batch:
+    def word(self, rows_B: Tensor, emotion_B: Tensor, width: int) -> TrainingBatch:
         """Audio alone; the answer is the emotion's word."""
         tail = self.plain_tail.expand(len(rows_B), -1)
         return self._assemble(rows_B, tail, self.words[emotion_B], width, None)
 
-    def look_up(self, emotion_B: Tensor, order_B: Tensor, width: int) -> Batch:
+    def look_up(self, emotion_B: Tensor, order_B: Tensor, width: int) -> TrainingBatch:
         """The emotion's word in the place of the audio, and options: pure reading."""
         one = torch.ones_like(emotion_B)
         answer = self.digits[self.number_OE[order_B, emotion_B]]
@@ -85,7 +85,7 @@ class Prompts:
 
     def _assemble(
         self, rows_B: Tensor, tail_BL: Tensor, answer_B: Tensor, width: int, spoken_B: Tensor | None
-    ) -> Batch:
+    ) -> TrainingBatch:
         head, tail = len(self.head), tail_BL.shape[1]
         length = head + width + self.tails_OL.shape[1] + 2
         place_BL = torch.arange(length, device=rows_B.device).expand(len(rows_B), -1)
@@ -99,4 +99,4 @@ class Prompts:
         ids_BL = torch.where((after_BL >= 0) & (after_BL < tail + 2), behind_BL, ids_BL)
         if spoken_B is not None:
             audio_BL = torch.full_like(audio_BL, -1)
-        return Batch(ids_BL, audio_BL, head + rows_B + tail - 1, answer_B)
+        return TrainingBatch(ids_BL, audio_BL, head + rows_B + tail - 1, answer_B)

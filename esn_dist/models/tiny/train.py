@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from esn_dist.corpora.synthetic import CONDITIONS, SYNTHETIC_EMOTIONS, materialise
-from esn_dist.models.tiny.architecture import Size, build, save
-from esn_dist.models.tiny.prompts import Batch, Prompts
+from esn_dist.models.tiny.architecture import TinySize, build, save
+from esn_dist.models.tiny.prompts import Prompts, TrainingBatch
 from esn_dist.models.tiny.speech import Speech, load
 
 CORPUS_SEED = 0
@@ -50,7 +50,7 @@ class Recipe:
         sparsity: weight of the mean positive gate pre-activation, an L1 that lets gates fire only where it pays.
     """
 
-    size: Size = field(default_factory=Size)
+    size: TinySize = field(default_factory=TinySize)
     utterances: int = 1000
     batch: int = 192
     phases: Sequence[Phase] = (
@@ -105,7 +105,7 @@ class Trainer:
                 if number % 100 == 99 or number + 1 == phase.steps:
                     log(f"{phase.name} {number + 1}/{phase.steps}: loss {float(loss):.3f}")
 
-    def _draw(self, phase: Phase, speech: Speech) -> tuple[Tensor, Batch]:
+    def _draw(self, phase: Phase, speech: Speech) -> tuple[Tensor, TrainingBatch]:
         """Utterances and their prompts, in the shares of `phase`."""
 
         def integers(high: int, count: int) -> Tensor:
@@ -124,12 +124,12 @@ class Trainer:
             self.prompts.word(rows_B[cut[1]], emotion_B[cut[1]], width),
             self.prompts.look_up(emotion_B[cut[2]], order_B[cut[2]], width),
         )
-        return item_B, Batch.join(parts)
+        return item_B, TrainingBatch.join(parts)
 
-    def _stepper(self, phase: Phase, speech: Speech) -> Callable[[Tensor, Batch], Tensor]:
+    def _stepper(self, phase: Phase, speech: Speech) -> Callable[[Tensor, TrainingBatch], Tensor]:
         """One optimiser step as a function; on a GPU a recorded graph, since launches would cost more than the work."""
 
-        def step(item_B: Tensor, batch: Batch) -> Tensor:
+        def step(item_B: Tensor, batch: TrainingBatch) -> Tensor:
             self.optimizer.zero_grad(set_to_none=False)
             loss = self._loss(speech, item_B, batch)
             loss.backward()
@@ -142,7 +142,7 @@ class Trainer:
         self.rate.zero_()  # the trial steps that a recording needs must change nothing
         return _recorded(step, self._draw(phase, speech))
 
-    def _loss(self, speech: Speech, item_B: Tensor, batch: Batch) -> Tensor:
+    def _loss(self, speech: Speech, item_B: Tensor, batch: TrainingBatch) -> Tensor:
         """Cross-entropy of answer and stop token, plus the price of firing gates."""
         self.fired.clear()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -158,7 +158,7 @@ class Trainer:
         firing = torch.stack([made.relu().mean(dim=-1) for made in self.fired]).mean(dim=0)
         return loss + self.recipe.sparsity * (firing * inside_BL).sum() / inside_BL.sum()
 
-    def embed(self, speech: Speech, item_B: Tensor, batch: Batch) -> Tensor:
+    def embed(self, speech: Speech, item_B: Tensor, batch: TrainingBatch) -> Tensor:
         """Embeddings [B, L, D] with the audio rows in their places."""
         rows_BRW = speech.rows_NRW[item_B]
         rows_BRD = self.tower.proj(self.tower.ln_post(rows_BRW))
@@ -183,7 +183,9 @@ def _schedule(done: int, reading: int, later: int) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (done - reading) / later)
 
 
-def _recorded(step: Callable[[Tensor, Batch], Tensor], held: tuple[Tensor, Batch]) -> Callable[[Tensor, Batch], Tensor]:
+def _recorded(
+    step: Callable[[Tensor, TrainingBatch], Tensor], held: tuple[Tensor, TrainingBatch]
+) -> Callable[[Tensor, TrainingBatch], Tensor]:
     """`step` as a CUDA graph over the tensors of `held`, into which each call copies its own."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -195,7 +197,7 @@ def _recorded(step: Callable[[Tensor, Batch], Tensor], held: tuple[Tensor, Batch
     with torch.cuda.graph(graph):
         loss = step(*held)
 
-    def replay(item_B: Tensor, batch: Batch) -> Tensor:
+    def replay(item_B: Tensor, batch: TrainingBatch) -> Tensor:
         held[0].copy_(item_B)
         held[1].copy_(batch)
         graph.replay()

@@ -15,7 +15,7 @@ from esn_dist.models.loading import spec_of
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.resolve import gate_shape
-from esn_dist.models.tiny.architecture import EMOTIONS, SYSTEM, Size, build, save, tokenizer
+from esn_dist.models.tiny.architecture import EMOTIONS, SYSTEM, TinySize, build, save, tokenizer
 from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.task.prompt import question
 
@@ -62,7 +62,7 @@ def test_the_shipped_tokenizer_is_the_one_that_training_uses() -> None:
 
 
 def test_the_same_seed_draws_the_same_weights_and_another_draws_others(tmp_path: Path) -> None:
-    size = Size(hidden=32, gates=16, audio_width=32, audio_ffn=32)
+    size = TinySize(hidden=32, gates=16, audio_width=32, audio_ffn=32)
     first, again, other = (build(size, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
@@ -70,7 +70,7 @@ def test_the_same_seed_draws_the_same_weights_and_another_draws_others(tmp_path:
 
 @pytest.mark.parametrize("rows", [1, 7])
 def test_a_saved_model_answers_as_the_one_in_memory_up_to_half_precision(tmp_path: Path, rows: int) -> None:
-    model = build(Size(hidden=32, gates=16, audio_width=32, audio_ffn=32), seed=4)
+    model = build(TinySize(hidden=32, gates=16, audio_width=32, audio_ffn=32), seed=4)
     save(model, tmp_path)
     loaded = Qwen25Omni.load(tmp_path, torch.float32, Placement(), Qwen25Omni.settings)
     prompt = loaded.prompt(rows, question(EMOTIONS))

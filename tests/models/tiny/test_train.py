@@ -13,13 +13,13 @@ import torch
 from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
-from esn_dist.models.tiny.architecture import Size, build, feature_extractor, save, tokenizer
+from esn_dist.models.tiny.architecture import TinySize, build, feature_extractor, save, tokenizer
 from esn_dist.models.tiny.prompts import Prompts
 from esn_dist.models.tiny.speech import Speech, load
 from esn_dist.models.tiny.train import Phase, Recipe, Trainer
 from esn_dist.task.prompt import question
 
-SIZE = Size(hidden=32, gates=16, audio_width=32, audio_ffn=32)
+SIZE = TinySize(hidden=32, gates=16, audio_width=32, audio_ffn=32)
 
 
 @pytest.fixture(scope="module")
