@@ -34,6 +34,15 @@ class UtteranceCounts:
     K: npt.NDArray[np.uint32]
     T: npt.NDArray[np.uint32]
 
+    @property
+    def probability(self) -> npt.NDArray[np.float64]:
+        """P[utterance, layer, neuron] = K / T; NaN where the neuron's expert saw no position."""
+        share = self.K.shape[2] // self.T.shape[2] if self.T.ndim == 3 else 1
+        T_ULN = np.repeat(self.T, share, axis=2) if self.T.ndim == 3 else self.T[:, None, None]
+        P: npt.NDArray[np.float64] = np.full(self.K.shape, np.nan)
+        np.divide(self.K, T_ULN, out=P, where=T_ULN > 0)
+        return P
+
 
 @dataclass(frozen=True, slots=True)
 class SelectionInput(Firing):
