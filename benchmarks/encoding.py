@@ -36,7 +36,7 @@ from speed.subject import subject_of
 Encode = Callable[[Sequence[Path]], list[Tensor]]
 ALONE, GROUPED = "one by one", "in groups"
 PREPROCESSING = "decoded and preprocessed, one thread"
-OLD_PREPROCESSING = "decoded and listened to, one thread"  # the key before
+OLD_PREPROCESSING = "decoded and preprocessed, one thread"  # the key before
 
 
 def main(

@@ -100,18 +100,18 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     @cached_property
     def _entry_points(self) -> dict[str, EntryPoint]:
-        found: dict[str, EntryPoint] = {}
+        points: dict[str, EntryPoint] = {}
         for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
             other = "esn_dist itself" if point.name in self._builtin else None
-            if point.name in found:
-                other = found[point.name].module
+            if point.name in points:
+                other = points[point.name].module
             if other:
                 raise UserError(
                     f"the {self.noun} {point.name!r} is registered twice, by {other} and by {point.module}",
                     fix="uninstall one of the two packages, or rename its entry point",
                 )
-            found[point.name] = point
-        return found
+            points[point.name] = point
+        return points
 
     def _load(self, point: EntryPoint) -> Entry:
         where = f"{point.dist.name} {point.dist.version}" if point.dist else point.value

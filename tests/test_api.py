@@ -80,14 +80,14 @@ def test_effects_are_those_of_the_report(small_store: Path) -> None:
     for row in rows:
         where = (result["selector"] == row.condition.selector) & (result["alpha"] == row.condition.alpha)
         where &= result["intervention"] == row.condition.intervention
-        one = result.isel(condition=int(np.flatnonzero(where.values)[0]))
-        assert one["self_effect"].values.tolist() == list(row.self_effect)
+        effect = result.isel(condition=int(np.flatnonzero(where.values)[0]))
+        assert effect["self_effect"].values.tolist() == list(row.self_effect)
         if not row.sources:
-            assert np.isnan(one["gap"]).all()
-            assert one["change"].sel(source="none").mean() == pytest.approx(row.self_effect.point)
+            assert np.isnan(effect["gap"]).all()
+            assert effect["change"].sel(source="none").mean() == pytest.approx(row.self_effect.point)
         else:
-            assert one["gap"].values.tolist() == list(row.gap)
-            change = one["change"].sel(source=list(result["evaluation"].values)).values
+            assert effect["gap"].values.tolist() == list(row.gap)
+            change = effect["change"].sel(source=list(result["evaluation"].values)).values
             assert np.trace(change) / 3 == pytest.approx(row.self_effect.point)
 
 

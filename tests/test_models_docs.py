@@ -28,8 +28,8 @@ def test_its_commands_run() -> None:
     assert len(lines) >= 3
     for line in lines:
         program, *arguments = shlex.split(line)
-        found = CliRunner().invoke(app, arguments)
-        assert program == "esn-dist" and found.exit_code == 0, f"{line}: {found.output}"
+        result = CliRunner().invoke(app, arguments)
+        assert program == "esn-dist" and result.exit_code == 0, f"{line}: {result.output}"
 
 
 def test_every_registered_model_and_every_setting_is_on_it() -> None:

@@ -60,16 +60,16 @@ def interaction_matrix(draws: xr.DataArray) -> xr.Dataset:
     """
     evaluation = [str(name) for name in draws["evaluation"].values]
     shape = (draws.sizes["first"], draws.sizes["second"], len(BOUNDS))
-    own, others = np.full(shape, np.nan), np.full(shape, np.nan)
+    diagonal, others = np.full(shape, np.nan), np.full(shape, np.nan)
     for (a, b), pair in _pairs(draws):
         is_own = np.isin(evaluation, pair)
-        for matrix, of_pair in ((own, is_own), (others, ~is_own)):
+        for matrix, of_pair in ((diagonal, is_own), (others, ~is_own)):
             if of_pair.any():
                 bounds = estimate(draws.values[a, b, of_pair].mean(axis=0))
                 matrix[a, b] = [np.nan if bound is None else bound for bound in bounds]
     dims = ("first", "second", "bound")
     coords = {"first": draws["first"].values, "second": draws["second"].values, "bound": list(BOUNDS)}
-    return xr.Dataset({"own": (dims, own), "others": (dims, others)}, coords=coords, attrs=draws.attrs)
+    return xr.Dataset({"own": (dims, diagonal), "others": (dims, others)}, coords=coords, attrs=draws.attrs)
 
 
 def _pairs(draws: xr.DataArray) -> Iterator[tuple[tuple[int, int], tuple[str, str]]]:

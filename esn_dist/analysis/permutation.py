@@ -142,11 +142,11 @@ def _drawn(labels: Sequence[_Items], random: np.random.Generator) -> float:
     """The same by `EXCHANGE_DRAWS` exchanges, where sizes differ so that the exact distribution has too many values."""
     drawn, observed = np.zeros(EXCHANGE_DRAWS), 0.0
     for label in labels:
-        own = sum(
+        totals = sum(
             random.binomial(int(count), right / label.cells, EXCHANGE_DRAWS)
             for right, count in enumerate(label.by_right)
         )
-        drawn += (label.cells * own - label.right.sum()) / len(label.right)
+        drawn += (label.cells * totals - label.right.sum()) / len(label.right)
         observed += (label.cells * label.own - label.right.sum()) / len(label.right)
     return float((1 + (np.abs(drawn) >= abs(observed) - 1e-9).sum()) / (1 + EXCHANGE_DRAWS))
 

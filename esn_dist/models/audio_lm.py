@@ -69,7 +69,7 @@ class AudioLM(ABC):
         encoder_batch: chunks of audio that the encoder processes at a time, from any number of clips. 0: one clip at a
             time, as the official code does. The two round differently.
         GPU_ENCODER_BATCH: `encoder_batch` where the encoder is on a GPU, which one clip at a time leaves mostly idle.
-        unneeded_weights: prefixes of weights that a checkpoint may lack.
+        unneeded_weights: prefixes of weights that may be missing in a checkpoint.
         provider: identity of the package that the adapter comes from; "" for the adapters of this package.
     """
 
@@ -109,7 +109,7 @@ class AudioLM(ABC):
     def structure(cls, config: Mapping[str, Any], where: str, sparse: bool = False) -> ModelStructure:
         """Gates and sizes by `config.json`; by default those of transformers' class on the meta device.
 
-        An adapter whose class transformers lacks overrides this, or relies on its registered model's entry.
+        An adapter whose class transformers does not have overrides this, or relies on its registered model's entry.
 
         Args:
             where: folder or name, for messages.

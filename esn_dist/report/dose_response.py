@@ -74,4 +74,4 @@ def frame_conditions(frame: xr.Dataset) -> list[Condition]:
     """The condition at every position of the dimension `condition`."""
     columns = {name: frame[name].values for name in CONDITION_COLUMNS}
     size = frame.sizes["condition"]
-    return [condition_from({name: column[at].item() for name, column in columns.items()}) for at in range(size)]
+    return [condition_from({name: column[cell].item() for name, column in columns.items()}) for cell in range(size)]

@@ -29,7 +29,7 @@ class Firing:
         fewest = 1 if self.T.ndim == 1 else 0  # an expert may have seen no position of an emotion
         if self.T.min() < fewest or self.T.max() >= 2**31:
             raise ValueError(
-                f"T must lie within {fewest}..2^31-1 (products of two must fit 64 bits), not {self.T.tolist()}"
+                f"T must be within {fewest}..2^31-1 (products of two must fit 64 bits), not {self.T.tolist()}"
             )
         if (self.K < 0).any() or np.greater(self.K, self.positions).any():
             raise ValueError("a gate cannot fire at fewer than 0 or more than T positions")

@@ -66,9 +66,9 @@ def test_an_unknown_part_is_refused_with_the_nearest(small_store: Path) -> None:
 def test_pooled_corpora_give_alike_and_equal_the_sum_of_their_own(small_store: Path) -> None:
     folder = StoreFolder(small_store)
     together = identification_pool(folder, "tiny", "studio+room", size=7)
-    own = [identification_pool(folder, "tiny", corpus, size=7).firing() for corpus in ("studio", "room")]
+    single = [identification_pool(folder, "tiny", corpus, size=7).firing() for corpus in ("studio", "room")]
     firing = together.firing()
-    assert (firing.K == own[0].K + own[1].K).all() and (firing.T == own[0].T + own[1].T).all()
+    assert (firing.K == single[0].K + single[1].K).all() and (firing.T == single[0].T + single[1].T).all()
     assert (together.chosen.size, together.chosen.requested, together.chosen.available) == (14, 7, (64, 64, 64))
     assert np.bincount(together.stratum).tolist() == [7] * 6
 

@@ -23,7 +23,7 @@ def _masks(member: np.ndarray) -> xr.Dataset:
 
 
 def _sets(member: np.ndarray) -> list[set[tuple[int, ...]]]:
-    return [{tuple(map(int, at)) for at in np.argwhere(mask)} for mask in member]
+    return [{tuple(map(int, index)) for index in np.argwhere(mask)} for mask in member]
 
 
 @given(seed=st.integers(0, 2**32 - 1), share=st.sampled_from([0.0, 0.1, 0.5]))

@@ -35,13 +35,13 @@ def sweep(build: Any, seed: int, per_emotion: Any = 5, right: float = 0.6, own: 
     return made
 
 
-def gap_of(own: np.ndarray, correct: np.ndarray, labels: np.ndarray) -> float:
+def gap_of(sources: np.ndarray, correct: np.ndarray, labels: np.ndarray) -> float:
     """Self minus cross, in points, where own[item] says which row of correct[cell, item] is the own cell."""
     gaps = []
     for label in range(3):
         items = np.flatnonzero(labels == label)
-        inside = np.mean([correct[own[i], i] for i in items])
-        outside = np.mean([correct[c, i] for i in items for c in range(3) if c != own[i]])
+        inside = np.mean([correct[sources[i], i] for i in items])
+        outside = np.mean([correct[c, i] for i in items for c in range(3) if c != sources[i]])
         gaps.append(100 * (inside - outside))
     return float(np.mean(gaps))
 
@@ -50,7 +50,9 @@ def listed_p(trials: Trials) -> float:
     """Every choice of the own cell for every item."""
     correct = trials.correct[list(trials.groups[0].cells)]
     observed = gap_of(trials.label, correct, trials.label)
-    every = [gap_of(np.array(own), correct, trials.label) for own in product(range(3), repeat=len(trials.label))]
+    every = [
+        gap_of(np.array(sources), correct, trials.label) for sources in product(range(3), repeat=len(trials.label))
+    ]
     return float(np.mean(np.abs(every) >= abs(observed) - 1e-9))
 
 

@@ -43,7 +43,7 @@ def test_embeddings_that_depend_on_neighbours_or_are_of_another_clip_are_detecte
     encode_audio = lm.encode_audio
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lm, "encoder_batch", 0)
-        patch.setattr(lm, "encode_audio", lambda heard: [r + 1e-3 * n for n, r in enumerate(encode_audio(heard))])
+        patch.setattr(lm, "encode_audio", lambda features: [r + 1e-3 * n for n, r in enumerate(encode_audio(features))])
         measured = encoding.measure(lm, clips, 1)
     assert measured["clips_changed_by_neighbours"] == 2  # the middle one keeps its place
     assert measured["largest_difference"] == pytest.approx(2e-3, rel=0.1)

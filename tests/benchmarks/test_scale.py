@@ -26,17 +26,19 @@ def test_the_driver_feeds_a_thousand_actors_and_more_workers_are_no_slower(tmp_p
     assert measured["imports_bytes"] < measured["driver_peak_bytes"] < 2**30
     (ray_actors,) = measured["ray_dispatch"].values()
     assert ray_actors["actors"] == 2 and ray_actors["units"] > 700
-    one, eight = (measured["workers"][size] for size in ("1", "8"))
-    assert one["units"] == eight["units"]
-    assert one["share_of_linear"] > 0.99 and eight["hours"] < one["hours"] / 4
+    single, eight = (measured["workers"][size] for size in ("1", "8"))
+    assert single["units"] == eight["units"]
+    assert single["share_of_linear"] > 0.99 and eight["hours"] < single["hours"] / 4
 
 
 def test_the_store_is_measured_and_what_is_scaled_is_named_so(tmp_path: Path) -> None:
-    found = figures(tmp_path, "store.py")
-    assert found["counts"]["stored_bytes"] < found["counts"]["raw_bytes"]
-    assert {"write_bytes_per_second", "pass_seconds_per_shard", "bytes_per_utterance"} <= found["counts"].keys()
-    assert 0 < found["counts"]["sums_share_of_bytes"] < 0.2
-    assert found["counts"]["pass_seconds_per_shard_warm"] < found["counts"]["rows_pass_seconds_per_shard_warm"] * 2
-    assert {"answers_per_second", "bytes_per_answer"} <= found["answers"].keys()
-    assert {"utterances_with_counts", "counts_bytes", "answers_bytes"} <= found["scaled_to_the_paper"].keys()
-    assert found["resume"]["marks"] == 2_000 and found["resume"]["seconds"] < 10
+    measured = figures(tmp_path, "store.py")
+    assert measured["counts"]["stored_bytes"] < measured["counts"]["raw_bytes"]
+    assert {"write_bytes_per_second", "pass_seconds_per_shard", "bytes_per_utterance"} <= measured["counts"].keys()
+    assert 0 < measured["counts"]["sums_share_of_bytes"] < 0.2
+    assert (
+        measured["counts"]["pass_seconds_per_shard_warm"] < measured["counts"]["rows_pass_seconds_per_shard_warm"] * 2
+    )
+    assert {"answers_per_second", "bytes_per_answer"} <= measured["answers"].keys()
+    assert {"utterances_with_counts", "counts_bytes", "answers_bytes"} <= measured["scaled_to_the_paper"].keys()
+    assert measured["resume"]["marks"] == 2_000 and measured["resume"]["seconds"] < 10

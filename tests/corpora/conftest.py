@@ -1,4 +1,4 @@
-"""The miniature releases: written once a session, handed out as copies that a test may damage."""
+"""The miniature releases: written once a session, and copied for tests that may damage them."""
 
 from __future__ import annotations
 

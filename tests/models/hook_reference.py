@@ -55,7 +55,7 @@ def assert_counts_equal_hook(
         of_part = {Part.AUDIO: ids_L == placeholder, Part.TEXT: ~np.isin(ids_L, [*special, placeholder])}
         for part, here_L in of_part.items():
             assert T[index, part] == here_L.sum() > 0
-            expected_LN = np.stack([(silu(one) > 0).numpy()[here_L].sum(0) for one in u])
+            expected_LN = np.stack([(silu(u_call) > 0).numpy()[here_L].sum(0) for u_call in u])
             # A pre-activation within rounding of zero may fall on either side in another batch shape.
             difference = np.abs(K[index, part].astype(int) - expected_LN)
             assert difference.max() <= 1 and difference.sum() <= 3
@@ -76,8 +76,8 @@ def assert_deactivation_equals_hook(lm: AudioLM, model: Any, official: Official,
             **inputs, max_new_tokens=NEW, do_sample=False, repetition_penalty=1.0, eos_token_id=list(lm.stop_ids),
             pad_token_id=lm.stop_ids[-1],
         )  # fmt: skip
-        said = output[0, len(inputs["input_ids"][0]) :].tolist()
-        expected.append(list(takewhile(lambda token: token not in lm.stop_ids, said)))
+        tokens = output[0, len(inputs["input_ids"][0]) :].tolist()
+        expected.append(list(takewhile(lambda token: token not in lm.stop_ids, tokens)))
     for handle in handles:
         handle.remove()
     for how in ("fold", "gate"):

@@ -36,11 +36,11 @@ class Case:
 
     def generated(self, model: Any) -> list[list[int]]:
         """What `model`, item by item, says under transformers' own generate."""
-        said = []
+        tokens = []
         for inputs in self.official:
             output = model.generate(
                 **inputs, max_new_tokens=NEW, do_sample=False, eos_token_id=list(self.lm.stop_ids), pad_token_id=0
             )
             new = output[0, inputs["input_ids"].shape[1] :].tolist()
-            said.append(list(takewhile(lambda token: token not in self.lm.stop_ids, new)))
-        return said
+            tokens.append(list(takewhile(lambda token: token not in self.lm.stop_ids, new)))
+        return tokens

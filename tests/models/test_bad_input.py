@@ -145,7 +145,7 @@ def test_the_fingerprint_of_a_full_clone_is_that_of_our_download(folder: Path) -
 
 
 def test_the_fingerprint_sees_files_in_subfolders(folder: Path) -> None:
-    """Kimi-Audio's Whisper weights lie in one."""
+    """Kimi-Audio's Whisper weights are in one."""
     before = weights_fingerprint(folder, BUILTIN_ADAPTERS["kimi-audio"])
     (folder / "whisper-large-v3").mkdir()
     (folder / "whisper-large-v3" / "config.json").write_text("{}")

@@ -63,13 +63,13 @@ def test_it_is_refused_with_every_reason_and_asking_for_sparse_gates_takes_one_a
     assert reason in str(error.value)
 
 
-@pytest.mark.parametrize("asked", [[], ["--sparse-gates"]])
-def test_doctor_says_so_and_loads_nothing(asked: list[str]) -> None:
-    done = CliRunner().invoke(app, ["doctor", "gemma3n", "--deep", "--json", *asked])
+@pytest.mark.parametrize("options", [[], ["--sparse-gates"]])
+def test_doctor_says_so_and_loads_nothing(options: list[str]) -> None:
+    done = CliRunner().invoke(app, ["doctor", "gemma3n", "--deep", "--json", *options])
     assert done.exit_code == 1, done.output
     facts = json.loads(done.stdout)
     assert not facts["supported"] and facts["deep"] == {} and facts["architecture"].startswith("Gemma3n")
-    assert ("95% of the gates" in facts["reason"]) == (not asked)
+    assert ("95% of the gates" in facts["reason"]) == (not options)
 
 
 def test_without_the_other_reasons_sparse_gates_would_do(decoder: Any) -> None:

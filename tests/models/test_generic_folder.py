@@ -42,12 +42,12 @@ def test_a_saved_folder_loads_whole_and_says_the_same(case: Case, tmp_path: Path
     assert type(again.lm.model) is type(case.lm.model)
     assert [p.ids_L.tolist() for p in again.prompts] == [p.ids_L.tolist() for p in case.prompts]
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(again.rows, case.rows, strict=True))
-    said, expected = again.ask(), case.ask()
-    assert said.tokens == expected.tokens and np.array_equal(said.logprob_BO, expected.logprob_BO)
+    answers, expected = again.ask(), case.ask()
+    assert answers.tokens == expected.tokens and np.array_equal(answers.logprob_BO, expected.logprob_BO)
 
 
 def on_disk(case: Case) -> Placement:
-    """Room for some of the weights only."""
+    """Memory for some of the weights only."""
     return Placement(offload="disk", memory=int(0.7 * sum(4 * p.numel() for p in case.lm.model.parameters())))
 
 
@@ -58,10 +58,10 @@ def test_weights_on_disk_give_the_same_counts_and_deactivations(case: Case, tmp_
     away = from_folder(case, tmp_path, on_disk(case))
     assert "disk" in away.lm.model.hf_device_map.values()
     assert not can_fold(away.gates) and [g.width for g in away.gates] == [g.width for g in case.gates]
-    counters = [ActivationCounter(one.gates, len(ITEMS), len(Part)) for one in (away, case)]
+    counters = [ActivationCounter(loaded.gates, len(ITEMS), len(Part)) for loaded in (away, case)]
     with counters[0].hooks(), counters[1].hooks():
-        said, expected = away.ask(counters[0]), case.ask(counters[1])
-    assert said.tokens == expected.tokens
+        answers, expected = away.ask(counters[0]), case.ask(counters[1])
+    assert answers.tokens == expected.tokens
     assert all(np.array_equal(*pair) for pair in zip(counters[0].result(), counters[1].result(), strict=True))
     member_LN = np.random.default_rng(0).random((len(case.gates), case.gates[0].width)) < 0.4
     with scaled(away.gates, member_LN, 0.0, "gate"), scaled(case.gates, member_LN, 0.0, "fold"):
@@ -87,7 +87,7 @@ def test_a_processor_without_a_chat_template_is_refused(tmp_path: Path) -> None:
         GenericAudioLM.load(tmp_path, torch.float32, Placement(), GenericAudioLM.settings)
 
 
-def test_a_processor_that_lacks_a_file_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_a_processor_with_a_missing_file_is_refused_by_its_name(tmp_path: Path) -> None:
     model, processor = phi4_multimodal()
     save(model, processor, tmp_path)
     (tmp_path / "preprocessor_config.json").unlink()

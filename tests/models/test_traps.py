@@ -1,4 +1,4 @@
-"""Traps that were met while running transformers and the published repositories, and that no other test stands on."""
+"""Traps that were met while running transformers and the published repositories, and that no other test covers."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def test_a_launchers_environment_changes_nothing_of_a_load(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["kimi-audio-7b", "audio-flamingo-3", "qwen2.5-omni-7b"])
 def test_a_download_asks_for_no_pickle_no_code_and_no_thinking(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
 
     def downloaded(repository: str, **options: Any) -> str:
-        asked.append(options)
+        requests.append(options)
         return str(SHIPPED)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", downloaded)
     locate_checkpoint(ModelSpec.model_validate(name))
-    for options in asked:
+    for options in requests:
 
         def kept(file: str, options: dict[str, Any] = options) -> bool:
             allowed = any(fnmatch(file, pattern) for pattern in options["allow_patterns"])
             return allowed and not any(fnmatch(file, pattern) for pattern in options["ignore_patterns"])
 
         assert all(kept(file) for file in WANTED) and not any(kept(file) for file in UNWANTED)
-    assert len(asked) == (2 if name == "kimi-audio-7b" else 1), "Kimi-Audio's speech tokenizer is another repository"
+    assert len(requests) == (2 if name == "kimi-audio-7b" else 1), "Kimi-Audio's speech tokenizer is another repository"
 
 
 def test_the_same_batch_in_bfloat16_gives_the_same_bits(tmp_path: Path) -> None:

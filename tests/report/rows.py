@@ -26,8 +26,8 @@ def point(value: float) -> Estimate:
 def changed(row: EffectRow = ROW, **values: Any) -> EffectRow:
     """The row with other values of its own or of its condition."""
     of_condition = {name: value for name, value in values.items() if name in OF_CONDITION}
-    own = {name: value for name, value in values.items() if name not in OF_CONDITION}
-    return replace(row, condition=replace(row.condition, **of_condition), **own)
+    remaining = {name: value for name, value in values.items() if name not in OF_CONDITION}
+    return replace(row, condition=replace(row.condition, **of_condition), **remaining)
 
 
 def baseline(model: str, corpus: str, emotion: str, accuracy: Estimate, utterances: int = 1000) -> BaselineRow:

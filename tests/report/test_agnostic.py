@@ -38,10 +38,10 @@ BASELINES = [baseline(m, c, ALL, Estimate(45.0, 43.0, 47.0)) for m in MODELS for
 
 def rows(model: str = MODELS[0], corpus: str = "iemocap", **values: Any) -> list[EffectRow]:
     """What the study `table2` of configs/paper.yaml gives for one model and corpus."""
-    own = changed(CONACT, model=model, corpus=corpus, source_corpus=corpus)
-    made = [changed(own, intervention=t, alpha=a, parameters=p, **values) for a in GAINS for t, p in TYPES]
+    targeted = changed(CONACT, model=model, corpus=corpus, source_corpus=corpus)
+    made = [changed(targeted, intervention=t, alpha=a, parameters=p, **values) for a in GAINS for t, p in TYPES]
     made += [changed(row, **RND) for row in made]
-    return made + [changed(own, intervention="steer", alpha=a, **{**values, **RND}) for a in GAINS]
+    return made + [changed(targeted, intervention="steer", alpha=a, **{**values, **RND}) for a in GAINS]
 
 
 def tables(rows_of_sweep: list[EffectRow], emotions: Any = EMOTIONS) -> list[AgnosticTable]:
@@ -77,12 +77,12 @@ def test_every_printed_number_of_the_paper_s_table_is_in_its_place() -> None:
 
 def test_each_selector_has_rnd_s_steering_and_rnd_s_own_interventions_are_a_line_below() -> None:
     (table,) = tables(rows())
-    own, random, _ = table.lines
+    conact, random, _ = table.lines
     heads = [head for heads in table.gains.values() for head in heads]
-    measured = dict(zip(heads[:4], (own.values[c] for c in table.columns[:4]), strict=True))
+    measured = dict(zip(heads[:4], (conact.values[c] for c in table.columns[:4]), strict=True))
     assert measured == {"RND": Estimate(40.0, 48.0, 52.0)} | dict.fromkeys(heads[1:4], Estimate(50.0, 48.0, 52.0))
     assert {c.intervention for c in random.values} == {"two-pass", "mix", "union"}
-    assert own.unmasked == random.unmasked == Estimate(45.0, 43.0, 47.0)
+    assert conact.unmasked == random.unmasked == Estimate(45.0, 43.0, 47.0)
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,16 @@ def test_markdown_latex_and_csv_have_the_same_numbers() -> None:
     (table,) = tables(rows())
     document = Document("t", (agnostic_tables_section([table]),))
     text, tex = markdown(document), latex(document)
-    own, random, paper = agnostic_csv([table])
+    measured, random, paper = agnostic_csv([table])
     assert (
-        own["two-pass_alpha_0.1"] == 50.0 and paper["two-pass_alpha_0.1"] == "48.1" and random["rnd_alpha_0.1"] is None
+        measured["two-pass_alpha_0.1"] == 50.0
+        and paper["two-pass_alpha_0.1"] == "48.1"
+        and random["rnd_alpha_0.1"] is None
     )
     assert "| iemocap | qwen2.5-omni-7b | published | 48.4 | 48.2 | 48.1 | 48.2 | 48.3 |" in text
     assert "| iemocap | qwen2.5-omni-7b | RND | 45.0 [43.0, 47.0] | – | 40.0 [48.0, 52.0] |" in text
     assert "published & 48.4 & 48.2 & 48.1 & 48.2 & 48.3 &" in tex and r"\cmidrule(lr){5-8}\cmidrule(lr){9-12}" in tex
-    assert "| Invalid ≤ |" in text and text.count("| 2.5 % |") == 2 and own["most_invalid"] == 0.025
+    assert "| Invalid ≤ |" in text and text.count("| 2.5 % |") == 2 and measured["most_invalid"] == 0.025
     assert tex.count("iemocap") == tex.count("qwen2.5-omni-7b") == 1
 
 

@@ -26,8 +26,8 @@ def _conact(results: Results) -> xr.Dataset:
 def _targeted(results: Results, selector: str) -> xr.Dataset:
     """A selector's conditions on studio without 2-Pass."""
     frame = results.frames["tiny", "studio"]
-    own = (frame["selector"] == selector) & (frame["intervention"] != "two-pass")
-    return frame.isel(condition=own.values)
+    steerable = (frame["selector"] == selector) & (frame["intervention"] != "two-pass")
+    return frame.isel(condition=steerable.values)
 
 
 def test_figure_1_has_a_row_per_corpus_and_a_column_per_selector(drawn: dict[str, Figure], results: Results) -> None:
@@ -60,8 +60,8 @@ def test_figure_4_counts_every_neuron_once(drawn: dict[str, Figure], results: Re
     assert [axis.get_title() for axis in axes_of if axis.get_title()] == ["tiny: MAD", "tiny: ConAct"]
     image = np.nan_to_num(np.asarray(axes_of[0].images[0].get_array(), float))
     neurons = results.layers["tiny"]
-    own = (neurons["selector"] == "MAD") & (neurons["source_corpus"] == "studio")
-    np.testing.assert_array_equal(image, neurons.isel(mask=own.values).values)
+    chosen = (neurons["selector"] == "MAD") & (neurons["source_corpus"] == "studio")
+    np.testing.assert_array_equal(image, neurons.isel(mask=chosen.values).values)
 
 
 def test_figure_5_names_the_direction(drawn: dict[str, Figure]) -> None:
@@ -72,10 +72,10 @@ def test_curves_draw_the_effects_along_the_gain_through_zero(results: Results) -
     frame = _conact(results)
     (axis,) = axes(frame)
     assert (axis.name, axis.values, axis.title) == ("alpha", (-1, 0.3, 1), "gain, ConAct, r = 10 %, masks from studio")
-    own = curves(frame, axis).axes[0].get_lines()[0]
+    line = curves(frame, axis).axes[0].get_lines()[0]
     expected = frame["self_effect"].sel(bound="point").values.tolist()
-    assert list(own.get_xdata()) == [-1, 0, 0.3, 1]  # type: ignore[arg-type]
-    assert list(own.get_ydata()) == [expected[0], 0, *expected[1:]]  # type: ignore[arg-type]
+    assert list(line.get_xdata()) == [-1, 0, 0.3, 1]  # type: ignore[arg-type]
+    assert list(line.get_ydata()) == [expected[0], 0, *expected[1:]]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("name", "values"), [("fraction", [0.5, 0.01, 0.1]), ("identification_size", [50, 10, 200])])
@@ -102,10 +102,10 @@ def test_figure_2d_has_accuracies_around_the_unmasked_one(results: Results) -> N
 def test_self_accuracy_is_the_unmasked_one_plus_the_effect_on_a_balanced_set(results: Results) -> None:
     """Counted from the answers themselves: the identity that Figure 2d rests on."""
     answers = results.answers["tiny", "studio"]
-    own = (answers.selector == "ConAct") & (answers.intervention == "deactivate")
+    deactivated = (answers.selector == "ConAct") & (answers.intervention == "deactivate")
     codes = np.array([list(answers.emotion.values).index(label) for label in answers.label.values])
     usable = answers.utterance.values != "e00"  # unreadable everywhere
-    cells = answers.isel(cell=own.values)
+    cells = answers.isel(cell=deactivated.values)
     counted = [
         float((cell.answer.values[0] == codes)[(answers.label == cell.source_emotion.item()).values & usable].mean())
         for _, cell in cells.groupby("cell")

@@ -147,10 +147,10 @@ def test_hovering_a_heat_map_shows_the_values_of_its_entry(page: Page, results: 
     tip = page.locator("#tip")
     expect(tip).to_be_visible()
     frame = results.frames["tiny", "studio"]
-    at = (frame["selector"] == "ConAct") & (frame["alpha"] == -1.0)
-    one = frame.isel(condition=int(np.flatnonzero(at.values)[0])).sel(source="anger", evaluation="anger")
+    chosen = (frame["selector"] == "ConAct") & (frame["alpha"] == -1.0)
+    entry = frame.isel(condition=int(np.flatnonzero(chosen.values)[0])).sel(source="anger", evaluation="anger")
     lines = tip.inner_text().splitlines()
-    assert lines[:2] == ["anger → anger", f"−{decimal_text(abs(float(one['change'])), 2)} points"]
+    assert lines[:2] == ["anger → anger", f"−{decimal_text(abs(float(entry['change'])), 2)} points"]
     test = next(
         v for v in results.tests
         if (v.corpus, v.condition.selector, v.condition.alpha) == ("studio", "ConAct", -1.0)
@@ -187,8 +187,8 @@ def test_layers_show_the_neurons_of_the_mask(page: Page, results: Results) -> No
         page.locator("#layer-maps figure", has_text="ConAct").locator("tbody tr").first.locator("td").all_inner_texts()
     )
     neurons = results.layers["tiny"]
-    at = list(neurons["mask"].values).index("ConAct-studio-anger")
-    assert [int(text) for text in shown] == neurons[at].values.tolist()
+    position = list(neurons["mask"].values).index("ConAct-studio-anger")
+    assert [int(text) for text in shown] == neurons[position].values.tolist()
 
 
 def test_one_clip_shows_the_answers_under_every_mask(page: Page, results: Results) -> None:
@@ -275,11 +275,11 @@ def test_the_data_hold_no_nan_and_no_tag(document: Document) -> None:
 def test_pairs_and_searches_are_sections_where_a_sweep_has_them(browser: Browser, page: Page, tmp_path: Path) -> None:
     assert page.get_by_role("link", name="Pairs").count() == page.get_by_role("link", name="Smallest r").count() == 0
     names = ["anger", "joy"]
-    own = np.full((2, 2, 3), np.nan)
-    own[0, 1] = own[1, 0] = (-12.5, -20.0, -3.0)
+    values = np.full((2, 2, 3), np.nan)
+    values[0, 1] = values[1, 0] = (-12.5, -20.0, -3.0)
     dims = ("first", "second", "bound")
     coords = {"first": names, "second": names, "bound": ["point", "low", "high"]}
-    matrix = xr.Dataset({"own": (dims, own), "others": (dims, own / 2)}, coords=coords)
+    matrix = xr.Dataset({"own": (dims, values), "others": (dims, values / 2)}, coords=coords)
     condition = Condition("ConAct", "co-deactivate", -1.0, 0.1, "studio", identification_size=50)
     smallest = SmallestFraction(condition, {Decimal("0.05"): -3.0, Decimal("0.1"): -5.0}, Decimal("0.05"))
     pairs = pair_matrices_section([PairMatrix("tiny", "studio", condition, matrix)])

@@ -20,7 +20,7 @@ def test_gpus_that_share_a_model_get_smaller_batches_so_that_each_has_one() -> N
     assert token_budget(80 * GB, 6 * GB, SEVEN, 2, gpus=3) == MAX_BUDGET // 4, "a power of two"
 
 
-def test_gpus_that_share_a_model_have_a_batch_more_under_way_than_three_for_each() -> None:
+def test_gpus_that_share_a_model_have_one_batch_in_flight_more_than_three_for_each() -> None:
     """16,384 tokens of a layer's pass (four widths) and of three batches' keys and values just fit on one GPU."""
     just = int(16_384 * 2 * (4 + 3 * 28 / 8) * SEVEN.width / USABLE_MEMORY) + 1
     assert [token_budget(just, 0, SEVEN, 2, gpus) for gpus in (1, 2)] == [16_384, 8_192]

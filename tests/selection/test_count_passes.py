@@ -63,7 +63,7 @@ class Made:
 
     def passed(self, model: str, corpora: Sequence[str], sums: Sequence[Sequence[CountSums]]) -> None:
         for index, corpus in enumerate(corpora):
-            sum_counts([one[index] for one in sums], self.folder, model, corpus)
+            sum_counts([of_size[index] for of_size in sums], self.folder, model, corpus)
 
     def slow(self, model: str, corpus: str, chosen: IdentificationSet, parts: Sequence[int]) -> Firing:
         """The obvious way: every row."""
@@ -193,7 +193,7 @@ def test_whatever_was_answered_the_sums_are_those_of_the_rows(
         chosen = [patterned.chosen("dense", ["two"], size, cap) for size in sizes]
     except NothingIdentified:
         return
-    sums = [[CountSums(one, [0, 1, 2]) for one in of_size] for of_size in chosen]
+    sums = [[CountSums(rows_of, [0, 1, 2]) for rows_of in of_size] for of_size in chosen]
     patterned.passed("dense", ["two"], sums)
     for (identified,), (sums_of_one,) in zip(chosen, sums, strict=True):
         same(sums_of_one.firing(), patterned.slow("dense", "two", identified, [0, 1, 2]))

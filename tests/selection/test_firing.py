@@ -105,8 +105,8 @@ def test_pooled_counts_are_those_of_all_utterances_at_once() -> None:
     K = random.integers(0, T[:, :, None, None] + 1, (8, 1, 2, 4)).astype(np.uint16)
     code = np.array([0, 1, -1, 1, 0, 1, 0, -1], np.int8)
 
-    def firing(at: slice) -> Firing:
-        return sum_blocks(IdentificationSet(EMOTIONS, (4, 4), None, 4, code[at]), [(K[at], T[at])], [0])
+    def firing(rows: slice) -> Firing:
+        return sum_blocks(IdentificationSet(EMOTIONS, (4, 4), None, 4, code[rows]), [(K[rows], T[rows])], [0])
 
     both, whole = pooled_firing([firing(slice(0, 4)), firing(slice(4, 8))]), firing(slice(0, 8))
     np.testing.assert_array_equal(both.K, whole.K)
@@ -114,9 +114,9 @@ def test_pooled_counts_are_those_of_all_utterances_at_once() -> None:
 
 
 def test_corpora_of_other_emotions_are_not_summed() -> None:
-    one = Firing(EMOTIONS, np.zeros((2, 1, 1), np.int64), np.array([1, 1]))
+    single = Firing(EMOTIONS, np.zeros((2, 1, 1), np.int64), np.array([1, 1]))
     with pytest.raises(ValueError, match="different emotions"):
-        pooled_firing([one, Firing(("anger", "sadness"), one.K, one.T)])
+        pooled_firing([single, Firing(("anger", "sadness"), single.K, single.T)])
 
 
 def test_an_experts_probability_is_over_the_positions_that_were_sent_to_it() -> None:

@@ -136,8 +136,8 @@ def test_layer_matched_masks_follow_the_layers_of_their_emotion_s_mask_and_diffe
 
 def test_pooled_corpora_give_the_poorest_one_s_number_of_shared_emotions(folder: StoreFolder) -> None:
     shared = ("anger", "joy")
-    one, two = (firing(corpus, shared, 4, [0, 1, 2]) for corpus in EMOTIONS)
-    expected = chosen(Firing(shared, one.K + two.K, one.T + two.T), "MAD", "joy")
+    first, two = (firing(corpus, shared, 4, [0, 1, 2]) for corpus in EMOTIONS)
+    expected = chosen(Firing(shared, first.K + two.K, first.T + two.T), "MAD", "joy")
     pooled = key("MAD", corpus="one+two")
     np.testing.assert_array_equal(read_member(folder, "tiny", pooled.id), expected)
 

@@ -74,7 +74,7 @@ def test_what_was_counted_comes_before_what_was_published() -> None:
 
 
 def test_without_any_counts_the_sweep_s_own_limit_is_the_estimate() -> None:
-    own = spec("manifest", emotions=["anger", "joy"])
-    assert total_candidates(own, NOWHERE) == (None, "unknown: nothing at x, and the sweep sets no `candidates`")
+    custom = spec("manifest", emotions=["anger", "joy"])
+    assert total_candidates(custom, NOWHERE) == (None, "unknown: nothing at x, and the sweep sets no `candidates`")
     limited = spec("manifest", emotions=["anger", "joy"], identification={"candidates": 9})
     assert total_candidates(limited, NOWHERE) == (18, "as the sweep asks")

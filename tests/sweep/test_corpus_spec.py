@@ -79,7 +79,7 @@ def test_a_mistake_is_named_with_its_line_and_the_nearest_word(tmp_path: Path, t
 
 
 def test_every_identity_field_of_a_corpus_reaches_the_store(tmp_path: Path) -> None:
-    """What is runtime is where the corpus lies, and nothing else."""
+    """Where the corpus is, is runtime; everything else is identity."""
     runtime: set[str] = set()
     for entry in CORPUS_TYPES.values():
         for name, field in entry.spec.model_fields.items():

@@ -73,11 +73,11 @@ def test_rounds_stop_at_the_cap_or_at_the_end_and_visit_prefixes(
         ranges = next_identification_round(pools, cap)
         if not ranges:
             break
-        for emotion, at in ranges.items():
-            assert at.start == visited[emotion] < at.stop <= emotions[emotion][0]
-            assert at.start % SHARD_ROWS == 0
-            visited[emotion] = at.stop
-            correct[emotion] = round(emotions[emotion][1] * at.stop)
+        for emotion, rows in ranges.items():
+            assert rows.start == visited[emotion] < rows.stop <= emotions[emotion][0]
+            assert rows.start % SHARD_ROWS == 0
+            visited[emotion] = rows.stop
+            correct[emotion] = round(emotions[emotion][1] * rows.stop)
     else:
         pytest.fail("identification never ends")
     for emotion, (available, _) in emotions.items():

@@ -107,7 +107,7 @@ def _read(located: Mapping[str, tuple[str, StoredTensor]], dtype: torch.dtype, d
         of_file.setdefault(stored.file, []).append((name, spelling))
     state = {}
     for file, names in sorted(of_file.items()):
-        # `whisper-large-v3` lacks the metadata that from_pretrained requires; safe_open does not need it.
+        # `whisper-large-v3` has none of the metadata that from_pretrained requires; safe_open does not need it.
         with safe_open(file, "pt", device=str(device) if device == "cpu" else f"cuda:{device}") as tensors:
             for name, spelling in names:
                 full = name.startswith(FULL_PRECISION)

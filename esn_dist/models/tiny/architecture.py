@@ -125,7 +125,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def thinker_config(size: TinySize, words: PreTrainedTokenizerFast) -> Qwen2_5OmniThinkerConfig:
     """The configuration of `size` whose special token ids are those of `words`."""
 
-    def at(name: str) -> int:
+    def id_of(name: str) -> int:
         return words.vocab[name]
 
     half_head = size.hidden // size.heads // 2
@@ -158,20 +158,20 @@ def thinker_config(size: TinySize, words: PreTrainedTokenizerFast) -> Qwen2_5Omn
             "num_key_value_heads": size.key_value_heads,
             "max_position_embeddings": 4096,
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": sections},
-            "pad_token_id": at("<|endoftext|>"),
-            "eos_token_id": at("<|im_end|>"),
+            "pad_token_id": id_of("<|endoftext|>"),
+            "eos_token_id": id_of("<|im_end|>"),
             "tie_word_embeddings": False,
         },
-        audio_token_index=at("<|AUDIO|>"),
-        image_token_index=at("<|IMAGE|>"),
-        video_token_index=at("<|VIDEO|>"),
-        audio_start_token_id=at("<|audio_bos|>"),
-        audio_end_token_id=at("<|audio_eos|>"),
-        user_token_id=at("user"),
+        audio_token_index=id_of("<|AUDIO|>"),
+        image_token_index=id_of("<|IMAGE|>"),
+        video_token_index=id_of("<|VIDEO|>"),
+        audio_start_token_id=id_of("<|audio_bos|>"),
+        audio_end_token_id=id_of("<|audio_eos|>"),
+        user_token_id=id_of("user"),
         tie_word_embeddings=False,
     )
     # Read by the model's own position function, though it is no declared field.
-    config.vision_start_token_id = at("<|vision_bos|>")
+    config.vision_start_token_id = id_of("<|vision_bos|>")
     return config
 
 

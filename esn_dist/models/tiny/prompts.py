@@ -26,7 +26,7 @@ class TrainingBatch:
     Attributes:
         ids_BL: token ids; audio positions hold the placeholder.
         audio_BL: at audio positions the index of the audio row, else -1.
-        last_B: position of the last prompt token; the answer stands at last + 1, the stop token at last + 2.
+        last_B: position of the last prompt token; the answer is at last + 1, the stop token at last + 2.
         answer_B: the answer's token id.
     """
 
@@ -79,9 +79,9 @@ class Prompts:
 
     def look_up(self, emotion_B: Tensor, order_B: Tensor, width: int) -> TrainingBatch:
         """The emotion's word in the place of the audio, and options: pure reading."""
-        one = torch.ones_like(emotion_B)
+        ones_B = torch.ones_like(emotion_B)
         answer = self.digits[self.number_OE[order_B, emotion_B]]
-        return self._assemble(one, self.tails_OL[order_B], answer, width, self.words[emotion_B])
+        return self._assemble(ones_B, self.tails_OL[order_B], answer, width, self.words[emotion_B])
 
     def _assemble(
         self, rows_B: Tensor, tail_BL: Tensor, answer_B: Tensor, width: int, spoken_B: Tensor | None

@@ -77,7 +77,7 @@ def _evaluation(dialogue: str, everyone: list[tuple[str, str, int]]) -> list[byt
         lines += [b"C-E2:\tNeutral;\t()", b"C-E3:\tNeutral; Anger;\t()"]
         lines += [b"C-E4:\tOther;\t(d\xe9contenanc\xe9, [so to speak])"] * (turn % 3)  # Latin-1, and a bracket inside
         lines.append(f"C-{name[-4]}1:\tNeutral;\t(curious)".encode())
-        if not (dialogue == "Ses03M_impro07" and name[-4] == "M"):  # 27 utterances lack the dimensional ratings
+        if not (dialogue == "Ses03M_impro07" and name[-4] == "M"):  # 27 utterances have no dimensional ratings
             lines += [b"A-E3:\tval 3; act 2; dom  2;\t()", b"A-E4:\tval 2.5; act 3; dom  ;\t()"]
         lines.append(b"")
         start += 3.7199

@@ -1,4 +1,4 @@
-"""MSP-Podcast in small, as release 2.0 lies on disk; `write_old` gives the spellings of 1.8, on the same clips."""
+"""MSP-Podcast in small, in the layout of release 2.0; `write_old` gives the spellings of 1.8, on the same clips."""
 
 from __future__ import annotations
 

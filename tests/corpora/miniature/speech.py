@@ -1,4 +1,4 @@
-"""What stands in for speech: a hum that swells and fades, as wav, or as mp4 with 5.1 or stereo AAC and a picture.
+"""In the place of speech: a hum that swells and fades, as wav, or as mp4 with 5.1 or stereo AAC and a picture.
 
 Knows no corpus. Everything is a function of its arguments.
 """

@@ -48,8 +48,8 @@ def main_names(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {
             "self_attn.rotary_emb.inv_freq": (h // config["num_attention_heads"] // 2,)
         }
-        for one, rows in (("q", h), ("k", kv), ("v", kv)):
-            shapes |= {f"self_attn.{one}_proj.weight": (rows, h), f"self_attn.{one}_proj.bias": (rows,)}
+        for part, rows in (("q", h), ("k", kv), ("v", kv)):
+            shapes |= {f"self_attn.{part}_proj.weight": (rows, h), f"self_attn.{part}_proj.bias": (rows,)}
         shapes |= {"self_attn.o_proj.weight": (h, h), "mlp.gate_proj.weight": (i, h), "mlp.up_proj.weight": (i, h)}
         shapes |= {"mlp.down_proj.weight": (h, i), "input_layernorm.weight": (h,)}
         shapes |= {"post_attention_layernorm.weight": (h,)}
@@ -73,10 +73,10 @@ def encoder_names(config: dict[str, Any], layers: int) -> dict[str, tuple[int, .
     names |= {"conv2.bias": (d,), "embed_positions.weight": (config["max_source_positions"], d)}
     for index in range(layers):
         layer: dict[str, tuple[int, ...]] = {"self_attn.k_proj.weight": (d, d)}
-        for one in ("q_proj", "v_proj", "out_proj"):
-            layer |= {f"self_attn.{one}.weight": (d, d), f"self_attn.{one}.bias": (d,)}
-        for one in ("self_attn_layer_norm", "final_layer_norm"):
-            layer |= {f"{one}.weight": (d,), f"{one}.bias": (d,)}
+        for part in ("q_proj", "v_proj", "out_proj"):
+            layer |= {f"self_attn.{part}.weight": (d, d), f"self_attn.{part}.bias": (d,)}
+        for part in ("self_attn_layer_norm", "final_layer_norm"):
+            layer |= {f"{part}.weight": (d,), f"{part}.bias": (d,)}
         layer |= {"fc1.weight": (f, d), "fc1.bias": (f,), "fc2.weight": (d, f), "fc2.bias": (d,)}
         names |= {f"layers.{index}.{name}": shape for name, shape in layer.items()}
     return names

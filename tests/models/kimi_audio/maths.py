@@ -49,21 +49,21 @@ def convolve(x_CT: Array, w: dict[str, Array], name: str, before: int, after: in
     return np.stack([np.einsum("oik,ik->o", weight, padded[:, t : t + 3]) + w[f"{name}.bias"] for t in starts], axis=1)
 
 
-def whisper_layer(x_TD: Array, w: dict[str, Array], at: str, heads: int, sees: Array) -> Array:
-    normed = layer_norm(x_TD, w, f"{at}.self_attn_layer_norm", 1e-5)
-    q = normed @ w[f"{at}.self_attn.q_proj.weight"].T + w[f"{at}.self_attn.q_proj.bias"]
-    k = normed @ w[f"{at}.self_attn.k_proj.weight"].T
-    v = normed @ w[f"{at}.self_attn.v_proj.weight"].T + w[f"{at}.self_attn.v_proj.bias"]
+def whisper_layer(x_TD: Array, w: dict[str, Array], prefix: str, heads: int, sees: Array) -> Array:
+    normed = layer_norm(x_TD, w, f"{prefix}.self_attn_layer_norm", 1e-5)
+    q = normed @ w[f"{prefix}.self_attn.q_proj.weight"].T + w[f"{prefix}.self_attn.q_proj.bias"]
+    k = normed @ w[f"{prefix}.self_attn.k_proj.weight"].T
+    v = normed @ w[f"{prefix}.self_attn.v_proj.weight"].T + w[f"{prefix}.self_attn.v_proj.bias"]
     size = x_TD.shape[1] // heads
     mixed = np.zeros_like(x_TD)
     for head in range(heads):
         mine = slice(head * size, (head + 1) * size)
         scores = np.where(sees, q[:, mine] @ k[:, mine].T / np.sqrt(size), -np.inf)
         mixed[:, mine] = softmax(scores) @ v[:, mine]
-    x_TD = x_TD + mixed @ w[f"{at}.self_attn.out_proj.weight"].T + w[f"{at}.self_attn.out_proj.bias"]
-    normed = layer_norm(x_TD, w, f"{at}.final_layer_norm", 1e-5)
-    inner = gelu(normed @ w[f"{at}.fc1.weight"].T + w[f"{at}.fc1.bias"])
-    return np.asarray(x_TD + inner @ w[f"{at}.fc2.weight"].T + w[f"{at}.fc2.bias"])
+    x_TD = x_TD + mixed @ w[f"{prefix}.self_attn.out_proj.weight"].T + w[f"{prefix}.self_attn.out_proj.bias"]
+    normed = layer_norm(x_TD, w, f"{prefix}.final_layer_norm", 1e-5)
+    inner = gelu(normed @ w[f"{prefix}.fc1.weight"].T + w[f"{prefix}.fc1.bias"])
+    return np.asarray(x_TD + inner @ w[f"{prefix}.fc2.weight"].T + w[f"{prefix}.fc2.bias"])
 
 
 def discrete_codes(wave: Array, w: dict[str, Array]) -> list[int]:
@@ -72,7 +72,7 @@ def discrete_codes(wave: Array, w: dict[str, Array]) -> list[int]:
     for start in range(0, len(wave), 480_000):
         piece = wave[start : start + 480_000]
         count = -(-len(piece) // 1280)
-        length = count if len(wave) <= 480_000 else 375  # a tail stands beside full segments
+        length = count if len(wave) <= 480_000 else 375  # a tail is batched with full segments
         mel = log_mel(np.pad(piece, (0, length * 1280 - len(piece))))
         x = gelu(convolve(mel, w, "conv1", 2, 0, 1))
         x = gelu(convolve(x, w, "conv2", 2, 0, 2)).T
@@ -104,9 +104,12 @@ def continuous(wave: Array, w: dict[str, Array]) -> Array:
 
 
 def adapted(features: Array, w: dict[str, Array]) -> Array:
-    at = "model.vq_adaptor.layers"
-    inner = silu(features @ w[f"{at}.0.weight"].T + w[f"{at}.0.bias"]) @ w[f"{at}.3.weight"].T + w[f"{at}.3.bias"]
-    return layer_norm(inner, w, f"{at}.4", 1e-6)
+    prefix = "model.vq_adaptor.layers"
+    inner = (
+        silu(features @ w[f"{prefix}.0.weight"].T + w[f"{prefix}.0.bias"]) @ w[f"{prefix}.3.weight"].T
+        + w[f"{prefix}.3.bias"]
+    )
+    return layer_norm(inner, w, f"{prefix}.4", 1e-6)
 
 
 def rms(x: Array, weight: Array) -> Array:
@@ -131,25 +134,28 @@ def text_logits(x_LD: Array, w: dict[str, Array], keep_LN: Array | float = 1.0) 
     keep_LN = np.broadcast_to(keep_LN, (3, 64))
     future = np.triu(np.full((len(x_LD), len(x_LD)), -np.inf), 1)
     for layer in range(3):
-        at = f"model.layers.{layer}"
-        normed = rms(x_LD, w[f"{at}.input_layernorm.weight"])
+        prefix = f"model.layers.{layer}"
+        normed = rms(x_LD, w[f"{prefix}.input_layernorm.weight"])
         q, k, v = (
-            normed @ w[f"{at}.self_attn.{one}_proj.weight"].T + w[f"{at}.self_attn.{one}_proj.bias"] for one in "qkv"
+            normed @ w[f"{prefix}.self_attn.{name}_proj.weight"].T + w[f"{prefix}.self_attn.{name}_proj.bias"]
+            for name in "qkv"
         )
         mixed = []
         for head in range(4):
             mine, shared = slice(8 * head, 8 * head + 8), slice(8 * (head // 2), 8 * (head // 2) + 8)
             scores = rotate(q[:, mine]) @ rotate(k[:, shared]).T / np.sqrt(8)
             mixed.append(softmax(scores + future) @ v[:, shared])
-        x_LD = x_LD + np.concatenate(mixed, 1) @ w[f"{at}.self_attn.o_proj.weight"].T
-        normed = rms(x_LD, w[f"{at}.post_attention_layernorm.weight"])
-        gates.append(silu(normed @ w[f"{at}.mlp.gate_proj.weight"].T) * keep_LN[layer])
-        x_LD = x_LD + (gates[-1] * (normed @ w[f"{at}.mlp.up_proj.weight"].T)) @ w[f"{at}.mlp.down_proj.weight"].T
+        x_LD = x_LD + np.concatenate(mixed, 1) @ w[f"{prefix}.self_attn.o_proj.weight"].T
+        normed = rms(x_LD, w[f"{prefix}.post_attention_layernorm.weight"])
+        gates.append(silu(normed @ w[f"{prefix}.mlp.gate_proj.weight"].T) * keep_LN[layer])
+        x_LD = (
+            x_LD + (gates[-1] * (normed @ w[f"{prefix}.mlp.up_proj.weight"].T)) @ w[f"{prefix}.mlp.down_proj.weight"].T
+        )
     return np.asarray(rms(x_LD, w["model.norm.weight"])[-1] @ w["lm_head.weight"].T), gates
 
 
 def embedded(rows_RD: Array, codes: list[int], text: str, w: dict[str, Array]) -> tuple[Array, slice, slice]:
-    """The two streams of a prompt embedded and added, [L, D], and where the audio and the words stand."""
+    """The two streams of a prompt embedded and added, [L, D], and the positions of audio and words."""
     table, written = w["model.embed_tokens.weight"], list(text.encode())
     offset = [code + OFFSET for code in codes]
     audio = [BASE + 27, *[BLANK] * len(written), BASE + 18, *offset, BASE + 20, BASE + 32, BASE + 2, BASE + 28]
@@ -162,11 +168,11 @@ def embedded(rows_RD: Array, codes: list[int], text: str, w: dict[str, Array]) -
 
 def greedy(x_LD: Array, w: dict[str, Array], new: int, keep_LN: Array | float = 1.0) -> list[int]:
     """The whole prompt run again for every token; only the end of text ends an answer."""
-    table, said = w["model.embed_tokens.weight"], list[int]()
-    while len(said) < new:
+    table, tokens = w["model.embed_tokens.weight"], list[int]()
+    while len(tokens) < new:
         token = int(text_logits(x_LD, w, keep_LN)[0].argmax())
         if token == BASE + 24:
             break
-        said.append(token)
+        tokens.append(token)
         x_LD = np.concatenate([x_LD, [table[BLANK] + table[token]]])
-    return said
+    return tokens

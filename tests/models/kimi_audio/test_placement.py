@@ -32,9 +32,9 @@ def test_weights_on_disk_give_the_same_bits_and_deactivations(kimi: KimiAudio, c
     offloaded = KimiAudio.load(checkpoint, torch.float32, Placement(offload="disk", memory=600_000), KimiAudio.settings)
     gates = find_gates(offloaded.decoder)
     assert not can_fold(gates)
-    said, expected = ask(offloaded, tools), ask(kimi, tools)
-    assert said.tokens == expected.tokens
-    assert np.array_equal(said.logprob_BO, expected.logprob_BO)
+    answers, expected = ask(offloaded, tools), ask(kimi, tools)
+    assert answers.tokens == expected.tokens
+    assert np.array_equal(answers.logprob_BO, expected.logprob_BO)
     member_LN = np.random.default_rng(0).random((3, 64)) < 0.4
     with scaled(gates, member_LN, 0.0, "gate"), scaled(find_gates(kimi.decoder), member_LN, 0.0, "fold"):
         assert ask(offloaded, tools).tokens == ask(kimi, tools).tokens != expected.tokens
