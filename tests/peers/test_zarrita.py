@@ -91,7 +91,7 @@ def run(folder: Path, code: str, *arguments: str, given: str = "") -> Any:
 
 
 def test_the_snippet_of_the_docs_reads_what_python_reads(node: Path, url: str) -> None:
-    page = (ROOT / "docs" / "analysis.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "readers.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```js\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert "http://localhost:8000" in code
     shown = "console.log(JSON.stringify({ accuracy, shape: answer.shape, fired: [...fired.data] }));\n"
