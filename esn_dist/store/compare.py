@@ -1,4 +1,4 @@
-"""Whether two stores are equal, array by array: rows are matched by id, codes by the word they stand for.
+"""Whether two stores are equal, array by array: rows are matched by id, codes by their word.
 
 The position of a row in a grown store depends on its history and means nothing, so it is not compared; nor are pad
 rows. Values are compared by their bits. Knows nothing of what any array means.

@@ -70,7 +70,7 @@ def dims_of(array: Array) -> tuple[str, ...]:
 
 
 def categories_of(array: Array) -> tuple[str, ...]:
-    """The words that an array's codes stand for."""
+    """The words of an array's codes."""
     return tuple(str(word) for word in array.attrs["categories"])  # type: ignore[union-attr]
 
 

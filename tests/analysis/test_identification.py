@@ -78,10 +78,10 @@ def test_the_smallest_corpus_decides_how_many_utterances_each_contributes(small_
     candidates = [counted_utterances(folder, "tiny", corpus) for corpus in ("studio", "room")]
     poor = replace(candidates[0], correct=candidates[0].correct & (np.arange(len(candidates[0].label)) % 4 == 0))
     counts = [int((poor.correct & (poor.label == emotion)).sum()) for emotion in EMOTIONS]
-    for size, asked in (("auto", None), (99, 99), (2, 2)):
+    for size, requested in (("auto", None), (99, 99), (2, 2)):
         chosen = identification_sets([poor, candidates[1]], EMOTIONS, size, [None, 30])  # type: ignore[arg-type]
         assert [one.size for one in chosen] == [min(counts) if size != 2 else 2] * 2
-        assert {one.requested for one in chosen} == {asked}
+        assert {one.requested for one in chosen} == {requested}
 
 
 def test_emotions_that_all_corpora_have_keep_the_order_of_the_first() -> None:

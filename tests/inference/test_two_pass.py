@@ -138,6 +138,6 @@ def test_derived_cells_follow_and_the_stored_ones_stay(answers: xr.Dataset) -> N
     assert with_two_pass(answers).cell.values.tolist() == added.cell.values.tolist()
 
 
-def test_masks_that_lack_an_emotion_give_no_second_pass(answers: xr.Dataset) -> None:
+def test_masks_without_one_of_the_emotions_give_no_second_pass(answers: xr.Dataset) -> None:
     partial = answers.isel(cell=[0, 1, 2])
     xr.testing.assert_identical(with_two_pass(partial), partial)

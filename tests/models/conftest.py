@@ -1,4 +1,4 @@
-"""The reference that every adapter is held against, and the models of the generic one."""
+"""The reference that every adapter is compared with, and the models of the generic one."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def assert_equals_generate(
             **inputs, max_new_tokens=new, do_sample=False, repetition_penalty=1.0, eos_token_id=list(lm.stop_ids),
             pad_token_id=lm.stop_ids[-1], output_logits=True, return_dict_in_generate=True,
         )  # fmt: skip
-        said = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-        assert ours.tokens[index] == list(takewhile(lambda token: token not in lm.stop_ids, said))
+        tokens = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+        assert ours.tokens[index] == list(takewhile(lambda token: token not in lm.stop_ids, tokens))
         expected_V = output.logits[0][0].float().log_softmax(-1)
         torch.testing.assert_close(torch.as_tensor(ours.logprob_BO[index]), expected_V, atol=3e-5, rtol=0)
     assert len({tuple(t) for t in ours.tokens}) > 1, "equal answers show nothing"

@@ -70,9 +70,9 @@ def test_the_architecture_determines_the_adapter(tmp_path: Path, architecture: s
 
 
 def test_a_plan_takes_the_shape_from_the_folder_or_says_that_it_is_unknown(tmp_path: Path) -> None:
-    here, there = load_sweep(sweep(tmp_path, str(SHIPPED))), load_sweep(sweep(tmp_path, "someone/something"))
-    assert local_gate_shapes(here.models) == {"mine": (4, 256)} and local_gate_shapes(there.models) == {}
-    known, unknown = (forecast(s, None, local_gate_shapes(s.models)) for s in (here, there))
+    here, remote = load_sweep(sweep(tmp_path, str(SHIPPED))), load_sweep(sweep(tmp_path, "someone/something"))
+    assert local_gate_shapes(here.models) == {"mine": (4, 256)} and local_gate_shapes(remote.models) == {}
+    known, unknown = (forecast(s, None, local_gate_shapes(s.models)) for s in (here, remote))
     assert known.studies[0].bytes and known.studies[0].bytes > known.masks * 4 * 256
     assert unknown.bytes is unknown.studies[0].bytes is None
     assert "adds unknown GPU-hours, an unknown size" in plan_text(unknown)

@@ -36,7 +36,7 @@ from tests.models.hook_reference import ask, assert_counts_equal_hook, assert_de
 LENGTHS = (480, 16_000, 16_001, 37_920, 480_000, 480_160, 544_000)
 TEXT = question(["anger", "joy", "neutral"])
 SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<sound>"]
-# As on the hub: a default system prompt, and the marker before the text wherever the clip stands in the list.
+# As on the hub: a default system prompt, and the marker before the text, wherever the clip is in the list.
 TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -113,7 +113,7 @@ def test_a_second_has_25_audio_tokens(flamingo: AudioFlamingo3, tools: Any, samp
 
 
 def test_embeddings_are_the_same_bits_in_any_encoder_batch_and_the_official_ones(flamingo: AudioFlamingo3) -> None:
-    """Whole windows stand in groups of whole ones only, and beside windows that are mostly padding."""
+    """Whole windows in groups of whole ones only, and together with windows that are mostly padding."""
     assert_other_clips_change_no_bit(flamingo, (480_000, 960_000, 16_000, 480_160), 2, 2e-5)
 
 
@@ -124,7 +124,7 @@ def test_no_layer_and_no_encoder_batch_waits_for_the_device(flamingo: AudioFlami
 
 
 def test_a_batch_of_whole_windows_attends_under_a_mask_as_any_other(flamingo: AudioFlamingo3) -> None:
-    """Without one a GPU takes another kernel: a window's bits would tell whether padding stood beside it."""
+    """Without one a GPU takes another kernel: a window's bits would then depend on padding in its group."""
     masks: list[Any] = []
     handle = flamingo.tower.layers[0].register_forward_pre_hook(lambda module, args: masks.append(args[1]))
     for lengths in ([960_000], [480_000, 16_000]):
@@ -242,5 +242,5 @@ def test_weights_on_disk_give_the_same_bits(flamingo: AudioFlamingo3, tokenizer:
     )
     assert set(offloaded.model.hf_device_map.values()) == {"cpu", "disk"}
     assert not can_fold(find_gates(offloaded.decoder))
-    said, expected = ask(offloaded, SHORT), ask(flamingo, SHORT)
-    assert said.tokens == expected.tokens and np.array_equal(said.logprob_BO, expected.logprob_BO)
+    answers, expected = ask(offloaded, SHORT), ask(flamingo, SHORT)
+    assert answers.tokens == expected.tokens and np.array_equal(answers.logprob_BO, expected.logprob_BO)

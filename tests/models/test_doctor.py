@@ -82,7 +82,7 @@ def test_the_command_prints_json_and_its_exit_code_tells() -> None:
     assert bad.returncode == 2 and "no registered model" in bad.stderr and "Traceback" not in bad.stderr
 
 
-def test_deep_holds_the_shipped_model_against_slow_references() -> None:
+def test_deep_compares_the_shipped_model_with_slow_references() -> None:
     assert self_check("tiny-qwen2.5-omni") == {
         "loads": True, "gates_equal_entry": True, "batched_equals_single": True, "equals_uncached_greedy": True,
         "counts_equal_hook": True,
@@ -98,15 +98,15 @@ def test_deep_notices_a_model_whose_answers_depend_on_the_padding(omni: Qwen25Om
         return forward(*args, **{**kwargs, "attention_mask": None})
 
     monkeypatch.setattr(omni.decoder, "forward", forgets_the_mask)
-    found = check(omni)
-    assert not found["batched_equals_single"]
+    claims = check(omni)
+    assert not claims["batched_equals_single"]
 
 
 def test_deep_notices_a_packed_engine_that_errs(omni: Qwen25Omni, monkeypatch: Any) -> None:
     monkeypatch.setattr(layers, "attend", lambda q_THW, kept, geometry: torch.zeros_like(q_THW))
-    found = check(omni)
-    assert not found["packed_equals_plain"] and not found["deactivation_equals_hook"]
-    assert found["batched_equals_single"] and found["equals_uncached_greedy"]
+    claims = check(omni)
+    assert not claims["packed_equals_plain"] and not claims["deactivation_equals_hook"]
+    assert claims["batched_equals_single"] and claims["equals_uncached_greedy"]
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_the_one_by_one_way_has_its_bits_back_after_groups(omni: Qwen25Omni) -> 
 
 
 def test_on_a_cpu_clips_go_one_by_one(omni: Qwen25Omni) -> None:
-    """The published answers of the shipped model hang on these bits."""
+    """The published answers of the shipped model depend on these bits."""
     assert omni.encoder_batch == 0
 
 

@@ -80,11 +80,11 @@ def test_deactivation_equals_zeroed_weights_under_the_models_own_generate(case: 
 def naive_positive(case: Case, inputs: dict[str, Tensor]) -> list[npt.NDArray[np.bool_]]:
     """[L, N] of each layer: whether SiLU of the gate projection is positive, by a plain hook on the projection."""
     lm, gates = case.lm, case.gates
-    found: list[npt.NDArray[np.bool_]] = []
+    positive: list[npt.NDArray[np.bool_]] = []
 
     def dense(module: Any, args: Any, u_BLN: Tensor) -> None:
         u_LN = u_BLN[0, :, : gates[0].width]  # of a fused projection the first half
-        found.append((silu(u_LN) > 0).numpy())
+        positive.append((silu(u_LN) > 0).numpy())
 
     def experts(module: Any, args: Any, output: Any) -> None:
         x_LD, top_LK = args[0], args[1]
@@ -94,7 +94,7 @@ def naive_positive(case: Case, inputs: dict[str, Tensor]) -> list[npt.NDArray[np
             for e in chosen:
                 u_I = linear(x_LD[position], module.gate_up_proj[e])[:width]
                 positive_LN[position, e * width : (e + 1) * width] = (silu(u_I) > 0).numpy()
-        found.append(positive_LN)
+        positive.append(positive_LN)
 
     handles = []
     for layer in lm.model.get_decoder().layers:
@@ -107,4 +107,4 @@ def naive_positive(case: Case, inputs: dict[str, Tensor]) -> list[npt.NDArray[np
         lm.model(**inputs)
     for handle in handles:
         handle.remove()
-    return found
+    return positive

@@ -1,4 +1,4 @@
-"""A model of another installed package is planned, examined, loaded and identified; transformers lacks its class."""
+"""A model of another installed package is planned, examined, loaded and identified; transformers has no such class."""
 
 from __future__ import annotations
 

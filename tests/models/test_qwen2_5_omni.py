@@ -142,8 +142,8 @@ SHORT = [(16_000, TEXT), (37_920, "Why?"), (544_000, question(["sadness", "joy"]
 
 def test_counts_equal_a_naive_hooks(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:
     special = {i for i, token in omni.tokenizer.added_tokens_decoder.items() if token.special}
-    one = partial(for_generate, processor)
-    assert_counts_equal_hook(omni, omni.thinker, one, SHORT, omni.placeholder, special)
+    single = partial(for_generate, processor)
+    assert_counts_equal_hook(omni, omni.thinker, single, SHORT, omni.placeholder, special)
 
 
 def test_deactivation_equals_a_naive_hooks_under_generate(omni: Qwen25Omni, processor: WithoutTorchvision) -> None:

@@ -1,4 +1,4 @@
-"""What is read off a configuration is what the built model has; whoever reads it need not wait for torch."""
+"""What is read off a configuration is what the built model has; reading it needs no torch."""
 
 from __future__ import annotations
 

@@ -95,16 +95,16 @@ def test_the_snippet_of_the_docs_reads_what_python_reads(node: Path, url: str) -
     (code,) = re.findall(r"^```js\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert "http://localhost:8000" in code
     shown = "console.log(JSON.stringify({ accuracy, shape: answer.shape, fired: [...fired.data] }));\n"
-    found = run(node, code.replace("http://localhost:8000", url) + shown)
+    values = run(node, code.replace("http://localhost:8000", url) + shown)
     sweep = esn_dist.open(EXAMPLE)
     answers = sweep.answers(complete=False)
     answer = EXAMPLE / "data.zarr" / "models" / MODEL / "studio" / "answers" / "answer"
-    assert found["shape"] == list(zarr.open_array(answer, mode="r").shape)
+    assert values["shape"] == list(zarr.open_array(answer, mode="r").shape)
     stored = zarr.open_array(EXAMPLE / "data.zarr" / "models" / MODEL / "studio" / "counts" / "K", mode="r")
-    assert found["fired"] == np.asarray(stored[9, 1, 0]).tolist() and any(found["fired"])
+    assert values["fired"] == np.asarray(stored[9, 1, 0]).tolist() and any(values["fired"])
     codes = np.array([list(answers.emotion.values).index(label) for label in answers.label.values])
     baseline = answers.isel(cell=(answers.intervention == "baseline").values)
-    assert found["accuracy"] == pytest.approx(float((baseline.answer.values[0] == codes).mean()))
+    assert values["accuracy"] == pytest.approx(float((baseline.answer.values[0] == codes).mean()))
 
 
 @pytest.mark.parametrize("name", ["quickstart", "today"])
@@ -113,10 +113,10 @@ def test_every_array_has_the_bytes_that_python_reads(node: Path, url: str, small
     data = {"quickstart": EXAMPLE, "today": small_store}[name] / "data.zarr"
     paths = sorted(str(file.parent.relative_to(data)) for file in data.rglob("zarr.json") if _is_array(file))
     code = (HERE / "every_array.mjs").read_text(encoding="utf-8")
-    found = run(node, code, f"{url}/{name}/data.zarr", given=json.dumps(paths))
-    assert list(found) == paths and len(paths) > 50
+    values = run(node, code, f"{url}/{name}/data.zarr", given=json.dumps(paths))
+    assert list(values) == paths and len(paths) > 50
     assert any(path.endswith("/K_correct") for path in paths) == (name == "today")
-    for path, read in found.items():
+    for path, read in values.items():
         ours = np.asarray(zarr.open_array(data / path, mode="r")[:])
         assert read["shape"] == list(ours.shape), path
         assert base64.b64decode(read["bytes"]) == ours.tobytes(), path

@@ -101,9 +101,9 @@ def _answers(cell: Cell) -> list[int]:
     right = [0] * EACH + [1] * EACH
     if cell.mask is None or cell.mask.selector == "LAP":
         return right
-    own = EMOTIONS.index(cell.source_emotion)
+    source = EMOTIONS.index(cell.source_emotion)
     lost = LOST[cell.mask.selector][format(cell.mask.fraction.normalize(), "f")]
-    return [1 - label if label == own and n % EACH < lost else label for n, label in enumerate(right)]
+    return [1 - label if label == source and n % EACH < lost else label for n, label in enumerate(right)]
 
 
 def report(folder: StoreFolder) -> Results:

@@ -98,14 +98,14 @@ def joined(*parts: xr.Dataset) -> xr.Dataset:
 
 def test_two_pass_comes_with_the_finished_cells_of_every_report(results: Results, answers: xr.Dataset) -> None:
     assert (answers.intervention == "two-pass").sum() == 2 * (2 + 1 + 1)  # gains × (RND's seeds, MAD, ConAct)
-    found = {
+    compared = {
         (c.selector, c.alpha)
         for r in results.rows
         if r.corpus == "studio"
         for c in [r.condition]
         if c.intervention == "two-pass"
     }
-    assert found == {(s, a) for s in ("RND", "MAD", "ConAct") for a in (0.3, 1.0)}
+    assert compared == {(s, a) for s in ("RND", "MAD", "ConAct") for a in (0.3, 1.0)}
     rows = [r for r in results.rows if (r.corpus, r.condition.selector, r.condition.alpha) == ("studio", "RND", 0.3)]
     steer, two_pass = sorted(rows, key=lambda row: row.condition.intervention)
     assert steer.self_effect == two_pass.self_effect, "RND's second pass is its steering cell"
@@ -126,8 +126,10 @@ def test_masks_that_differ_in_size_or_parts_have_tables_and_json_rows_of_their_o
     for effect_table in tables:
         for columns in effect_table.interventions:
             assert columns.selectors[0] == "RND" and len(set(columns.selectors)) == len(columns.selectors)
-    said = [tuple((k, v) for k, v in row.items() if isinstance(v, str | float | int)) for row in map(json_effect, rows)]
-    assert len({tuple(x for x in row if x[0] in NAMES) for row in said}) == len(rows)
+    printed = [
+        tuple((k, v) for k, v in row.items() if isinstance(v, str | float | int)) for row in map(json_effect, rows)
+    ]
+    assert len({tuple(x for x in row if x[0] in NAMES) for row in printed}) == len(rows)
 
 
 NAMES = (
@@ -142,9 +144,9 @@ def test_rnd_is_in_the_tables_of_masks_of_another_corpus_and_of_a_file(answers: 
     shared = changed(conact(answers), "file", selector="file", source_corpus="file:0123456789ab")
     other = changed(conact(answers), "other", source_corpus="room", fraction=0.2)
     tables = effect_tables(rows_of(joined(answers, elsewhere, shared, other)))
-    found = {(t.origin.transfer_from, t.origin.fraction): t.interventions[0].selectors for t in tables}
-    assert found["room", 0.1] == ("RND", "ConAct") and found["file:0123456789ab", 0.1] == ("RND", "file")
-    assert found["room", 0.2] == ("ConAct",)
+    compared = {(t.origin.transfer_from, t.origin.fraction): t.interventions[0].selectors for t in tables}
+    assert compared["room", 0.1] == ("RND", "ConAct") and compared["file:0123456789ab", 0.1] == ("RND", "file")
+    assert compared["room", 0.2] == ("ConAct",)
     own, *_ = (t.interventions[0].rows[0] for t in tables if t.origin.transfer_from == "")
     beside, *_ = (t.interventions[0].rows[0] for t in tables if t.origin.transfer_from == "room")
     assert own == beside and own.condition.selector == "RND"
@@ -179,14 +181,14 @@ def test_the_interaction_matrix_is_in_the_report_and_needs_the_single_emotions(
     results: Results, answers: xr.Dataset
 ) -> None:
     place = ("tiny", "studio")
-    (found,) = pair_matrices({place: measure(joined(answers, pairs_of(answers)), DRAWS)}, DRAWS)
-    rows = list(pair_rows([found]))
+    (compared,) = pair_matrices({place: measure(joined(answers, pairs_of(answers)), DRAWS)}, DRAWS)
+    rows = list(pair_rows([compared]))
     assert [(r["first"], r["second"]) for r in rows] == [("anger", "joy"), ("anger", "sadness"), ("joy", "sadness")]
     frame = {r["first"] + r["second"]: r for r in rows}
     single = {str(e): at for at, e in enumerate(conact(answers).source_emotion.values)}
     assert set(single) == {"anger", "joy", "sadness"}
     assert frame["angerjoy"]["own_low"] <= frame["angerjoy"]["own"] <= frame["angerjoy"]["own_high"]
-    section = pair_matrices_section([found])
+    section = pair_matrices_section([compared])
     assert section is not None
     text = markdown(Document("t", (section,)))
     assert "tiny on studio: Co-deactivation, ConAct, r = 10 %" in text and text.count("| anger |") == 2
@@ -233,8 +235,8 @@ def test_stability_covers_pooled_corpora_and_every_way_of_identifying(small_stor
     own = masks.isel(mask=(masks["selector"] == "MAD").values & (masks["source_corpus"] == "studio").values)
     pooled = changed_masks(own, source_corpus="studio+room")
     sized = changed_masks(own, identification_size=9, parts="text")
-    found = list(stabilities(folder, describe(folder), {"tiny": joined_masks(own, pooled, sized)}, draws=2, seed=0))
-    assert [(one.attrs["corpus"], one.attrs["identified"], one.attrs["parts"]) for one in found] == [
+    compared = list(stabilities(folder, describe(folder), {"tiny": joined_masks(own, pooled, sized)}, draws=2, seed=0))
+    assert [(one.attrs["corpus"], one.attrs["identified"], one.attrs["parts"]) for one in compared] == [
         ("studio", 30, "audio+text+generated"), ("studio+room", 60, "audio+text+generated"), ("studio", 9, "text"),
     ]  # fmt: skip
 
@@ -258,9 +260,9 @@ def test_unions_are_no_row_of_figure_4_and_no_overlap_with_their_parts(small_sto
 
 
 def test_joined_masks_have_no_gap_test_since_nothing_can_be_exchanged(answers: xr.Dataset) -> None:
-    found = significance([joined(answers, pairs_of(answers))])
-    assert {v.question for v in found if v.condition.intervention == "co-deactivate"} == {CELL, ENTRY}
-    assert any(v.question == GAP and v.p is not None for v in found)
+    compared = significance([joined(answers, pairs_of(answers))])
+    assert {v.question for v in compared if v.condition.intervention == "co-deactivate"} == {CELL, ENTRY}
+    assert any(v.question == GAP and v.p is not None for v in compared)
 
 
 def test_masks_below_their_budget_and_identified_with_fewer_utterances_are_notes(results: Results) -> None:

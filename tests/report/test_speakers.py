@@ -27,11 +27,11 @@ from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shard
 EMOTIONS = ("anger", "joy")
 
 
-def store(tmp_path: Path, evaluation: list[str], identification: list[str], asked: bool) -> StoreFolder:
+def store(tmp_path: Path, evaluation: list[str], identification: list[str], disjoint: bool) -> StoreFolder:
     """A store whose two sets have these speakers, the emotions in turn."""
     folder = StoreFolder(tmp_path / "s")
     create.create_root(folder, {"sweep": "s", "seed": 1})
-    identity = {"identification": {"speaker_disjoint": asked}}
+    identity = {"identification": {"speaker_disjoint": disjoint}}
     pool = in_whole_shards(_table("i", sorted(identification)), EMOTIONS)
     create.add_corpus(folder, "c", EMOTIONS, _table("e", evaluation), pool, ExclusionTable.from_rows([]), identity)
     return folder
@@ -47,7 +47,7 @@ def _table(prefix: str, speakers: list[str]) -> UtteranceTable:
 
 
 def test_utterances_of_unknown_speakers_are_named_where_speakers_should_be_apart(tmp_path: Path) -> None:
-    speakers = read_speakers(store(tmp_path, ["Ann", "", "Bo", "Bo"], ["Cy", "", "", "Di"], asked=True), "c")
+    speakers = read_speakers(store(tmp_path, ["Ann", "", "Bo", "Bo"], ["Cy", "", "", "Di"], disjoint=True), "c")
     assert (speakers.unknown_evaluation, speakers.unknown_identification, speakers.shared) == (
         ("e1",),
         ("i0", "i1"),
@@ -65,34 +65,35 @@ def test_utterances_of_unknown_speakers_are_named_where_speakers_should_be_apart
 
 
 def test_a_promise_that_was_kept_is_no_note(tmp_path: Path) -> None:
-    speakers = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Cy", "Di"], asked=True), "c")
+    speakers = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Cy", "Di"], disjoint=True), "c")
     assert unverified_speakers([speakers]) == [] and speaker_text(speakers).endswith("is in identification")
 
 
 def test_speakers_that_nobody_wanted_apart_are_counted_and_no_note(tmp_path: Path) -> None:
-    speakers = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Ann", ""], asked=False), "c")
+    speakers = read_speakers(store(tmp_path, ["Ann", "Bo"], ["Ann", ""], disjoint=False), "c")
     assert speakers.shared == ("i1",) and speakers.unknown_identification == ("i0",)
     assert unverified_speakers([speakers]) == []
     assert "1 of 2 identification utterances have a speaker of it" in speaker_text(speakers)
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_status_shows_it_from_the_store(tmp_path: Path, asked: bool) -> None:
-    folder = store(tmp_path, ["Ann", "Bo"], ["", "Di"], asked)
+@pytest.mark.parametrize("disjoint", [True, False])
+def test_status_shows_it_from_the_store(tmp_path: Path, disjoint: bool) -> None:
+    folder = store(tmp_path, ["Ann", "Bo"], ["", "Di"], disjoint)
     folder.done.mkdir(exist_ok=True)
     result = CliRunner().invoke(app, ["status", str(folder.root)])
     assert (
         result.exit_code == 0
-        and ("unverified, because the speaker is unknown: 1 of 2 identification utterances" in result.stdout) is asked
+        and ("unverified, because the speaker is unknown: 1 of 2 identification utterances" in result.stdout)
+        is disjoint
     )
     facts = json.loads(CliRunner().invoke(app, ["status", str(folder.root), "--json"]).stdout)
     (of_corpus,) = facts["speakers"]
-    assert (of_corpus["asked"], of_corpus["unknown_identification"]) == (asked, ["i0"])
+    assert (of_corpus["asked"], of_corpus["unknown_identification"]) == (disjoint, ["i0"])
 
 
 @pytest.fixture
 def unnamed(small_store: Path, tmp_path: Path) -> Path:
-    """The small store, as if room had asked for separate speakers and its evaluation set named none."""
+    """The small store, as if room had disjoint for separate speakers and its evaluation set named none."""
     root = shutil.copytree(small_store, tmp_path / "unnamed")
     corpus = zarr.open_group(root / "data.zarr" / "corpora" / "room", mode="r+")
     corpus.attrs["identification"] = {"cap": 30, "speaker_disjoint": True}

@@ -1,4 +1,4 @@
-"""Two stores are equal when they say the same, whatever their history; and every lie is named with its place."""
+"""Two stores are equal when they say the same, whatever their history; every difference is named with its place."""
 
 from __future__ import annotations
 

@@ -106,8 +106,8 @@ def test_a_chunk_that_equals_the_fill_value_is_a_file_all_the_same(folder: Store
 
 def test_an_empty_identification_or_exclusion_table_is_a_store_too(folder: StoreFolder, tables: dict[str, Any]) -> None:
     empty = tables["identification"].empty()
-    aside = tables["exclusions"].empty()
-    create.add_corpus(folder, "bare", ("a", "b", "c"), tables["evaluation"].empty(), empty, aside, {})
+    excluded = tables["exclusions"].empty()
+    create.add_corpus(folder, "bare", ("a", "b", "c"), tables["evaluation"].empty(), empty, excluded, {})
     assert read.describe(folder).corpora["bare"]["set_aside"] == {}
     xr.open_zarr(folder.data, group="corpora/bare/set_aside", consolidated=False).load()
 

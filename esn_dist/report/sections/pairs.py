@@ -97,10 +97,10 @@ def pair_rows(matrices: Sequence[PairMatrix]) -> Iterator[CsvRow]:
     for pair in matrices:
         for a, first in enumerate(pair.emotions):
             for b, second in list(enumerate(pair.emotions))[a + 1 :]:
-                own, others = (estimate_of(pair.matrix[name].values[a, b]) for name in ("own", "others"))
-                if own.point is not None:
+                both, others = (estimate_of(pair.matrix[name].values[a, b]) for name in ("own", "others"))
+                if both.point is not None:
                     head = {"model": pair.model, "corpus": pair.corpus, **flat_condition(pair.condition)}
-                    values = {**flat_estimate("own", own), **flat_estimate("others", others)}
+                    values = {**flat_estimate("own", both), **flat_estimate("others", others)}
                     yield {**head, "first": first, "second": second, **values}
 
 
@@ -120,13 +120,13 @@ def _table(pair: PairMatrix) -> ReportTable:
 
 
 def _map(pair: PairMatrix) -> PageMap:
-    own, others = pair.matrix["own"].values, pair.matrix["others"].values
+    both, others = pair.matrix["own"].values, pair.matrix["others"].values
     size = range(len(pair.emotions))
-    tips = [[_tip(pair.emotions[a], pair.emotions[b], own[a, b], others[a, b]) for b in size] for a in size]
-    texts = [[display(Number(Estimate(estimate_of(own[a, b]).point, None, None))).value for b in size] for a in size]
-    return PageMap(pair.title, "", "", pair.emotions, pair.emotions, own[:, :, 0], texts, tips)
+    tips = [[_tip(pair.emotions[a], pair.emotions[b], both[a, b], others[a, b]) for b in size] for a in size]
+    texts = [[display(Number(Estimate(estimate_of(both[a, b]).point, None, None))).value for b in size] for a in size]
+    return PageMap(pair.title, "", "", pair.emotions, pair.emotions, both[:, :, 0], texts, tips)
 
 
-def _tip(first: str, second: str, own: np.ndarray, others: np.ndarray) -> str:
-    shown: list[Display] = [display(Number(estimate_of(bounds))) for bounds in (own, others)]
+def _tip(first: str, second: str, both: np.ndarray, others: np.ndarray) -> str:
+    shown: list[Display] = [display(Number(estimate_of(bounds))) for bounds in (both, others)]
     return f"{first} and {second}\nown emotions {shown[0]}\nother emotions {shown[1]}"

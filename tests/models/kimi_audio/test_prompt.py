@@ -66,8 +66,8 @@ def test_only_text_end_stops_an_answer(kimi: KimiAudio, tools: Any) -> None:
     assert kimi.stop_ids == (256 + 24,)
     rows = [kimi.encode_clip(tools.wave(16_000))]
     batch = pad(kimi, [kimi.prompt(13, "Which?")], rows)
-    for said, expected in ((256 + 1, 4), (256 + 2, 4), (256 + 9, 4), (256 + 24, 0)):
-        bent = partial(_raise, said)
+    for token, expected in ((256 + 1, 4), (256 + 2, 4), (256 + 9, 4), (256 + 24, 0)):
+        bent = partial(_raise, token)
         handle = kimi.head.register_forward_hook(bent)
         assert len(answer(kimi, batch, torch.tensor([[1]]), 4).tokens[0]) == expected
         handle.remove()

@@ -45,9 +45,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_training_prompt_has_the_ids_of_the_runners_prompt(adapter: Qwen25Omni, rows: int, order: int) -> None:
     prompts = Prompts(SYNTHETIC_EMOTIONS, torch.device("cpu"))
     batch = prompts.choice(torch.tensor([rows]), torch.tensor([2]), torch.tensor([order]), width=20)
-    asked = adapter.prompt(rows, question([SYNTHETIC_EMOTIONS[code] for code in prompts.orders[order]]))
+    prompt = adapter.prompt(rows, question([SYNTHETIC_EMOTIONS[code] for code in prompts.orders[order]]))
     last = int(batch.last_B[0])
-    assert batch.ids_BL[0, : last + 1].tolist() == asked.ids_L.tolist()
+    assert batch.ids_BL[0, : last + 1].tolist() == prompt.ids_L.tolist()
     number = prompts.orders[order].index(2) + 1
     assert adapter.decode(batch.ids_BL[0, last + 1 : last + 2].tolist()) == str(number)
     assert int(batch.ids_BL[0, last + 2]) == adapter.stop_ids[0]
@@ -68,13 +68,13 @@ def test_training_uses_the_audio_embeddings_that_a_sweep_encodes(corpus: Path) -
 
 
 def test_it_learns_what_sort_of_answer_is_due() -> None:
-    said: list[str] = []
+    answers: list[str] = []
     phases = (Phase("reading", 200, look_up=1.0), Phase("listening", 2, choice=1.0))
     trainer = Trainer(replace(Recipe(), size=SIZE, batch=16, phases=phases), seed=0, device=torch.device("cpu"))
-    trainer.fit(_noise(), said.append)
+    trainer.fit(_noise(), answers.append)
     # Untrained: log(304 words) = 5.7. Who knows that a digit and a stop are due: log(5) / 2 = 0.8.
-    assert float(said[1].split()[-1]) < 1.0
-    assert said[-1].startswith("listening 2/2")
+    assert float(answers[1].split()[-1]) < 1.0
+    assert answers[-1].startswith("listening 2/2")
 
 
 def test_nothing_of_the_audio_tower_moves_but_its_last_norm_and_projection() -> None:
