@@ -45,7 +45,7 @@ def test_layers_are_spread_over_the_gpus_in_order_and_none_is_split(meta: Any) -
     layers = [next(device for part, device in placed.items() if name.startswith(part)) for name in names]
     assert layers == sorted(layers) and set(layers) == set(placed.values()) == {0, 1}
     assert not any(name.count(".") > 3 and "language_model.layers" in name for name in placed)
-    assert layers.count(0) == 5, "GPUs that hand batches on are as fast as the one with the most layers"
+    assert layers.count(0) == 5, "a pipeline is as fast as the GPU with the most layers"
     assert placed["model.audio_tower"] == placed["model.language_model.embed_tokens"] == 0 != placed["lm_head"]
 
 
@@ -55,7 +55,8 @@ def test_every_weight_has_one_place_and_no_gpu_gets_more_than_its_share_of_layer
     held = [[part for part in placed if f"{name}.".startswith(f"{part}.")] for name, _ in meta.named_parameters()]
     assert all(len(parts) == 1 for parts in held)
     shares = [
-        sum(".language_model.layers." in part and at == gpu for part, at in placed.items()) for gpu in range(gpus)
+        sum(".language_model.layers." in part and device == gpu for part, device in placed.items())
+        for gpu in range(gpus)
     ]
     assert sum(shares) == 10 and max(shares) == -(-10 // gpus)
 
@@ -63,7 +64,9 @@ def test_every_weight_has_one_place_and_no_gpu_gets_more_than_its_share_of_layer
 def test_where_equal_shares_do_not_fit_bytes_decide(meta: Any) -> None:
     """The first GPU holds the audio encoder and the token table too."""
     placed = Placement("cuda", 2, memory=int(0.7 * bytes_of(meta))).device_map(meta, torch.float32)
-    shares = [sum(".language_model.layers." in part and at == gpu for part, at in placed.items()) for gpu in (0, 1)]
+    shares = [
+        sum(".language_model.layers." in part and device == gpu for part, device in placed.items()) for gpu in (0, 1)
+    ]
     assert 0 < shares[0] < shares[1]
 
 
@@ -75,7 +78,7 @@ def test_a_launchers_environment_does_not_change_the_map(meta: Any, monkeypatch:
     assert Placement("cuda", 2, memory=bytes_of(meta)).device_map(meta, torch.float32) == before
 
 
-def test_what_two_gpus_have_no_room_for_goes_to_memory_last_layers_first() -> None:
+def test_weights_that_do_not_fit_on_two_gpus_go_to_memory_last_layers_first() -> None:
     config = thinker_config(TinySize(hidden=64, layers=40, gates=256), tokenizer())
     deep = skeleton(Qwen2_5OmniThinkerForConditionalGeneration, config)
     placed = Placement("cuda", 2, "cpu", memory=int(0.4 * bytes_of(deep))).device_map(deep, torch.float32)
@@ -99,8 +102,8 @@ def test_offloaded_to_memory_all_is_as_with_weights_in_place(omni: Qwen25Omni, f
     assert all(g.down.is_meta for g in gates) and not can_fold(gates)
     counters = [ActivationCounter(g, 2, len(Part)) for g in (gates, whole_gates)]
     with counters[0].hooks(), counters[1].hooks():
-        said, expected = ask(away, tools, counters[0]), ask(omni, tools, counters[1])
-    assert said.tokens == expected.tokens and np.array_equal(said.logprob_BO, expected.logprob_BO)
+        answers, expected = ask(away, tools, counters[0]), ask(omni, tools, counters[1])
+    assert answers.tokens == expected.tokens and np.array_equal(answers.logprob_BO, expected.logprob_BO)
     assert np.array_equal(counters[0].result()[0], counters[1].result()[0])
     member_LN = np.random.default_rng(0).random((3, 64)) < 0.4
     with scaled(gates, member_LN, 0.0, "gate"), scaled(whole_gates, member_LN, 0.0, "fold"):
@@ -111,14 +114,14 @@ def test_mix_acts_on_offloaded_layers_as_on_layers_in_place(omni: Qwen25Omni, fo
     away = Qwen25Omni.load(folder, torch.float32, Placement(), Qwen25Omni.settings)
     accelerate.cpu_offload(away.thinker, execution_device=torch.device("cpu"))
     member_ELN = np.random.default_rng(1).random((3, 3, 64)) < 0.3
-    said = []
+    answers = []
     for lm in (away, omni):
         mix = Mix(find_gates(lm.decoder), member_ELN, 2.0, 0.5)
         with mix.hooks():
-            said.append(ask(lm, tools, mix))
-    assert said[0].tokens == said[1].tokens
-    assert np.array_equal(said[0].logprob_BO, said[1].logprob_BO)
-    assert not np.array_equal(said[0].logprob_BO, ask(omni, tools).logprob_BO)
+            answers.append(ask(lm, tools, mix))
+    assert answers[0].tokens == answers[1].tokens
+    assert np.array_equal(answers[0].logprob_BO, answers[1].logprob_BO)
+    assert not np.array_equal(answers[0].logprob_BO, ask(omni, tools).logprob_BO)
 
 
 def test_too_little_memory_says_how_much_is_needed_and_what_to_set(meta: Any) -> None:
@@ -159,14 +162,14 @@ def test_weights_on_disk_give_the_same_bits_counts_and_deactivations(
     assert not can_fold(gates), "weights on disk are placeholders"
     counters = [ActivationCounter(g, 2, len(Part)) for g in (gates, whole_gates)]
     with counters[0].hooks(), counters[1].hooks():
-        said, expected = ask(offloaded, tools, counters[0]), ask(omni, tools, counters[1])
-    assert said.tokens == expected.tokens
-    assert np.array_equal(said.logprob_BO, expected.logprob_BO)
+        answers, expected = ask(offloaded, tools, counters[0]), ask(omni, tools, counters[1])
+    assert answers.tokens == expected.tokens
+    assert np.array_equal(answers.logprob_BO, expected.logprob_BO)
     assert np.array_equal(counters[0].result()[0], counters[1].result()[0])
     member_LN = np.random.default_rng(0).random((3, 64)) < 0.4
     with scaled(gates, member_LN, 0.0, "gate"), scaled(whole_gates, member_LN, 0.0, "fold"):
-        said, without = ask(offloaded, tools), ask(omni, tools)
-    assert said.tokens == without.tokens != expected.tokens
+        answers, without = ask(offloaded, tools), ask(omni, tools)
+    assert answers.tokens == without.tokens != expected.tokens
     with pytest.raises(ValueError, match="scale at the gate"), scaled(gates, member_LN, 0.0, "fold"):
         pass
 

@@ -93,7 +93,7 @@ def test_status_shows_it_from_the_store(tmp_path: Path, disjoint: bool) -> None:
 
 @pytest.fixture
 def unnamed(small_store: Path, tmp_path: Path) -> Path:
-    """The small store, as if room had disjoint for separate speakers and its evaluation set named none."""
+    """The small store, as if room required separate speakers and its evaluation set named none."""
     root = shutil.copytree(small_store, tmp_path / "unnamed")
     corpus = zarr.open_group(root / "data.zarr" / "corpora" / "room", mode="r+")
     corpus.attrs["identification"] = {"cap": 30, "speaker_disjoint": True}
