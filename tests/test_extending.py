@@ -64,7 +64,7 @@ def test_its_entries_are_planned_run_and_reported(environment: Environment) -> N
         ("limited-omni", "Welch"), ("limited-omni", "RND-like-Welch"),
     }  # fmt: skip
     # The planted neurons are found by the new selector: without them in all layers, no answer names their emotion.
-    effects = {(row["selector"], row["parameters"]["depth"]): row["self_effect"] for row in rows}
+    effects = {(row["selector"], json.loads(row["parameters"])["depth"]): row["self_effect"] for row in rows}
     assert effects["Welch", 0.0] == -100
     assert effects["Welch", 0.0] < effects["RND-like-Welch", 0.0]
     assert "Late deactivation, d = 0.5" in environment.python("-m", "esn_dist", "report", "store")
