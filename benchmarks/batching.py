@@ -17,7 +17,7 @@ import typer
 
 from esn_dist.corpora.audio import decode
 from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS, materialise
-from esn_dist.inference.packed.engine import engine_of
+from esn_dist.inference.packed.engine import make_engine
 from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.task.prompt import option_order
@@ -49,7 +49,7 @@ def measure(per_emotion: int) -> dict[str, Any]:
         waves = [decode(path) for path in sorted(corpus.rglob("*.wav"))]
     audio_embeds = [model.encode_clip(wave[: int(len(wave) * CUTS[n % len(CUTS)])]) for n, wave in enumerate(waves)]
     orders = [option_order(SYNTHETIC_EMOTIONS, 0, "batching", str(n)) for n in range(len(audio_embeds))]
-    engine, answers, rates = engine_of(model), list[AnswerRows](), dict[str, float]()
+    engine, answers, rates = make_engine(model), list[AnswerRows](), dict[str, float]()
     for name, budget in BUDGETS.items():
         batches = PromptBatches(
             engine, audio_embeds, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, token_budget=budget

@@ -36,7 +36,7 @@ from transformers import (
 
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
-from esn_dist.inference.packed.engine import engine_of
+from esn_dist.inference.packed.engine import make_engine
 from esn_dist.inference.selfcheck import clip
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.from_pretrained import skeleton
@@ -124,7 +124,7 @@ def measure(model: str, folder: Path, utterances: int = 256, new_tokens: int = 2
 
 
 def _answers(lm: AudioLM, rows: list[torch.Tensor], new: int) -> dict[str, Any]:
-    engine = engine_of(lm, kernels=lm.device.type == "cuda")
+    engine = make_engine(lm, kernels=lm.device.type == "cuda")
     orders = [option_order(EMOTIONS, 0, "full", str(n)) for n in range(len(rows))]
     prompt_batches = PromptBatches(engine, rows, orders, EMOTIONS, EMOTIONS, BUDGET)
     gates = find_gates(lm.decoder)

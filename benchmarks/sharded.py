@@ -33,8 +33,8 @@ from esn_dist.gates.find import Gate, find_gates
 from esn_dist.gates.scale import Scale
 from esn_dist.inference.answer import BatchAnswers
 from esn_dist.inference.engine import BatchRequest, Engine
-from esn_dist.inference.packed.engine import engine_of
-from esn_dist.inference.packed.steps import compiler_here
+from esn_dist.inference.packed.elementwise_ops import has_c_compiler
+from esn_dist.inference.packed.engine import make_engine
 from esn_dist.inference.selfcheck import clip
 from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.models.loading import load
@@ -140,7 +140,7 @@ def masks_of(gates: Sequence[Gate], number: int) -> Masks:
 def prompt_batches_of(lm: AudioLM, rows: Sequence[Tensor], token_budget: int) -> PromptBatches:
     """The prompts, in batches that depend on the clips and the budget alone."""
     orders = [option_order(SYNTHETIC_EMOTIONS, 0, "sharded", str(number)) for number in range(len(rows))]
-    engine = engine_of(lm, kernels=lm.device.type == "cuda" and compiler_here())
+    engine = make_engine(lm, kernels=lm.device.type == "cuda" and has_c_compiler())
     return PromptBatches(engine, rows, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, token_budget)
 
 

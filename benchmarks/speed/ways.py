@@ -25,7 +25,7 @@ from esn_dist.gates.find import Gate
 from esn_dist.gates.positions import TokenPositions
 from esn_dist.gates.protocols import ActivationObserver, SiluAndMul
 from esn_dist.gates.scale import Scale
-from esn_dist.inference.packed.engine import engine_of
+from esn_dist.inference.packed.engine import make_engine
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni, audio_token_count
 from esn_dist.task.prompt import question
 from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
@@ -122,7 +122,7 @@ class Ours:
         self, subject: Subject, clips: Sequence[Path], packed: bool = True, encoded_by: Ours | None = None
     ) -> None:
         self.subject, self.clips, self.packed = subject, clips, packed
-        self.engine = engine_of(subject.lm, packed=packed, kernels=subject.lm.device.type == "cuda")
+        self.engine = make_engine(subject.lm, packed=packed, kernels=subject.lm.device.type == "cuda")
         self._audio_embeds: list[Tensor] = encoded_by._audio_embeds if encoded_by else []
         encode_all(subject.lm, [partial(decode, clips[0])])
         with at_threads(thread_counts(subject.lm.device)[0]):  # one on a CPU, as in an actor

@@ -77,6 +77,6 @@ def _start_local(actors: int | None) -> None:
 def _inspect_gpu_here() -> Gpu:
     import torch
 
-    from esn_dist.inference.packed.steps import compiler_here
+    from esn_dist.inference.packed.elementwise_ops import has_c_compiler
 
-    return Gpu(torch.cuda.get_device_properties(0).total_memory, compiler_here())
+    return Gpu(torch.cuda.get_device_properties(0).total_memory, has_c_compiler())

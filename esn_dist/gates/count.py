@@ -20,6 +20,7 @@ from torch import Tensor
 from esn_dist.gates.find import ExpertRows, Gate
 from esn_dist.gates.positions import TokenPositions
 from esn_dist.gates.protocols import SiluAndMul
+from esn_dist.terms import T_NOT_WRITTEN
 
 
 class ActivationCounter:
@@ -154,8 +155,10 @@ class ActivationCounter:
         if not self._finished:
             self.finish()
         T = self._to_host([self._T_F[:, None]])[..., 0, 0]
-        if T.max(initial=0) >= np.iinfo(np.uint16).max:
-            raise OverflowError(f"{T.max()} counted positions in one utterance; at most 65,534 can be stored")
+        if T.max(initial=0) >= T_NOT_WRITTEN:
+            raise OverflowError(
+                f"{T.max()} counted positions in one utterance; at most {T_NOT_WRITTEN - 1:,} can be stored"
+            )
         # Narrowed before they leave the device: K <= T fits, and its 16 bits are the same, signed or not.
         stages = [self._to_host(list(same), torch.int16) for _, same in groupby(counts, lambda K_FN: K_FN.device)]
         K = stages[0] if len(stages) == 1 else np.concatenate(stages, axis=2)

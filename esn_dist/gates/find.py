@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 ACTIVATION_NAMES = ("act_fn", "activation_fn")
 
 
-class NoGates(Exception):
+class UnsupportedGates(Exception):
     """The model has no gate of a supported structure; the message names what it has instead."""
 
 
@@ -62,19 +62,8 @@ class Gate:
         return cast(Tensor, self.down_proj.down_proj if self.experts else self.down_proj.weight)
 
     @property
-    def weight_DN(self) -> Tensor:
-        """The down projection's weight of a dense layer.
-
-        Raises:
-            TypeError: the layer has experts.
-        """
-        if self.experts:
-            raise TypeError(f"layer {self.layer} has experts, whose weights are no matrix")
-        return self.down
-
-    @property
     def width(self) -> int:
-        """Neurons N of the layer, those of all its experts together."""
+        """Neurons N of the layer; the neurons of all its experts together."""
         return int(self.down.shape[-1]) * max(1, self.experts)
 
     def register_hook(self, hook: GateHook) -> list[RemovableHandle]:
@@ -92,19 +81,19 @@ def find_gates(decoder: nn.Module, sparse: bool = False) -> tuple[Gate, ...]:
             what the top-k leaves, so they count as positive where they survive it.
 
     Raises:
-        NoGates: a layer has no gated MLP or several; layers share one activation module, so that no hook could tell
-            them apart; layers differ in width; or gates are sparse and `sparse` is False.
+        UnsupportedGates: a layer has no gated MLP or several; layers share one activation module, so that no hook
+            could tell them apart; layers differ in width; or gates are sparse and `sparse` is False.
     """
     name = type(decoder).__name__
     layers = getattr(decoder, "layers", None)
     if not isinstance(layers, nn.ModuleList) or not len(layers):
-        raise NoGates(f"{name} has no list of decoder layers")
+        raise UnsupportedGates(f"{name} has no list of decoder layers")
     gates = tuple(_gate(index, layer, sparse) for index, layer in enumerate(layers))
     if len({id(gate.activation) for gate in gates}) < len(gates):
-        raise NoGates(f"the layers of {name} share one activation module")
+        raise UnsupportedGates(f"the layers of {name} share one activation module")
     if len(shapes := {(gate.width, gate.experts) for gate in gates}) > 1:
         sizes = ", ".join(f"{width} neurons" + (f" in {x} experts" if x else "") for width, x in sorted(shapes))
-        raise NoGates(f"the layers of {name} have gates of different widths: {sizes}")
+        raise UnsupportedGates(f"the layers of {name} have gates of different widths: {sizes}")
     return gates
 
 
@@ -112,9 +101,11 @@ def _gate(index: int, layer: nn.Module, sparse: bool) -> Gate:
     mlp = _gated_mlp(index, layer)
     activations = [m for name in ACTIVATION_NAMES if isinstance(m := getattr(mlp, name, None), nn.Module)]
     if len(activations) != 1:
-        raise NoGates(f"layer {index}: the activation of {type(mlp).__name__} is no module, so no hook can be attached")
+        raise UnsupportedGates(
+            f"layer {index}: the activation of {type(mlp).__name__} is no module, so no hook can be attached"
+        )
     if not sparse and (share := float(getattr(mlp, "activation_sparsity", 0.0))) > 0:
-        raise NoGates(
+        raise UnsupportedGates(
             f"layer {index}: {share:.0%} of the gates of {type(mlp).__name__} are set to zero by a top-k before the "
             "activation, so positive-activation counts mean something else"
         )
@@ -128,7 +119,7 @@ def _gated_mlp(index: int, layer: nn.Module) -> nn.Module:
     if len(mlps) != 1:
         children = ", ".join(sorted({type(m).__name__ for m in layer.children()}))
         names = " and ".join(type(m).__name__ for m in mlps) or "none"
-        raise NoGates(
+        raise UnsupportedGates(
             f"layer {index} ({type(layer).__name__} of {children}) should have one gated MLP (gate and up projection, "
             f"fused or not, and a down projection) but has: {names}"
         )

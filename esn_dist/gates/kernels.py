@@ -1,6 +1,6 @@
 """Triton kernels that act on gates as they pass: multiplied and counted in one read, or mixed in place.
 
-Each has its reference in torch, which every other device runs: `silu_and_mul` of the packed engine's steps, the sums
+Each has its reference in torch, which every other device runs: `silu_and_mul` of `elementwise_ops.py`, the sums
 of `count.py`, the factors of `mix.py`. Imported only where a CUDA tensor exists. Every output element has one writer,
 so no result depends on the order of programs.
 """
@@ -17,15 +17,15 @@ from torch import Tensor
 BLOCK_NEURONS = 2_048  # of a program of `silu_and_mul`
 TOKENS, NEURONS = 16, 256  # tile of a program that mixes
 COUNTED_TOKENS, COUNTED_NEURONS = 8, 128  # tile of a program that counts, of one warp
-FIELD = 10  # bits of one part's count: the parts share an integer, so one addition counts a token for its part
+COUNT_BITS = 10  # bits of one part's count: the parts share an integer, so one addition counts a token for its part
 
 
 def silu_and_mul(gate_up_TM: Tensor) -> Tensor:
     """h [T, N] = SiLU(u) · up, of u and up side by side."""
-    tokens, both = gate_up_TM.shape
-    h_TN = gate_up_TM.new_empty(tokens, both // 2)
-    grid = (tokens, triton.cdiv(both // 2, BLOCK_NEURONS))
-    _launch(_silu_and_mul, grid, gate_up_TM, h_TN, both // 2, BLOCK_NEURONS)
+    tokens, neurons = len(gate_up_TM), gate_up_TM.shape[1] // 2
+    h_TN = gate_up_TM.new_empty(tokens, neurons)
+    grid = (tokens, triton.cdiv(neurons, BLOCK_NEURONS))
+    _launch(_silu_and_mul, grid, gate_up_TM, h_TN, neurons, BLOCK_NEURONS)
     return h_TN
 
 
@@ -49,7 +49,7 @@ def count_positive(u_TN: Tensor, part_T: Tensor, cu_seqlens: Tensor, K_BPN: Tens
     out = u_TN if h_TN is None else h_TN
     _launch(
         _count_positive, grid, u_TN, out, part_T, cu_seqlens, K_BPN, neurons, u_TN.stride(0), h_TN is not None,
-        COUNTED_TOKENS, COUNTED_NEURONS, FIELD, warps=1,
+        COUNTED_TOKENS, COUNTED_NEURONS, COUNT_BITS, warps=1,
     )  # fmt: skip
 
 
@@ -79,8 +79,8 @@ def _launch(kernel: Any, grid: tuple[int, int], first: Tensor, *args: Any, warps
 @triton.jit
 def _silu_mul(u, up):  # type: ignore[no-untyped-def]
     # Rounded between the two products, as two modules of torch do.
-    wide = u.to(tl.float32)
-    g = (wide / (1.0 + tl.exp(-wide))).to(u.dtype)
+    u_fp32 = u.to(tl.float32)
+    g = (u_fp32 / (1.0 + tl.exp(-u_fp32))).to(u.dtype)
     return (g.to(tl.float32) * up.to(tl.float32)).to(u.dtype)
 
 
@@ -97,19 +97,19 @@ def _silu_and_mul(gate_up, h, neurons, BLOCK: tl.constexpr):  # type: ignore[no-
 @triton.jit  # type: ignore[untyped-decorator]
 def _count_positive(  # type: ignore[no-untyped-def]
     u, h, part, cu_seqlens, K, neurons, stride,
-    WRITE_H: tl.constexpr, TOKENS: tl.constexpr, NEURONS: tl.constexpr, FIELD: tl.constexpr,
+    WRITE_H: tl.constexpr, TOKENS: tl.constexpr, NEURONS: tl.constexpr, COUNT_BITS: tl.constexpr,
 ):  # fmt: skip
     # 1. One program counts [NEURONS] neurons of one row of the batch, over all positions start <= t < stop of the row.
     row = tl.program_id(1)
     column = tl.program_id(0) * NEURONS + tl.arange(0, NEURONS)
     inside = column < neurons
     start, stop = tl.load(cu_seqlens + row), tl.load(cu_seqlens + row + 1)
-    FULL: tl.constexpr = (1 << FIELD) - 1
-    LONGEST: tl.constexpr = FULL * TOKENS  # beyond, a field could overflow into the next one
-    for segment in range(start, stop, LONGEST):
-        # 2. [TOKENS, NEURONS] integers, each with a field of bits for every part.
-        fields = tl.zeros([TOKENS, NEURONS], dtype=tl.int32)
-        for first in range(segment, tl.minimum(segment + LONGEST, stop), TOKENS):
+    MAX_COUNT: tl.constexpr = (1 << COUNT_BITS) - 1
+    MAX_SEGMENT: tl.constexpr = MAX_COUNT * TOKENS  # beyond, a count could overflow into the next one
+    for segment in range(start, stop, MAX_SEGMENT):
+        # 2. [TOKENS, NEURONS] integers, each with COUNT_BITS bits for every part.
+        packed_counts = tl.zeros([TOKENS, NEURONS], dtype=tl.int32)
+        for first in range(segment, tl.minimum(segment + MAX_SEGMENT, stop), TOKENS):
             # 3. A tile of u [TOKENS, NEURONS], and the part [TOKENS] of each of its positions.
             t = first + tl.arange(0, TOKENS).to(tl.int64)
             valid = (t < stop)[:, None] & inside[None, :]
@@ -120,13 +120,13 @@ def _count_positive(  # type: ignore[no-untyped-def]
             if WRITE_H:
                 up = tl.load(u + offset + neurons, mask=valid, other=0.0)
                 tl.store(h + t[:, None] * neurons + column[None, :], _silu_mul(tile, up), mask=valid)
-            # 5. Add 1 in the field of the position's part where u > 0; 0 for positions of no part.
-            increment = tl.where(p < 0, 0, 1 << (FIELD * tl.maximum(p, 0))).to(tl.int32)
-            fields += tl.where(tile > 0, increment[:, None], 0)
-        # 6. [TOKENS, NEURONS] -> [NEURONS]: add each part's field to K[row, part].
-        for number in tl.static_range(3):
-            target = K + (row.to(tl.int64) * 3 + number) * neurons + column
-            counts = tl.sum((fields >> (FIELD * number)) & FULL, axis=0)
+            # 5. Add 1 in the bits of the position's part where u > 0; 0 for positions of no part.
+            increment = tl.where(p < 0, 0, 1 << (COUNT_BITS * tl.maximum(p, 0))).to(tl.int32)
+            packed_counts += tl.where(tile > 0, increment[:, None], 0)
+        # 6. [TOKENS, NEURONS] -> [NEURONS]: add each part's bits to K[row, part].
+        for part_index in tl.static_range(3):
+            target = K + (row.to(tl.int64) * 3 + part_index) * neurons + column
+            counts = tl.sum((packed_counts >> (COUNT_BITS * part_index)) & MAX_COUNT, axis=0)
             tl.store(target, tl.load(target, mask=inside) + counts, mask=inside)
 
 
@@ -138,7 +138,7 @@ def _mean(u, columns, part, cu_seqlens, mean, width, stride, TOKENS: tl.constexp
     column = tl.load(columns + c, mask=c < width, other=0)
     start, stop = tl.load(cu_seqlens + row), tl.load(cu_seqlens + row + 1)
     total = tl.zeros([TOKENS, NEURONS], dtype=tl.float32)
-    number = tl.zeros([TOKENS], dtype=tl.int32)
+    n_counted = tl.zeros([TOKENS], dtype=tl.int32)
     for first in range(start, stop, TOKENS):
         # 2. A tile of u [TOKENS, NEURONS] at the positions of any part, the rest 0.
         t = first + tl.arange(0, TOKENS).to(tl.int64)
@@ -146,11 +146,11 @@ def _mean(u, columns, part, cu_seqlens, mean, width, stride, TOKENS: tl.constexp
         valid = counted[:, None] & (c < width)[None, :]
         tile = tl.load(u + t[:, None] * stride + column[None, :], mask=valid, other=0.0)
         # 3. SiLU rounded to the compute dtype, as the module gives it, then summed in float32.
-        wide = tile.to(tl.float32)
-        total += (wide / (1.0 + tl.exp(-wide))).to(tile.dtype).to(tl.float32)
-        number += counted.to(tl.int32)
+        tile_fp32 = tile.to(tl.float32)
+        total += (tile_fp32 / (1.0 + tl.exp(-tile_fp32))).to(tile.dtype).to(tl.float32)
+        n_counted += counted.to(tl.int32)
     # 4. [TOKENS, NEURONS] -> [NEURONS].
-    average = tl.sum(total, axis=0) / tl.maximum(tl.sum(number, axis=0), 1)
+    average = tl.sum(total, axis=0) / tl.maximum(tl.sum(n_counted, axis=0), 1)
     tl.store(mean + row * width + c, average, mask=c < width)
 
 

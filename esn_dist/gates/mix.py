@@ -1,9 +1,9 @@
-"""Mix (paper eqs. 14–16): every row's gates scaled by how much each emotion's neurons fire in that very row.
+"""Mix (paper eqs. 14–16): every row's gates scaled by the mean gate of each emotion's mask in that row.
 
 Per layer and emotion e, from the gates before scaling, in float32:
   q(e) = mean of g over the neurons of e's mask and over the row's counted positions of this forward call      (14)
   w(e) = exp(q(e)/τ) / Σ exp(q(e')/τ), over the emotions whose mask has a neuron in this layer                 (15)
-  g'   = g · max over the masks that hold the neuron of (1 + α · w(e)); other neurons are left alone            (16)
+  g'   = g · max over the masks that hold the neuron of (1 + α · w(e)); other neurons are not scaled             (16)
 A forward call is a prompt (its counted positions, without special tokens and padding) or one decode step (the new
 token). Layers act in order, so each sees the scaled gates below it. Every position of a row is scaled, counted or not.
 The gains differ from row to row, so they cannot be folded into weights: Mix always acts at the gate.
@@ -30,7 +30,7 @@ from esn_dist.transfer import to_device_async
 class Mix:
     """The intervention on one model; a `GateTransform` that is its own `ActivationObserver`.
 
-    A row without a counted position has no evidence and is left alone: its answer has ended.
+    A row without a counted position has no evidence and is not scaled: its answer has ended.
 
     Args:
         member_ELN: bool, the mask of each emotion.
@@ -60,7 +60,7 @@ class Mix:
         self._positions: TokenPositions | None = None
 
     def applied(self) -> AbstractContextManager[None]:
-        """Nothing is edited in place: the observer does all."""
+        """Edits nothing in place. The observer does the scaling."""
         return nullcontext()
 
     def observer(self) -> ActivationObserver:

@@ -29,7 +29,7 @@ class TokenPositions:
 
     @classmethod
     def padded(cls, part_BS: Tensor) -> TokenPositions:
-        """Those of a batch whose rows are equally long."""
+        """The positions of a batch whose rows are equally long."""
         rows, length = part_BS.shape
         return cls(part_BS.flatten().long(), torch.arange(rows + 1, device=part_BS.device) * length)
 
@@ -50,7 +50,7 @@ class TokenPositions:
         return torch.segment_reduce(values_TC, "sum", lengths=self.cu_seqlens.diff(), axis=0, unsafe=True)
 
     def to(self, device: torch.device) -> TokenPositions:
-        """The same on the device of a layer, copied there once."""
+        """The same positions on the device of a layer, copied there once."""
         if self.part_T.device == device:
             return self
         if device not in self._copies:

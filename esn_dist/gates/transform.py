@@ -26,7 +26,7 @@ class TransformRequest:
         gates: of every layer.
         masks_ELN: bool, the mask of each emotion for types with separate masks, else a single one.
         alpha: gain.
-        parameters: those of the type besides the gain.
+        parameters: the parameters of the type besides the gain.
         scaling: how gates are scaled where the type leaves the choice.
         kernels: whether packed gates on a GPU are scaled by Triton kernels.
     """
@@ -44,12 +44,12 @@ GateTransformBuilder = Callable[[TransformRequest], GateTransform]
 
 
 def build_scale(request: TransformRequest) -> Scale:
-    """Gates of the mask times 1 + α (eqs. 8-11): deactivation, steering, unions and pairs."""
+    """Multiplies the gates of the mask by 1 + α (eqs. 8-11): deactivation, steering, unions and pairs."""
     (mask_LN,) = request.masks_ELN
     return Scale(request.gates, mask_LN, 1.0 + request.alpha, request.scaling)
 
 
 def build_mix(request: TransformRequest) -> Mix:
-    """Gates scaled by how much each emotion's neurons fire in the very row (eqs. 14-16)."""
+    """Scales each row's gates by the mean gate of each emotion's mask in that row (eqs. 14-16)."""
     temperature = request.parameters[TEMPERATURE.name]
     return Mix(request.gates, request.masks_ELN, request.alpha, temperature, request.kernels)

@@ -31,7 +31,7 @@ def compose(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 
 def shared_prefix(prompts: Sequence[Prompt]) -> int:
-    """The number of tokens that all prompts begin with: no audio among them, and no prompt as a whole."""
+    """The length of the prefix that all prompts share; it excludes audio tokens, and is shorter than every prompt."""
     first = prompts[0]
     shared = min(len(p) for p in prompts) - 1
     for prompt in prompts:
@@ -58,7 +58,7 @@ class PaddedBatch:
         return len(self.length_B)
 
     def halves(self) -> tuple[PaddedBatch, PaddedBatch]:
-        """The first half of the rows, and the others; both keep the padding of the whole."""
+        """The first half of the rows, and the other rows; both keep the padding of the whole."""
         middle = len(self) // 2
         first, second = slice(middle), slice(middle, None)
         return (

@@ -98,7 +98,7 @@ class Engine(ABC, Generic[BatchT]):
     def _answer_batches(
         self, requests: Iterable[BatchRequest[BatchT]], max_new_tokens: int, prefix: int
     ) -> Iterator[BatchAnswers]:
-        """As `answer_batches`; a request's transform must be applied whenever its batch is computed."""
+        """The answers of `answer_batches`; a request's transform must be applied whenever its batch is computed."""
 
     def apply(self, transform: GateTransform | None) -> None:
         """Replace the applied transform by `transform`; does nothing where it is applied already."""

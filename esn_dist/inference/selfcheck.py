@@ -23,8 +23,8 @@ from esn_dist.gates.scale import can_fold, scaled
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import PaddedBatch, pad, shared_prefix
 from esn_dist.inference.engine import BatchRequest, Engine
-from esn_dist.inference.packed.engine import PackedEngine, engine_of
-from esn_dist.inference.packed.steps import compiler_here
+from esn_dist.inference.packed.elementwise_ops import has_c_compiler
+from esn_dist.inference.packed.engine import PackedEngine, make_engine
 from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.models.loading import load, spec_of
 from esn_dist.sweep.model_catalog import MODELS
@@ -66,7 +66,7 @@ def check(lm: AudioLM, seconds: Sequence[float] = SECONDS) -> dict[str, bool]:
     batch = pad(lm, prompts, audio_embeds)
     singles = [pad(lm, [prompt], [embeds]) for prompt, embeds in zip(prompts, audio_embeds, strict=True)]
     gates = find_gates(lm.decoder)
-    engine = engine_of(lm, kernels=lm.device.type == "cuda" and compiler_here())
+    engine = make_engine(lm, kernels=lm.device.type == "cuda" and has_c_compiler())
     together = _tokens(lm, batch)
     alone = [_tokens(lm, single)[0] for single in singles]
     member_LN = np.random.default_rng(0).random((len(gates), gates[0].width)) < SHARE

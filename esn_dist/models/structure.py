@@ -15,7 +15,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, GenerationMixin
 
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.gates.find import Gate, NoGates, find_gates
+from esn_dist.gates.find import Gate, UnsupportedGates, find_gates
 from esn_dist.models.from_pretrained import quiet, skeleton
 
 UNUSED = ("visual", "vision_tower", "image_embed")  # modules that an audio prompt never reaches
@@ -85,7 +85,7 @@ def inspect_modules(architecture: str, model: nn.Module, decoder: nn.Module, spa
     parameters, decoder_parameters = _count(model), _count(decoder)
     try:
         gates = find_gates(decoder, sparse)
-    except NoGates as error:
+    except UnsupportedGates as error:
         return ModelStructure(
             architecture, parameters=parameters, decoder_parameters=decoder_parameters, reason=str(error)
         )

@@ -26,7 +26,7 @@ from esn_dist.gates.positions import TokenPositions
 from esn_dist.gates.protocols import GateTransform
 from esn_dist.gates.scale import ScaleMethod
 from esn_dist.gates.transform import GateTransformBuilder, TransformRequest
-from esn_dist.inference.packed.steps import silu_and_mul
+from esn_dist.inference.packed.elementwise_ops import silu_and_mul
 from esn_dist.sweep.interventions import InterventionType
 
 LAYERS, NEURONS, WIDTH, MASKS = 3, 24, 16, 3

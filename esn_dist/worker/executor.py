@@ -19,9 +19,9 @@ from torch import Tensor
 from esn_dist.corpora.audio import AudioError, decode_clip
 from esn_dist.corpora.utterance import Clip
 from esn_dist.gates.find import find_gates
+from esn_dist.inference.embedding_cache import AudioEmbeddingCache
 from esn_dist.inference.encode import encode_block
-from esn_dist.inference.features import FeatureCache
-from esn_dist.inference.packed.engine import engine_of
+from esn_dist.inference.packed.engine import make_engine
 from esn_dist.models.loading import load
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
@@ -66,13 +66,13 @@ class Executor:
         self.folder = StoreFolder(job.root)
         self.model = load(job.model, job.profile.device)
         self.gates = find_gates(self.model.decoder, job.model.sparse_gates)
-        self.engine = engine_of(self.model, packed=job.profile.engine == "packed", kernels=job.profile.kernels)
+        self.engine = make_engine(self.model, packed=job.profile.engine == "packed", kernels=job.profile.kernels)
         if not job.profile.together:
             self.model.encoder_batch = 0
         grouped = (self.model.encoder_batch,) if self.model.encoder_batch else ()
         provider = (self.model.provider,) if self.model.provider else ()
         identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *grouped, *provider)
-        self.features = FeatureCache(job.cache / "features", identity)
+        self.features = AudioEmbeddingCache(job.cache / "features", identity)
         self.cell_transforms = CellTransforms(
             self.folder, job.model.name, self.gates, job.profile.scaling, self.engine.kernels
         )

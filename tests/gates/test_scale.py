@@ -82,7 +82,7 @@ def test_one_gate_takes_exactly_one_rounding_in_bfloat16(decoder: Any, method: s
     gate = find_gates(decoder)[0]
     member_LN = np.zeros((3, 48), bool)
     member_LN[0, 5] = True
-    before_D = gate.weight_DN[:, 5].clone()
+    before_D = gate.down[:, 5].clone()
     inputs: list[Tensor] = []
     read = gate.down_proj.register_forward_pre_hook(lambda module, args: inputs.append(args[0][..., 5].clone()))
     up: list[Tensor] = []
@@ -92,7 +92,7 @@ def test_one_gate_takes_exactly_one_rounding_in_bfloat16(decoder: Any, method: s
     ]
     with scaled(find_gates(decoder), member_LN, 1.3, method):  # type: ignore[arg-type]
         hidden(decoder)
-        folded_D = gate.weight_DN[:, 5].clone()
+        folded_D = gate.down[:, 5].clone()
     for handle in [read, *handles]:
         handle.remove()
     g_BL, up_BL = up

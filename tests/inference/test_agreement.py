@@ -15,7 +15,7 @@ import torch
 from esn_dist.corpora.synthetic import materialise
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
-from esn_dist.inference.packed.engine import PackedEngine, engine_of
+from esn_dist.inference.packed.engine import PackedEngine, make_engine
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
@@ -41,7 +41,7 @@ def model_in(dtype: str) -> AudioLM:
 
 def answered(model: AudioLM, clips: list[npt.NDArray[np.float32]], packed: bool) -> list[AnswerRows]:
     """All utterances under every scale."""
-    engine, gates = engine_of(model, packed=packed), find_gates(model.decoder)
+    engine, gates = make_engine(model, packed=packed), find_gates(model.decoder)
     assert isinstance(engine, PackedEngine) is packed
     orders = [option_order(EMOTIONS, 1, "speech", str(i)) for i in range(len(clips))]
     prompt_batches = PromptBatches(

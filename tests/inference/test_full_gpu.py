@@ -18,8 +18,8 @@ import torch
 from esn_dist.inference.answer import BatchAnswers
 from esn_dist.inference.batches import compose, shared_prefix
 from esn_dist.inference.engine import BatchRequest, Engine
-from esn_dist.inference.packed.engine import PackedEngine, engine_of
-from esn_dist.inference.packed.steps import compiler_here
+from esn_dist.inference.packed.elementwise_ops import has_c_compiler
+from esn_dist.inference.packed.engine import PackedEngine, make_engine
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.tiny.architecture import TinySize, thinker_config, tokenizer
 from speed.subject import drawn
@@ -84,7 +84,7 @@ def logprobs(answers: Sequence[BatchAnswers]) -> np.ndarray[Any, np.dtype[np.flo
 @pytest.mark.parametrize("dtype", TIE, ids=str)
 def test_batches_that_do_not_fit_are_answered_in_halves_as_with_enough_memory(dtype: torch.dtype) -> None:
     lm = subject(dtype)
-    engine = engine_of(lm, kernels=compiler_here())
+    engine = make_engine(lm, kernels=has_c_compiler())
     assert isinstance(engine, PackedEngine)
     requests, prefix = batches_of(lm, engine)
     expected = list(engine.answer_batches(requests, NEW, prefix))

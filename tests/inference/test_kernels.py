@@ -17,7 +17,7 @@ from esn_dist.gates.count import ActivationCounter
 from esn_dist.gates.find import Gate
 from esn_dist.gates.mix import Mix
 from esn_dist.gates.positions import TokenPositions
-from esn_dist.inference.packed import steps
+from esn_dist.inference.packed import elementwise_ops
 from esn_dist.inference.packed.cache import PackedLayout
 
 pytestmark = [
@@ -66,7 +66,7 @@ def test_rms_norm(dtype: torch.dtype, width: int) -> None:
     from esn_dist.inference.packed.kernels import rms_norm
 
     x_TD, weight_D = 3 * drawn(19, width, dtype=dtype), drawn(width, dtype=dtype, seed=1)
-    assert_within_roundings(rms_norm(x_TD, weight_D, 1e-6), steps.rms_norm(x_TD, weight_D, 1e-6), roundings=2)
+    assert_within_roundings(rms_norm(x_TD, weight_D, 1e-6), elementwise_ops.rms_norm(x_TD, weight_D, 1e-6), roundings=2)
 
 
 @DTYPES
@@ -75,7 +75,7 @@ def test_silu_and_mul(dtype: torch.dtype, neurons: int) -> None:
     from esn_dist.gates.kernels import silu_and_mul
 
     gate_up_TM = 4 * drawn(33, 2 * neurons, dtype=dtype)
-    assert_within_roundings(silu_and_mul(gate_up_TM), steps.silu_and_mul(gate_up_TM), roundings=2)
+    assert_within_roundings(silu_and_mul(gate_up_TM), elementwise_ops.silu_and_mul(gate_up_TM), roundings=2)
 
 
 @DTYPES
@@ -95,7 +95,7 @@ def test_apply_rope_and_write_kv(dtype: torch.dtype, heads: int, kv_heads: int, 
         torch.zeros(2, len(LENGTHS), slots, kv_heads, width, device=DEVICE, dtype=d) for d in (dtype, torch.float32)
     )
     q_THW = apply_rope_and_write_kv(qkv_TQ, cos_sin_2SW, layout, kv_cache, heads, kv_heads)
-    expected_THW = steps.apply_rope_and_write_kv(
+    expected_THW = elementwise_ops.apply_rope_and_write_kv(
         qkv_TQ.float(), cos_sin_2SW.float(), layout, expected_cache, heads, kv_heads
     )
     if heads:
@@ -140,7 +140,7 @@ def test_counting_in_the_same_kernel_equals_counting_and_multiplying(dtype: torc
         counter = ActivationCounter([gate()], len(LENGTHS), 3, kernels)
         for _ in range(2):  # counts of calls add up
             counter.begin_forward(positions)
-            h_TN = counter.transform_gate(0, gate_up_TM, steps.silu_and_mul)
+            h_TN = counter.transform_gate(0, gate_up_TM, elementwise_ops.silu_and_mul)
         results.append((h_TN, *counter.result()))
     (h_TN, K, T), (expected_TN, expected_K, expected_T) = results
     assert_within_roundings(h_TN, expected_TN, roundings=2)
@@ -183,7 +183,7 @@ def test_mix_by_kernels_is_mix_in_torch(dtype: torch.dtype) -> None:
     for kernels in (True, False):
         mix = Mix([gate()], member_ELN, 0.8, 0.05, kernels)
         mix.begin_forward(positions)
-        results.append(mix.transform_gate(0, gate_up_TM, steps.silu_and_mul))
+        results.append(mix.transform_gate(0, gate_up_TM, elementwise_ops.silu_and_mul))
     by_kernels_TN, in_torch_TN = results
     assert_within_roundings(by_kernels_TN, in_torch_TN, roundings=2, equal=0.95)
-    assert not torch.equal(by_kernels_TN, steps.silu_and_mul(gate_up_TM)), "Mix did nothing"
+    assert not torch.equal(by_kernels_TN, elementwise_ops.silu_and_mul(gate_up_TM)), "Mix did nothing"

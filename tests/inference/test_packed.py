@@ -30,7 +30,7 @@ from esn_dist.gates.scale import Scale, scaled
 from esn_dist.inference.answer import BatchAnswers
 from esn_dist.inference.batches import shared_prefix
 from esn_dist.inference.engine import BatchRequest, Engine, PaddedEngine
-from esn_dist.inference.packed.engine import InflightBatch, PackedEngine, engine_of
+from esn_dist.inference.packed.engine import InflightBatch, PackedEngine, make_engine
 from esn_dist.inference.packed.layers import Qwen2Layers
 from esn_dist.models.audio_lm import AudioLM, Prompt
 from esn_dist.models.loading import load
@@ -54,7 +54,7 @@ class Case:
             for weight in (w for part in (model.decoder, model.head) for w in part.parameters() if w.dim() > 1):
                 weight.normal_(0, 0.2, generator=draw)
         self.plain, self.packed = PaddedEngine(model), PackedEngine(model, kernels=False)
-        width = self.gates[0].weight_DN.shape[0]
+        width = self.gates[0].down.shape[0]
         self.rows = [[torch.randn(n, width, generator=draw) for n in batch] for batch in LENGTHS]
         self.prompts = [[model.prompt(n, f"Which one, {n % 3}?") for n in batch] for batch in LENGTHS]
         self.prefix = shared_prefix(list(chain.from_iterable(self.prompts)))
@@ -446,18 +446,18 @@ def test_weights_are_held_once(case: Case) -> None:
 def test_only_decoders_of_qwen2_s_form_are_packed() -> None:
     size: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "vocab_size": 50}
     size |= {"num_attention_heads": 2, "num_key_value_heads": 1}
-    assert Qwen2Layers.fits(Qwen2Model(Qwen2Config(**size)))
-    assert not Qwen2Layers.fits(Qwen3Model(Qwen3Config(**size, head_dim=8)))
+    assert Qwen2Layers.supports(Qwen2Model(Qwen2Config(**size)))
+    assert not Qwen2Layers.supports(Qwen3Model(Qwen3Config(**size, head_dim=8)))
     sliding = Qwen2Config(**size, use_sliding_window=True, sliding_window=4, max_window_layers=0)
-    assert not Qwen2Layers.fits(Qwen2Model(sliding))
-    assert not Qwen2Layers.fits(Qwen2Model(Qwen2Config(**size, hidden_act="gelu")))
+    assert not Qwen2Layers.supports(Qwen2Model(sliding))
+    assert not Qwen2Layers.supports(Qwen2Model(Qwen2Config(**size, hidden_act="gelu")))
     with torch.device("meta"):
-        assert not Qwen2Layers.fits(Qwen2Model(Qwen2Config(**size)))
+        assert not Qwen2Layers.supports(Qwen2Model(Qwen2Config(**size)))
 
 
 def test_the_plain_engine_is_there_for_all_others_and_on_request(case: Case) -> None:
-    assert isinstance(engine_of(case.model), PackedEngine)
-    assert isinstance(engine_of(case.model, packed=False), PaddedEngine)
+    assert isinstance(make_engine(case.model), PackedEngine)
+    assert isinstance(make_engine(case.model, packed=False), PaddedEngine)
 
 
 def prompt(ids: Sequence[int], audio: int) -> Prompt:

@@ -11,7 +11,7 @@ import torch
 
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.mix import Mix
-from esn_dist.inference.packed.engine import engine_of
+from esn_dist.inference.packed.engine import make_engine
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.terms import T_NOT_WRITTEN, Outcome
 from esn_dist.worker.prompt_batches import PromptBatches
@@ -20,7 +20,7 @@ ORDER = ("joy", "anger", "neutral")
 
 
 def prompt_batches(omni: Qwen25Omni, rows: list[torch.Tensor | None], packed: bool = True) -> PromptBatches:
-    return PromptBatches(engine_of(omni, packed=packed), rows, [ORDER] * len(rows), ORDER, ORDER, 400)
+    return PromptBatches(make_engine(omni, packed=packed), rows, [ORDER] * len(rows), ORDER, ORDER, 400)
 
 
 def clip(rows: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ import xarray as xr
 from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.gates.find import find_gates
 from esn_dist.gates.scale import scaled
-from esn_dist.inference.packed.engine import engine_of
+from esn_dist.inference.packed.engine import make_engine
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import TinySize, build, feature_extractor, tokenizer
 from esn_dist.task.prompt import option_order
@@ -45,7 +45,7 @@ class Sweep:
 
     def __init__(self, model: Qwen25Omni) -> None:
         draw = torch.Generator().manual_seed(7)
-        self.engine, self.gates = engine_of(model), find_gates(model.decoder)
+        self.engine, self.gates = make_engine(model), find_gates(model.decoder)
         self.rows = [torch.randn(2 + 3 * (i % 7), SIZE.hidden, generator=draw) for i in range(UTTERANCES)]
         self.orders = [option_order(EMOTIONS, 1, "corpus", f"u{i}") for i in range(UTTERANCES)]
         random = np.random.default_rng(8)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from esn_dist.cli import app
 from esn_dist.errors import UserError
 from esn_dist.gates.count import ActivationCounter
-from esn_dist.gates.find import NoGates, find_gates
+from esn_dist.gates.find import UnsupportedGates, find_gates
 from esn_dist.gates.positions import TokenPositions
 from esn_dist.gates.scale import scaled
 from esn_dist.models.generic.adapter import GenericAudioLM
@@ -82,7 +82,7 @@ def test_without_the_other_reasons_sparse_gates_would_do(decoder: Any) -> None:
 
 def test_its_sparse_gates_are_refused_unless_asked_for_and_then_count_the_survivors(decoder: Any) -> None:
     """The top-k subtracts a cutoff from u, so few gates of each position stay positive; dense layers are as ever."""
-    with pytest.raises(NoGates, match="layer 0: 80% of the gates"):
+    with pytest.raises(UnsupportedGates, match="layer 0: 80% of the gates"):
         find_gates(decoder)
     gates = find_gates(decoder, sparse=True)
     u: list[torch.Tensor] = []

@@ -30,8 +30,8 @@ def _flash(q_THW: Tensor, kv_cache: Tensor, layout: PackedLayout) -> Tensor:
     # 2. [T, H, W] -> [T, H, W], causal from the end: a row's last query attends to all its used slots.
     # The public `varlen_attn` has used slots and shared heads only in newer versions of torch than we support.
     out_THW: Tensor = torch.ops.aten._flash_attention_forward(
-        q_THW, keys, values, layout.cu_seqlens, layout.cu_slots, layout.longest, layout.slots, 0.0, True, False,
-        seqused_k=layout.used_B,
+        q_THW, keys, values, layout.cu_seqlens, layout.cu_seqlens_k, layout.max_seqlen, layout.slots, 0.0, True, False,
+        seqused_k=layout.kv_lengths_B,
     )[0]  # fmt: skip
     return out_THW
 
@@ -39,8 +39,8 @@ def _flash(q_THW: Tensor, kv_cache: Tensor, layout: PackedLayout) -> Tensor:
 def _padded(q_THW: Tensor, kv_cache: Tensor, layout: PackedLayout) -> Tensor:
     rows = kv_cache.shape[1]
     # 1. [T, H, W] -> [F, H, W] -> [B, H, L, W]: queries of each row, padded to the longest.
-    q_FHW = q_THW.new_zeros(rows * layout.longest, *q_THW.shape[1:]).index_copy(0, layout.offset_T, q_THW)
-    q_BHLW = q_FHW.view(rows, layout.longest, *q_THW.shape[1:]).transpose(1, 2)
+    q_FHW = q_THW.new_zeros(rows * layout.max_seqlen, *q_THW.shape[1:]).index_copy(0, layout.offset_T, q_THW)
+    q_BHLW = q_FHW.view(rows, layout.max_seqlen, *q_THW.shape[1:]).transpose(1, 2)
     # 2. [2, B, S, K, W] -> two of [B, K, S, W].
     keys_BKSW, values_BKSW = kv_cache.transpose(2, 3)
     # 3. Attention under the mask [B, 1, L, S]: [B, H, L, W].

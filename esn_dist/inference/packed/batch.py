@@ -72,9 +72,9 @@ class PackedBatch:
         position_T = torch.arange(len(row_T)) - cu_seqlens[row_T] + prefix
         token_T = position_T + (length_B.cumsum(0) - length_B)[row_T]
         # 3. To the device.
-        device, longest = self.embedded_TD.device, max(self.lengths)
+        device, max_length = self.embedded_TD.device, max(self.lengths)
         position_T, row_T, cu_seqlens = (to_device_async(x, device) for x in (position_T, row_T, cu_seqlens.int()))
-        layout = PackedLayout(position_T, row_T, cu_seqlens, longest - prefix, longest + extra_slots)
+        layout = PackedLayout(position_T, row_T, cu_seqlens, max_length - prefix, max_length + extra_slots)
         return to_device_async(token_T, device), layout
 
 

@@ -42,14 +42,14 @@ class PackedLayout:
         position_T: int64, of each token in its row; it attends to the slots up to and with its own.
         row_T: int64.
         cu_seqlens: int32 [B + 1], cumulative lengths: where each row's tokens begin.
-        longest: tokens of the longest row.
+        max_seqlen: tokens of the longest row.
         slots: S of the cache.
     """
 
     position_T: Tensor
     row_T: Tensor
     cu_seqlens: Tensor
-    longest: int
+    max_seqlen: int
     slots: int
 
     @cached_property
@@ -63,30 +63,30 @@ class PackedLayout:
         return self.cu_seqlens[1:].long() - 1
 
     @cached_property
-    def used_B(self) -> Tensor:
+    def kv_lengths_B(self) -> Tensor:
         """int32, slots of each row in use once the call's tokens are written."""
         return self.position_T[self.last_B].int() + 1
 
     @cached_property
-    def cu_slots(self) -> Tensor:
+    def cu_seqlens_k(self) -> Tensor:
         """int32 [B + 1], where each row's slots begin."""
         return torch.arange(len(self.cu_seqlens), dtype=torch.int32, device=self.cu_seqlens.device) * self.slots
 
     @cached_property
     def offset_T(self) -> Tensor:
-        """int64, the index of each token in a padded batch of [F] = [B · L] positions, where L is `longest`."""
-        nth_T = torch.arange(len(self.row_T), device=self.row_T.device) - self.cu_seqlens.long()[self.row_T]
-        return self.row_T * self.longest + nth_T
+        """int64, the index of each token in a padded batch of [F] = [B · L] positions, where L is `max_seqlen`."""
+        index_in_row_T = torch.arange(len(self.row_T), device=self.row_T.device) - self.cu_seqlens.long()[self.row_T]
+        return self.row_T * self.max_seqlen + index_in_row_T
 
     @cached_property
     def attends_to_BLS(self) -> Tensor:
         """bool, whether a position of the padded batch attends to a slot; padding attends to the first one."""
         rows = len(self.cu_seqlens) - 1
         # 1. [T] -> [F]: positions of the tokens in their rows, 0 on the padding.
-        position_F = self.position_T.new_zeros(rows * self.longest).index_copy(0, self.offset_T, self.position_T)
+        position_F = self.position_T.new_zeros(rows * self.max_seqlen).index_copy(0, self.offset_T, self.position_T)
         # 2. [S] <= [B, L, 1] -> [B, L, S].
         slot_S = torch.arange(self.slots, device=self.position_T.device)
-        return slot_S <= position_F.view(rows, self.longest, 1)
+        return slot_S <= position_F.view(rows, self.max_seqlen, 1)
 
     @cached_property
     def last_positions(self) -> PackedLayout:
@@ -101,14 +101,14 @@ class PackedLayout:
         return replace(last, position_T=last.position_T + 1 + step)
 
     def to(self, device: torch.device) -> PackedLayout:
-        """The same on the device of a layer, copied there once."""
+        """The same layout on the device of a layer, copied there once."""
         if device == self.position_T.device:
             return self
         if device not in self._copies:
             position_T, row_T, cu_seqlens = (
                 peer_copy(x, device) for x in (self.position_T, self.row_T, self.cu_seqlens)
             )
-            self._copies[device] = PackedLayout(position_T, row_T, cu_seqlens, self.longest, self.slots)
+            self._copies[device] = PackedLayout(position_T, row_T, cu_seqlens, self.max_seqlen, self.slots)
         return self._copies[device]
 
     @cached_property

@@ -28,13 +28,15 @@ from esn_dist.terms import UNCOUNTED, Part
 from esn_dist.transfer import PeerCopy, to_device_async
 
 
-def engine_of(model: AudioLM, *, packed: bool = True, kernels: bool = False) -> Engine[Any]:
+def make_engine(model: AudioLM, *, packed: bool = True, kernels: bool = False) -> Engine[Any]:
     """The packed engine where `packed` is True and the decoder has its form, else the padded one."""
-    return PackedEngine(model, kernels) if packed and Qwen2Layers.fits(model.decoder) else PaddedEngine(model, kernels)
+    if packed and Qwen2Layers.supports(model.decoder):
+        return PackedEngine(model, kernels)
+    return PaddedEngine(model, kernels)
 
 
 class PackedEngine(Engine[PackedBatch]):
-    """Runs a decoder that `Qwen2Layers.fits`.
+    """Runs a decoder that `Qwen2Layers.supports`.
 
     Attributes:
         stages: GPUs that the layers are spread over.
@@ -99,12 +101,12 @@ class PackedEngine(Engine[PackedBatch]):
         batch = InflightBatch(self, 0, request, max_new_tokens, prefix_cache).step()
         while batch.still_decoding():
             batch.step()
-        if (answers := batch.answers()) is None:
+        if (batch_answers := batch.answers()) is None:
             raise torch.OutOfMemoryError
-        return answers
+        return batch_answers
 
     def _try_prefill_prefix(self, request: BatchRequest[PackedBatch], length: int) -> KVCache | None:
-        """As `_prefill_prefix`; None where the batches in flight leave no memory for it, or for the transform."""
+        """The cache of `_prefill_prefix`; None where the batches in flight leave too little memory."""
         try:
             return self._prefill_prefix(request, length)
         except torch.OutOfMemoryError:
@@ -122,11 +124,12 @@ class PackedEngine(Engine[PackedBatch]):
 
 
 class InflightBatches:
-    """The batches that the GPUs work on, in three queues: `prefilled`, `stepped` once, and `decoding` on.
+    """The batches that the GPUs work on, in three queues: `prefilled`, `awaiting_host_copy` and `decoding`.
 
-    A queue holds about one batch for each GPU. While the decode queue is full, its first batch takes a step for each
-    batch that is prefilled. Where more batches decode than it holds, they take turns, and nothing is prefilled until
-    one of them ends, since each keeps memory. Answers are yielded in the order of submission.
+    A batch moves to the second queue with its first decode step, and to the third one with its next. A queue holds
+    about one batch for each GPU. While the decode queue is full, its first batch takes a step for each batch that is
+    prefilled. Where more batches decode than it holds, they take turns, and nothing is prefilled until one of them
+    ends, since each keeps memory. Answers are yielded in the order of submission.
 
     Attributes:
         finished: by number, answers that wait for those of earlier batches.
@@ -136,7 +139,7 @@ class InflightBatches:
 
     def __init__(self, engine: PackedEngine, max_new_tokens: int) -> None:
         self.engine, self.max_new_tokens = engine, max_new_tokens
-        self.prefilled, self.stepped, self.decoding = (deque[InflightBatch]() for _ in range(3))
+        self.prefilled, self.awaiting_host_copy, self.decoding = (deque[InflightBatch]() for _ in range(3))
         self.finished: dict[int, BatchAnswers] = {}
         self.submitted = self.yielded = 0
 
@@ -148,20 +151,20 @@ class InflightBatches:
         self.submitted += 1
         # 2. Feed back the first token of the batch that was prefilled longest ago.
         if len(self.prefilled) == self.engine.prefill_ahead:
-            self.stepped.append(self.prefilled.popleft().step())
+            self.awaiting_host_copy.append(self.prefilled.popleft().step())
         # 3. One step of a batch with long answers.
         if len(self.decoding) == self.engine.stages:
             yield from self._collect(self.decoding)
         # 4. Collect until no queue is longer than the number of GPUs.
-        for queue in (self.stepped, self.decoding):
+        for queue in (self.awaiting_host_copy, self.decoding):
             while len(queue) > self.engine.stages:
                 yield from self._collect(queue)
 
     def drain(self) -> Iterator[BatchAnswers]:
         """Yields the answers of all batches in flight."""
         while self.prefilled:
-            self.stepped.append(self.prefilled.popleft().step())
-        while queue := self.stepped or self.decoding:
+            self.awaiting_host_copy.append(self.prefilled.popleft().step())
+        while queue := self.awaiting_host_copy or self.decoding:
             yield from self._collect(queue)
 
     def _collect(self, queue: deque[InflightBatch]) -> Iterator[BatchAnswers]:
@@ -176,8 +179,8 @@ class InflightBatches:
             self.yielded += 1
 
     def _answers_of(self, batch: InflightBatch) -> BatchAnswers:
-        if (answers := batch.answers()) is not None:
-            return answers
+        if (batch_answers := batch.answers()) is not None:
+            return batch_answers
         answer_alone = partial(
             self.engine.answer_alone, max_new_tokens=self.max_new_tokens, prefix_cache=batch.prefix_cache
         )
@@ -188,7 +191,7 @@ class InflightBatch:
     """A batch that the GPUs work on.
 
     Attributes:
-        fits: whether its memory sufficed so far; where not, it keeps none, and has no answers.
+        fits_in_memory: whether its memory sufficed so far; where not, it keeps none, and has no answers.
         next_input: the tokens and flags that the next decode step reads, on their way to the first GPU.
         host_copy: flags with tokens, and log-probabilities, on their way to the host.
         copied: the event after which `host_copy` may be read.
@@ -204,22 +207,22 @@ class InflightBatch:
     ) -> None:
         self.engine, self.number, self.request = engine, number, request
         self.max_new_tokens, self.prefix_cache = max_new_tokens, prefix_cache
-        self.fits = self._run(self._prefill)
+        self.fits_in_memory = self._run(self._prefill)
 
     def step(self) -> InflightBatch:
         """Queue a decode step and a copy to the host; rows may have stopped, but to check would be to wait."""
-        self.fits = self.fits and self._run(self._decode_and_copy)
+        self.fits_in_memory = self.fits_in_memory and self._run(self._decode_and_copy)
         return self
 
     def still_decoding(self) -> bool:
         """Whether any row has not stopped and may go on; waits for the copy to the host."""
-        if self.fits and self.copied:
+        if self.fits_in_memory and self.copied:
             self.copied.synchronize()
-        return self.fits and len(self.tokens) < self.max_new_tokens and bool(self.host_copy[0][0].any())
+        return self.fits_in_memory and len(self.tokens) < self.max_new_tokens and bool(self.host_copy[0][0].any())
 
     def answers(self) -> BatchAnswers | None:
         """The answers of every row, once none decodes; None where the batch did not fit."""
-        if not self.fits:
+        if not self.fits_in_memory:
             return None
         flags, logprob_BO = self.host_copy
         tokens = [[t for t in row if t != UNCOUNTED] for row in flags[2:].T.tolist()]

@@ -1,7 +1,7 @@
-"""Triton kernels of a decoder layer's element-wise steps; each reads and writes its data once.
+"""Triton kernels of a decoder layer's element-wise operations; each reads and writes its data once.
 
-Their references are the functions of the same names in `steps.py`. Imported only on a GPU. The same steps compiled by
-torch for varying lengths reached half of the memory's bandwidth or less (docs/performance.md).
+Their references are the functions of the same names in `elementwise_ops.py`. Imported only on a GPU. The same
+operations compiled by torch for varying lengths reached half of the memory's bandwidth or less (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ def apply_rope_and_write_kv(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _rms_norm(x, weight, out, width, eps, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _rms_norm(x_ptr, weight_ptr, out_ptr, width, eps, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     token = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK)
-    inside = column < width
-    narrow = tl.load(x + token * width + column, mask=inside, other=0.0)
-    wide = narrow.to(tl.float32)
-    normed = wide * tl.rsqrt(tl.sum(wide * wide, axis=0) / width + eps)
-    w = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
-    weighted = normed.to(narrow.dtype).to(tl.float32) * w
-    tl.store(out + token * width + column, weighted.to(narrow.dtype), mask=inside)
+    mask = column < width
+    x = tl.load(x_ptr + token * width + column, mask=mask, other=0.0)
+    x_fp32 = x.to(tl.float32)
+    normed = x_fp32 * tl.rsqrt(tl.sum(x_fp32 * x_fp32, axis=0) / width + eps)
+    weight = tl.load(weight_ptr + column, mask=mask, other=0.0).to(tl.float32)
+    weighted = normed.to(x.dtype).to(tl.float32) * weight
+    tl.store(out_ptr + token * width + column, weighted.to(x.dtype), mask=mask)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _apply_rope(x, out, cos, sin, valid, HALF: tl.constexpr, offset):  # type: ignore[no-untyped-def]
+def _apply_rope(x, out, cos, sin, mask, HALF: tl.constexpr, offset):  # type: ignore[no-untyped-def]
     # Both halves of each head of one token, [heads, HALF] each, rotated by the token's angles [2 * HALF].
-    first = tl.load(x + offset, mask=valid, other=0.0)
-    second = tl.load(x + offset + HALF, mask=valid, other=0.0)
+    first = tl.load(x + offset, mask=mask, other=0.0)
+    second = tl.load(x + offset + HALF, mask=mask, other=0.0)
     a, b = first.to(tl.float32), second.to(tl.float32)
     column = tl.arange(0, HALF)[None, :]
     low_cos, low_sin = tl.load(cos + column).to(tl.float32), tl.load(sin + column).to(tl.float32)
     high_cos, high_sin = tl.load(cos + column + HALF).to(tl.float32), tl.load(sin + column + HALF).to(tl.float32)
-    tl.store(out + offset, (a * low_cos - b * low_sin).to(first.dtype), mask=valid)
-    tl.store(out + offset + HALF, (b * high_cos + a * high_sin).to(first.dtype), mask=valid)
+    tl.store(out + offset, (a * low_cos - b * low_sin).to(first.dtype), mask=mask)
+    tl.store(out + offset + HALF, (b * high_cos + a * high_sin).to(first.dtype), mask=mask)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -74,23 +74,24 @@ def _apply_rope_and_write_kv(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     # 1. One program handles one token: its fused row [Q], and its angles [2 * HALF] in the tables of all positions.
     token = tl.program_id(0).to(tl.int64)
-    angles = tl.load(position + token) * 2 * HALF
+    position_offset = tl.load(position + token) * 2 * HALF
+    token_cos, token_sin = cos + position_offset, sin + position_offset
     column = tl.arange(0, HALF)[None, :]
     start = qkv + token * stride
     # 2. Queries [H, W], rotated into q[token].
     if heads > 0:
         head = tl.arange(0, HEADS)[:, None]
         offset = head * 2 * HALF + column
-        inside = (head < heads) & (column < HALF)
-        _apply_rope(start, q + token * heads * 2 * HALF, cos + angles, sin + angles, inside, HALF, offset)
+        mask = (head < heads) & (column < HALF)
+        _apply_rope(start, q + token * heads * 2 * HALF, token_cos, token_sin, mask, HALF, offset)
     # 3. Keys [K, W], rotated into the token's slot.
     head = tl.arange(0, KV_HEADS)[:, None]
     offset = head * 2 * HALF + column
-    inside = (head < kv_heads) & (column < HALF)
+    mask = (head < kv_heads) & (column < HALF)
     target = tl.load(slot + token) * kv_heads * 2 * HALF
     start += heads * 2 * HALF
-    _apply_rope(start, keys + target, cos + angles, sin + angles, inside, HALF, offset)
+    _apply_rope(start, keys + target, token_cos, token_sin, mask, HALF, offset)
     # 4. Values [K, W], copied into the token's slot.
     start += kv_heads * 2 * HALF
-    tl.store(values + target + offset, tl.load(start + offset, mask=inside, other=0.0), mask=inside)
-    tl.store(values + target + offset + HALF, tl.load(start + offset + HALF, mask=inside, other=0.0), mask=inside)
+    tl.store(values + target + offset, tl.load(start + offset, mask=mask, other=0.0), mask=mask)
+    tl.store(values + target + offset + HALF, tl.load(start + offset + HALF, mask=mask, other=0.0), mask=mask)

@@ -21,7 +21,7 @@ from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import Qwen2_5OmniTh
 from esn_dist.gates.protocols import ActivationObserver
 from esn_dist.inference.packed.attention import attend
 from esn_dist.inference.packed.cache import KVCache, PackedLayout
-from esn_dist.inference.packed.steps import apply_rope, steps
+from esn_dist.inference.packed.elementwise_ops import apply_rope, elementwise_ops
 from esn_dist.transfer import peer_copy
 
 
@@ -39,7 +39,7 @@ class LayerWeights:
 
     @classmethod
     def of(cls, module: Any) -> LayerWeights:
-        """Those of transformers' module of a layer, whose weights become views of the fused ones."""
+        """The weights of transformers' module of a layer. The module's own become views of the fused ones."""
         attention, mlp = module.self_attn, module.mlp
         qkv_QD = fuse([attention.q_proj, attention.k_proj, attention.v_proj])
         gate_up_MD = fuse([mlp.gate_proj, mlp.up_proj])
@@ -54,7 +54,7 @@ class Qwen2Layers:
     """The decoder.
 
     Args:
-        decoder: one that `fits`.
+        decoder: one that the class `supports`.
         kernels: whether element-wise steps run as Triton kernels.
     """
 
@@ -70,17 +70,18 @@ class Qwen2Layers:
         self._rotary = cast(Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], decoder.rotary_emb)
         self._cos_sin: dict[torch.device, Tensor] = {}  # [2, S, W]
         # The kernel rotates half a head at once, and Triton's blocks are powers of two.
-        self.steps = steps(kernels and self.head_width.bit_count() == 1)
+        self.ops = elementwise_ops(kernels and self.head_width.bit_count() == 1)
 
     @staticmethod
-    def fits(decoder: nn.Module) -> bool:
+    def supports(decoder: nn.Module) -> bool:
         """Whether `decoder` computes what is computed here, with all its weights in memory."""
         if type(decoder) not in (Qwen2Model, Qwen2_5OmniThinkerTextModel):
             return False
         config: Any = decoder.config
-        full = set(getattr(config, "layer_types", ["full_attention"])) == {"full_attention"}
-        fixed = cast(Any, decoder.rotary_emb).rope_type == "default"
-        return full and fixed and config.hidden_act == "silu" and not any(p.is_meta for p in decoder.parameters())
+        full_attention = set(getattr(config, "layer_types", ["full_attention"])) == {"full_attention"}
+        default_rope = cast(Any, decoder.rotary_emb).rope_type == "default"
+        in_memory = not any(parameter.is_meta for parameter in decoder.parameters())
+        return full_attention and default_rope and config.hidden_act == "silu" and in_memory
 
     @property
     def hooked(self) -> bool:
@@ -121,24 +122,24 @@ class Qwen2Layers:
         # 4. [T, D] -> [B, D], and the final norm.
         if observer is not None:
             x_TD = x_TD[layout.last_B]
-        return self.steps.rms_norm(x_TD, self.norm_D.to(x_TD.device), self.eps)
+        return self.ops.rms_norm(x_TD, self.norm_D.to(x_TD.device), self.eps)
 
     def _attention(
         self, layer: LayerWeights, x_TD: Tensor, layout: PackedLayout, kv_cache: Tensor, query_B: Tensor | None
     ) -> Tensor:
         """The residual stream after a layer's attention: [T, D] in place, or [B, D] of the tokens `query_B` alone."""
-        # 1. [T, D] normed, and the angles [2, S, W] of all positions.
-        normed_TD = self.steps.rms_norm(x_TD, layer.attention_norm_D, self.eps)
+        # 1. [T, D] normed, and the cosines and sines [2, S, W] of all positions.
+        normed_TD = self.ops.rms_norm(x_TD, layer.attention_norm_D, self.eps)
         cos_sin_2SW = self._cos_sin_up_to(layout.slots, x_TD)
         if query_B is None:
             # 2. [T, D] -> [T, Q] -> queries [T, H, W]; keys and values into the cache.
             qkv_TQ = functional.linear(normed_TD, layer.qkv_QD, layer.qkv_bias_Q)
-            q_THW = self.steps.apply_rope_and_write_kv(qkv_TQ, cos_sin_2SW, layout, kv_cache, self.heads, self.kv_heads)
+            q_THW = self.ops.apply_rope_and_write_kv(qkv_TQ, cos_sin_2SW, layout, kv_cache, self.heads, self.kv_heads)
         else:
             # 3. Keys and values of all T tokens into the cache; queries [B, A] -> [B, H, W] of each row's last token.
             split = self.heads * self.head_width
             kv_TQ = functional.linear(normed_TD, layer.qkv_QD[split:], layer.qkv_bias_Q[split:])
-            self.steps.apply_rope_and_write_kv(kv_TQ, cos_sin_2SW, layout, kv_cache, 0, self.kv_heads)
+            self.ops.apply_rope_and_write_kv(kv_TQ, cos_sin_2SW, layout, kv_cache, 0, self.kv_heads)
             q_BA = functional.linear(normed_TD[query_B], layer.qkv_QD[:split], layer.qkv_bias_Q[:split])
             x_TD, layout = x_TD[query_B], layout.last_positions
             q_THW = apply_rope(q_BA.view(len(query_B), -1, self.head_width), *cos_sin_2SW[:, layout.position_T])
@@ -149,10 +150,10 @@ class Qwen2Layers:
     def _mlp(self, number: int, layer: LayerWeights, x_TD: Tensor, observer: ActivationObserver | None) -> None:
         """Adds a layer's MLP to the stream, in place."""
         # 1. [T, D] -> [T, M]: u and up, side by side.
-        normed_TD = self.steps.rms_norm(x_TD, layer.mlp_norm_D, self.eps)
+        normed_TD = self.ops.rms_norm(x_TD, layer.mlp_norm_D, self.eps)
         gate_up_TM = functional.linear(normed_TD, layer.gate_up_MD)
         # 2. [T, M] -> [T, N]: h = SiLU(u) · up.
-        silu_and_mul = self.steps.silu_and_mul
+        silu_and_mul = self.ops.silu_and_mul
         h_TN = observer.transform_gate(number, gate_up_TM, silu_and_mul) if observer else silu_and_mul(gate_up_TM)
         # 3. [T, N] -> [T, D], added to the stream.
         x_TD.addmm_(h_TN, layer.down_DN.T)
@@ -163,24 +164,24 @@ class Qwen2Layers:
         if cos_sin_2SW is None or cos_sin_2SW.shape[1] < slots:
             slots = 1 << (slots - 1).bit_length()  # seldom recomputed: the rotary module may be on another GPU
             # All three axes of Qwen2.5-Omni's rotary positions are equal in a prompt of audio and text.
-            both = self._rotary(x_TD[None, :1], torch.arange(slots, device=x_TD.device)[None])
-            cos_sin_2SW = torch.stack([angles.reshape(slots, -1) for angles in both]).to(x_TD.device)
+            cos_sin = self._rotary(x_TD[None, :1], torch.arange(slots, device=x_TD.device)[None])
+            cos_sin_2SW = torch.stack([table.reshape(slots, -1) for table in cos_sin]).to(x_TD.device)
             self._cos_sin[x_TD.device] = cos_sin_2SW
         return cos_sin_2SW
 
 
 def fuse(linears: Sequence[Any]) -> Tensor:
-    """The weights of `linears` concatenated along the outputs; each module's own becomes a view of its share.
+    """The weights of `linears` concatenated along the outputs; each module's own becomes a view of them.
 
     Weights that another engine of the same model has fused before are reused.
     """
     weights: list[Tensor] = [linear.weight.data for linear in linears]
     first, size = weights[0], sum(len(w) for w in weights)
-    if all(above.data_ptr() + above.nbytes == below.data_ptr() for above, below in pairwise(weights)) and (
+    if all(weight.data_ptr() + weight.nbytes == following.data_ptr() for weight, following in pairwise(weights)) and (
         first.untyped_storage().data_ptr() == weights[-1].untyped_storage().data_ptr()
     ):
         return first.as_strided((size, first.shape[1]), first.stride())
     joined = torch.cat(weights)
-    for linear, share in zip(linears, joined.split([len(w) for w in weights]), strict=True):
-        linear.weight.data = share
+    for linear, weight_view in zip(linears, joined.split([len(w) for w in weights]), strict=True):
+        linear.weight.data = weight_view
     return joined

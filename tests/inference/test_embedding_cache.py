@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from esn_dist.inference import features
-from esn_dist.inference.features import FeatureCache
+from esn_dist.inference import embedding_cache
+from esn_dist.inference.embedding_cache import AudioEmbeddingCache
 
 CLIPS = ["a1", "b2", "c3"]
 
@@ -25,7 +25,7 @@ def rows(dtype: torch.dtype = torch.float32) -> list[Tensor]:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_block_comes_back_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> None:
-    cache = FeatureCache(tmp_path, "m" * 64)
+    cache = AudioEmbeddingCache(tmp_path, "m" * 64)
     cache.save(CLIPS, rows(dtype))
     loaded = cache.load(CLIPS)
     assert loaded is not None
@@ -33,15 +33,15 @@ def test_a_block_comes_back_bit_for_bit(tmp_path: Path, dtype: torch.dtype) -> N
 
 
 def test_another_model_another_order_and_another_clip_miss(tmp_path: Path) -> None:
-    FeatureCache(tmp_path, "m" * 64).save(CLIPS, rows())
-    assert FeatureCache(tmp_path, "n" * 64).load(CLIPS) is None
-    assert FeatureCache(tmp_path, "m" * 64).load(CLIPS[::-1]) is None
-    assert FeatureCache(tmp_path, "m" * 64).load([*CLIPS[:2], "d4"]) is None
+    AudioEmbeddingCache(tmp_path, "m" * 64).save(CLIPS, rows())
+    assert AudioEmbeddingCache(tmp_path, "n" * 64).load(CLIPS) is None
+    assert AudioEmbeddingCache(tmp_path, "m" * 64).load(CLIPS[::-1]) is None
+    assert AudioEmbeddingCache(tmp_path, "m" * 64).load([*CLIPS[:2], "d4"]) is None
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -1])
 def test_a_truncated_file_counts_as_missing(tmp_path: Path, keep: int) -> None:
-    cache = FeatureCache(tmp_path, "m" * 64)
+    cache = AudioEmbeddingCache(tmp_path, "m" * 64)
     cache.save(CLIPS, rows())
     (path,) = tmp_path.rglob("*.safetensors")
     path.write_bytes(path.read_bytes()[:keep])
@@ -49,7 +49,7 @@ def test_a_truncated_file_counts_as_missing(tmp_path: Path, keep: int) -> None:
 
 
 def test_a_flipped_bit_counts_as_missing_and_saving_again_repairs_the_file(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path, "m" * 64)
+    cache = AudioEmbeddingCache(tmp_path, "m" * 64)
     cache.save(CLIPS, rows())
     (path,) = tmp_path.rglob("*.safetensors")
     damaged = bytearray(path.read_bytes())
@@ -69,8 +69,8 @@ def test_two_threads_that_write_one_block_at_once_both_succeed(tmp_path: Path, m
         write(*args, **kwargs)
         both.wait()  # both threads have written, and neither has renamed its file yet
 
-    monkeypatch.setattr(features, "save_file", at_once)
-    cache = FeatureCache(tmp_path, "m" * 64)
+    monkeypatch.setattr(embedding_cache, "save_file", at_once)
+    cache = AudioEmbeddingCache(tmp_path, "m" * 64)
     with ThreadPoolExecutor(2) as threads:
         for writing in [threads.submit(cache.save, CLIPS, rows()) for _ in range(2)]:
             writing.result()
@@ -81,5 +81,5 @@ def test_two_threads_that_write_one_block_at_once_both_succeed(tmp_path: Path, m
 
 def test_two_writers_of_one_block_leave_one_file_and_no_partial_files(tmp_path: Path) -> None:
     for _ in range(2):
-        FeatureCache(tmp_path, "m" * 64).save(CLIPS, rows())
+        AudioEmbeddingCache(tmp_path, "m" * 64).save(CLIPS, rows())
     assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 1

@@ -21,7 +21,7 @@ from esn_dist.seeds import digest
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureCache:
+class AudioEmbeddingCache:
     """Audio embeddings of one model.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The element-wise steps of a decoder layer in torch: run without a GPU, and the reference of `kernels.py`."""
+"""The element-wise operations of a decoder layer in torch: they need no GPU, and are the reference of `kernels.py`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn import functional
 from esn_dist.inference.packed.cache import PackedLayout
 
 
-class Steps(Protocol):
-    """One implementation of all steps."""
+class ElementwiseOps(Protocol):
+    """One implementation of all element-wise operations."""
 
     def rms_norm(self, x_TD: Tensor, weight_D: Tensor, eps: float, /) -> Tensor: ...
 
@@ -26,33 +26,33 @@ class Steps(Protocol):
     def silu_and_mul(self, gate_up_TM: Tensor, /) -> Tensor: ...
 
 
-def steps(kernels: bool) -> Steps:
-    """The steps as Triton kernels, or in torch."""
+def elementwise_ops(kernels: bool) -> ElementwiseOps:
+    """The operations as Triton kernels, or in torch."""
     if not kernels:
-        torch_steps = SimpleNamespace(
+        torch_ops = SimpleNamespace(
             rms_norm=rms_norm, apply_rope_and_write_kv=apply_rope_and_write_kv, silu_and_mul=silu_and_mul
         )
-        return cast(Steps, torch_steps)
+        return cast(ElementwiseOps, torch_ops)
     from esn_dist.gates import kernels as gate_kernels
     from esn_dist.inference.packed import kernels as layer_kernels
 
-    kernel_steps = SimpleNamespace(
+    kernel_ops = SimpleNamespace(
         rms_norm=layer_kernels.rms_norm,
         apply_rope_and_write_kv=layer_kernels.apply_rope_and_write_kv,
         silu_and_mul=gate_kernels.silu_and_mul,
     )
-    return cast(Steps, kernel_steps)
+    return cast(ElementwiseOps, kernel_ops)
 
 
-def compiler_here() -> bool:
+def has_c_compiler() -> bool:
     """Whether this machine has a C compiler, which Triton needs."""
     return bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
 
 
 def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """x over its root mean square, times a weight; in float32, rounded before the weight as in transformers."""
-    wide_TD = x_TD.float()
-    return weight_D * (wide_TD * torch.rsqrt(wide_TD.square().mean(-1, keepdim=True) + eps)).to(x_TD.dtype)
+    x_fp32_TD = x_TD.float()
+    return weight_D * (x_fp32_TD * torch.rsqrt(x_fp32_TD.square().mean(-1, keepdim=True) + eps)).to(x_TD.dtype)
 
 
 def apply_rope_and_write_kv(
