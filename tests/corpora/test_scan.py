@@ -76,7 +76,7 @@ def test_the_sweep_s_limits_are_those_of_the_scan(corpus: list[Utterance]) -> No
 
 
 ENDLESS = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from esn_dist.corpora import SetRule, Utterance, scan
 
@@ -96,6 +96,7 @@ def progress(done, total):
         print("scanning", flush=True)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background of a shell ignores SIGINT
     many = [Utterance(str(n), "", "joy", "", Path(sys.argv[1])) for n in range(50_000)]
     scan(many, ["joy"], seed=0, corpus="c", evaluation=SetRule(None, 1), identification=SetRule(None, None),
          workers=2, progress=progress)
