@@ -4,7 +4,7 @@
     python docs/prose.py CHANGELOG.md store     other pages, or all pages of a folder
 
 Counted is running text. Code blocks, tables, headings, quotations and the label that opens a list item are not.
-A word is what stands between two spaces, also in inline code and formulas. The end of a list item ends a sentence.
+A word is text between two spaces, also in inline code and formulas. The end of a list item ends a sentence.
 """
 
 from __future__ import annotations
