@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from esn_dist.analysis.measure import measure
+from esn_dist.analysis.measured_effects import measure
 from esn_dist.analysis.summary import baseline_rows, effect_rows
 from esn_dist.report.results import finished_answers
 from esn_dist.report.terminal import run_summary

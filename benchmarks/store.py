@@ -33,7 +33,7 @@ from esn_dist.selection.count_passes import sum_counts
 from esn_dist.selection.count_sums import CountSums, sum_blocks
 from esn_dist.selection.firing import Firing
 from esn_dist.selection.identification_sets import IdentificationSet, counted_utterances, identification_set
-from esn_dist.selection.masks import top
+from esn_dist.selection.masks import top_neurons
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.create import add_answers, add_corpus, add_counts, add_model, create_root
 from esn_dist.store.done import done_units, publish, unmark
@@ -133,7 +133,7 @@ def counts(folder: StoreFolder, sizes: Sizes, lease: Lease) -> dict[str, Any]:
     for selector in PAPER_SELECTORS:
         if selector != RND:
             with (scoring := Stopwatch()):
-                top(scores_of(selector, firing), max(1, sizes.layers * sizes.width // 200))
+                top_neurons(scores_of(selector, firing), max(1, sizes.layers * sizes.width // 200))
             measured[f"seconds_of_{selector}"] = scoring.seconds
     return measured
 

@@ -70,7 +70,7 @@ def measured(out: Path, seeds: range, voices: str) -> list[dict[str, Any]]:
 
 def row_of(model: str, effects: list[dict[str, Any]], store: Path) -> dict[str, Any]:
     """Macro means over the corpora: baseline accuracy, and self, cross and gap of each selector."""
-    from esn_dist.analysis.measure import EffectSettings, measure
+    from esn_dist.analysis.measured_effects import EffectSettings, measure
     from esn_dist.analysis.summary import baseline_rows
     from esn_dist.store.folder import StoreFolder
     from esn_dist.store.read import describe, open_answers

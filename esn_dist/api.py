@@ -17,7 +17,7 @@ import xarray as xr
 from esn_dist.analysis.bootstrap import BOOTSTRAP_DRAWS
 from esn_dist.analysis.identification import IdentificationPool, identification_pool
 from esn_dist.errors import UserError, did_you_mean
-from esn_dist.selection.masks import budget, top
+from esn_dist.selection.masks import budget, top_neurons
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import write_mask_file
@@ -122,12 +122,12 @@ class OpenSweep:
         """A selector's masks computed from the counts: member[emotion, layer, neuron].
 
         Args:
-            selector: LAP, LAPE, LAPE-filtered, MAD or ConAct.
+            selector: a registered selector that needs only sums, such as MAD.
             fraction: r as decimal text, such as "0.005".
             parts, size, cap, all_items: as in `probability`; the defaults give the masks of a sweep with defaults.
         """
         chosen = self.identification(model, corpus, parts=parts, size=size, cap=cap, all_items=all_items)
-        member = top(scores_of(selector, chosen.firing()), budget(fraction, self._neurons(chosen.model)))
+        member = top_neurons(scores_of(selector, chosen.firing()), budget(fraction, self._neurons(chosen.model)))
         return _named(chosen, member, "member").assign_attrs(selector=selector, fraction=str(fraction))
 
     def scores(self, selector: str, model: str | None = None, corpus: str | None = None, **pool: Any) -> xr.DataArray:
@@ -163,8 +163,8 @@ class OpenSweep:
             by_speaker: resample speakers instead of utterances.
             invalid_is_wrong: count an answer that names no option as wrong; else leave its pairs out.
         """
-        from esn_dist.analysis.frames import effects_dataset
-        from esn_dist.analysis.measure import EffectSettings, measure
+        from esn_dist.analysis.effects_dataset import effects_dataset
+        from esn_dist.analysis.measured_effects import EffectSettings, measure
         from esn_dist.analysis.two_pass import with_two_pass
 
         answers = with_two_pass(self.answers(model, corpus).load())
@@ -178,7 +178,7 @@ class OpenSweep:
             wanted: only masks with these coordinates, e.g. `selector=["MAD"]`, `source_emotion=["joy"]`.
 
         Raises:
-            UserError: no mask has all of these coordinates.
+            UserError: no mask matches all filters.
         """
         name = self._model(model)
         masks = self.masks(name)
@@ -189,7 +189,7 @@ class OpenSweep:
                 _known_name(word, known, coordinate.replace("_", " "), self.folder)
             kept &= np.isin(masks[coordinate].values, list(words))
         if not kept.any():
-            raise UserError("no mask has all of these", where=str(self.folder.root), fix="choose by fewer coordinates")
+            raise UserError("no mask matches all filters", where=str(self.folder.root), fix="remove a filter")
         write_mask_file(Path(path), masks.isel(mask=kept), read_model(self.folder, name) or {})
         return int(kept.sum())
 
@@ -216,6 +216,8 @@ def _known_name(name: str | None, known: Sequence[str], what: str, folder: Store
     if name is None and len(known) == 1:
         return known[0]
     if name is None or name not in known:
-        problem = f"which {what}?" if name is None else f"unknown {what} {name!r}.{did_you_mean(name, known)}"
+        several = {"corpus": "corpora"}.get(what, f"{what}s")
+        unnamed = f"the store has several {several}; name one" if known else f"the store has no {several}"
+        problem = unnamed if name is None else f"unknown {what} {name!r}.{did_you_mean(name, known)}"
         raise UserError(problem, where=str(folder.root), expected=f"one of {', '.join(known)}" if known else "none yet")
     return name

@@ -17,7 +17,7 @@ from hypothesis import settings
 from esn_dist.seeds import digest
 from esn_dist.selection.count_sums import sum_blocks
 from esn_dist.selection.identification_sets import identification_set
-from esn_dist.selection.masks import budget, random_mask, top
+from esn_dist.selection.masks import budget, random_mask, top_neurons
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
@@ -135,7 +135,7 @@ def _add_masks(folder: StoreFolder) -> MaskTable:
         chosen = identification_set(labels, right, EMOTIONS, cap=30)
         firing = sum_blocks(chosen, ((b.K, b.T) for b in count_blocks(folder, "tiny", corpus)), parts)
         for selector in ("MAD", "ConAct"):
-            members += list(top(scores_of(selector, firing), neurons))
+            members += list(top_neurons(scores_of(selector, firing), neurons))
             rows += [
                 (
                     f"{selector}-{corpus}-{e}",

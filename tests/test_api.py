@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import esn_dist
-from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.measured_effects import EffectSettings, measure
 from esn_dist.analysis.summary import effect_rows
 from esn_dist.analysis.two_pass import with_two_pass
 from esn_dist.errors import UserError
@@ -102,13 +102,16 @@ def test_exported_masks_come_back(small_store: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda sweep: sweep.counts(), "which corpus"),
+        (lambda sweep: sweep.counts(), "the store has several corpora; name one"),
         (lambda sweep: sweep.counts(corpus="studdio"), "Did you mean 'studio'"),
         (lambda sweep: sweep.counts("tin", "room"), "Did you mean 'tiny'"),
         (lambda sweep: sweep.mask("Conact.", "0.1", corpus="room"), "Did you mean 'ConAct'"),
         (lambda sweep: sweep.mask("MAD", "2", corpus="room"), "outside"),
         (lambda sweep: sweep.export_masks("x", source_emotion=["anget"]), "Did you mean 'anger'"),
-        (lambda sweep: sweep.export_masks("x", selector=["RND"], source_corpus=["room"]), "no mask has all of these"),
+        (
+            lambda sweep: sweep.export_masks("x", selector=["RND"], source_corpus=["room"]),
+            "no mask matches all filters",
+        ),
     ],
 )
 def test_unknown_names_are_reported_with_the_nearest_known_name(small_store: Path, call: object, message: str) -> None:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from esn_dist.analysis.bootstrap import Resample, estimate
 from esn_dist.analysis.effects import accuracy_changes
-from esn_dist.analysis.frames import BOUNDS
+from esn_dist.analysis.effects_dataset import BOUNDS
 from esn_dist.analysis.trials import Group, Trials, emotions_of
 from esn_dist.sweep.interventions import INTERVENTIONS
 
@@ -38,14 +38,14 @@ def interactions(trials: Trials, pairs: Group, sample: Resample) -> xr.DataArray
     single = single_group(trials, pairs)
     if single is None:
         raise NoSingleCells(f"the cells of single emotions that {pairs.condition} is measured against do not exist")
-    alone = dict(zip(single.sources, accuracy_changes(trials, single, sample), strict=True))
-    together = accuracy_changes(trials, pairs, sample)
+    single_changes = dict(zip(single.sources, accuracy_changes(trials, single, sample), strict=True))
+    pair_changes = accuracy_changes(trials, pairs, sample)
     emotions = [e for e in single.sources if e in pairs.source_emotions]
-    interaction = np.full((len(emotions), len(emotions), *together.shape[1:]), np.nan)
-    for source, change in zip(pairs.sources, together, strict=True):
+    interaction = np.full((len(emotions), len(emotions), *pair_changes.shape[1:]), np.nan)
+    for source, change in zip(pairs.sources, pair_changes, strict=True):
         first, second = emotions_of(source)
         a, b = emotions.index(first), emotions.index(second)
-        interaction[a, b] = interaction[b, a] = change - alone[first] - alone[second]
+        interaction[a, b] = interaction[b, a] = change - single_changes[first] - single_changes[second]
     coords = {"first": emotions, "second": emotions, "evaluation": list(trials.emotions)}
     dims = ("first", "second", "evaluation", "draw")
     return xr.DataArray(interaction, dims=dims, coords=coords, attrs={"units": "percentage points"})
@@ -55,21 +55,22 @@ def interaction_matrix(draws: xr.DataArray) -> xr.Dataset:
     """The emotion × emotion matrix of `interactions`, with 95 % intervals over its draws.
 
     Returns:
-        own[first, second, bound]: mean over the pair's two emotions; others[...]: over all other emotions of the
-        corpus; NaN where the corpus has none.
+        pair_emotions[first, second, bound]: mean over the pair's two emotions; other_emotions[...]: over all other
+        emotions of the corpus; NaN where the corpus has none.
     """
     evaluation = [str(name) for name in draws["evaluation"].values]
     shape = (draws.sizes["first"], draws.sizes["second"], len(BOUNDS))
-    diagonal, others = np.full(shape, np.nan), np.full(shape, np.nan)
+    pair_emotions, other_emotions = np.full(shape, np.nan), np.full(shape, np.nan)
     for (a, b), pair in _pairs(draws):
-        is_own = np.isin(evaluation, pair)
-        for matrix, of_pair in ((diagonal, is_own), (others, ~is_own)):
+        in_pair = np.isin(evaluation, pair)
+        for matrix, of_pair in ((pair_emotions, in_pair), (other_emotions, ~in_pair)):
             if of_pair.any():
                 bounds = estimate(draws.values[a, b, of_pair].mean(axis=0))
                 matrix[a, b] = [np.nan if bound is None else bound for bound in bounds]
     dims = ("first", "second", "bound")
     coords = {"first": draws["first"].values, "second": draws["second"].values, "bound": list(BOUNDS)}
-    return xr.Dataset({"own": (dims, diagonal), "others": (dims, others)}, coords=coords, attrs=draws.attrs)
+    matrices = {"pair_emotions": (dims, pair_emotions), "other_emotions": (dims, other_emotions)}
+    return xr.Dataset(matrices, coords=coords, attrs=draws.attrs)
 
 
 def _pairs(draws: xr.DataArray) -> Iterator[tuple[tuple[int, int], tuple[str, str]]]:

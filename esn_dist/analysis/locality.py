@@ -19,12 +19,12 @@ MEANING = ("selector", "source_corpus", "source_emotion", "fraction", "mask_seed
 COMPARED = ("source_emotion", "selector", "source_corpus")
 
 
-class Related(NamedTuple):
-    """Two masks that differ in the coordinate `between`, `one` and `other`; all else is that of the first mask."""
+class MaskPair(NamedTuple):
+    """Two masks that differ in the coordinate `differs_in`, by `first` and `second`; all else is that of the first."""
 
-    between: str
-    one: str
-    other: str
+    differs_in: str
+    first: str
+    second: str
     selector: str
     source_corpus: str
     source_emotion: str
@@ -70,7 +70,7 @@ def overlap(masks: xr.Dataset) -> xr.Dataset:
     )
 
 
-def related(overlaps: xr.Dataset) -> Iterator[Related]:
+def related(overlaps: xr.Dataset) -> Iterator[MaskPair]:
     """Pairs of masks that differ in one thing alone: in emotion, in selector, or in corpus; each pair once.
 
     Unions of several emotions are left out: by construction they overlap with the masks they join.
@@ -83,10 +83,11 @@ def related(overlaps: xr.Dataset) -> Iterator[Related]:
             differing = [name for name in MEANING if first[name] != second[name]]
             emotions = first["source_emotion"], second["source_emotion"]
             if len(differing) == 1 and differing[0] in COMPARED and _single(*emotions):
-                (between,) = differing
+                (differs_in,) = differing
                 jaccard, expected = (float(overlaps[name].values[i, j]) for name in ("jaccard", "expected"))
-                yield Related(
-                    between, first[between], second[between], first["selector"], first["source_corpus"], emotions[0],
+                yield MaskPair(
+                    differs_in, first[differs_in], second[differs_in],
+                    first["selector"], first["source_corpus"], emotions[0],
                     float(first["fraction"]), int(first["identification_size"]), first["parts"], jaccard, expected,
                 )  # fmt: skip
 

@@ -17,24 +17,24 @@ from esn_dist.analysis.trials import Trials
 class Flips(NamedTuple):
     """Pairs of one cell and the baseline: right before and wrong now, wrong before and right now, and all pairs."""
 
-    lost: int
-    gained: int
+    right_to_wrong: int
+    wrong_to_right: int
     pairs: int
 
     @property
     def effect(self) -> float | None:
         """Change of accuracy over these pairs, in percentage points."""
-        return POINTS * (self.gained - self.lost) / self.pairs if self.pairs else None
+        return POINTS * (self.wrong_to_right - self.right_to_wrong) / self.pairs if self.pairs else None
 
     @property
     def p(self) -> float | None:
-        """Two-sided p-value: `lost` of all flips under a fair coin; 1 without flips, None without pairs."""
+        """Two-sided p-value: `right_to_wrong` of all flips under a fair coin; 1 without flips, None without pairs."""
         from scipy.stats import binomtest  # importing it takes half a second, which opening a store does not need
 
         if not self.pairs:
             return None
-        flipped = self.lost + self.gained
-        return float(binomtest(self.lost, flipped, 0.5).pvalue) if flipped else 1.0
+        flipped = self.right_to_wrong + self.wrong_to_right
+        return float(binomtest(self.right_to_wrong, flipped, 0.5).pvalue) if flipped else 1.0
 
 
 def flips(trials: Trials, cell: int, among: npt.NDArray[np.bool_] | None = None) -> Flips:

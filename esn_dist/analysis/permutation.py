@@ -1,4 +1,4 @@
-"""Permutation tests of the self–cross gap: is it larger than chance if it did not matter which mask is whose?
+"""Permutation tests of the self–cross gap, under the null hypothesis that masks and emotions are exchangeable.
 
 Two questions, two tests. `exchange_test` (which the protocol requires) exchanges the answers of each item among
 the source emotions' cells: do *these* masks have a gap, beyond what the drawn utterances explain? `assignment_test`
@@ -22,7 +22,7 @@ from esn_dist.analysis.trials import Group, Trials
 from esn_dist.seeds import SeedKey, generator
 
 Counts = npt.NDArray[np.int64]
-LATTICE = 1_000_000  # values of the exact distribution; beyond, it is drawn
+MAX_EXACT_VALUES = 1_000_000  # values of the exact distribution; beyond, it is drawn
 EXCHANGE_DRAWS = 100_000
 
 
@@ -45,10 +45,16 @@ class GapTest:
 
 @dataclass(frozen=True, slots=True)
 class _Items:
-    """Items of one label: right[item] = how many of the `cells` cells are right; `own` = right in the label's cell."""
+    """Items of one label.
+
+    Attributes:
+        right: right[item], in how many cells the item is right.
+        right_own_cell: number of items that are right in the label's own cell.
+        cells: number of cells.
+    """
 
     right: Counts
-    own: int
+    right_own_cell: int
     cells: int
 
     @property
@@ -58,7 +64,9 @@ class _Items:
 
 
 def exchange_test(trials: Trials, group: Group, *seed: SeedKey) -> GapTest:
-    """Within each item, which of the S answers is the own emotion's is chance: right in k of S cells, own right k/S.
+    """Under the null hypothesis that masks and emotions are exchangeable, within each item.
+
+    An item that is right in k of S cells is then right in its own emotion's cell with probability k/S.
 
     The gap is then a weighted sum of independent binomials around 0, and its distribution is convolved exactly.
     The baseline cancels, because it is part of both self and cross.
@@ -69,10 +77,10 @@ def exchange_test(trials: Trials, group: Group, *seed: SeedKey) -> GapTest:
         return GapTest(None, None, True, items)
     sizes = [len(label.right) for label in labels]
     common = lcm(*sizes)
-    exact = common * len(labels) <= LATTICE
+    exact = common * len(labels) <= MAX_EXACT_VALUES
     p = _convolved(labels, common) if exact else _drawn(labels, generator("exchange test", *seed))
     # own − mean of the others = (S·own − right) / (S − 1), averaged over the items and then over the labels.
-    excess = [(label.cells * label.own - label.right.sum()) / len(label.right) for label in labels]
+    excess = [(label.cells * label.right_own_cell - label.right.sum()) / len(label.right) for label in labels]
     return GapTest(POINTS * float(np.mean(excess)) / (len(labels) - 1), p, exact, items)
 
 
@@ -111,9 +119,9 @@ def _convolved(labels: Sequence[_Items], common: int) -> float:
     steps = [common // len(label.right) for label in labels]
     total = np.ones(1)
     for label, step in zip(labels, steps, strict=True):
-        total = _spread(total, _own_distribution(label), step)
+        total = _convolve_step(total, _own_distribution(label), step)
     centre = sum(step * int(label.right.sum()) for label, step in zip(labels, steps, strict=True))
-    observed = sum(step * label.own for label, step in zip(labels, steps, strict=True))
+    observed = sum(step * label.right_own_cell for label, step in zip(labels, steps, strict=True))
     deviation = np.abs(labels[0].cells * np.arange(len(total)) - centre)
     return min(1.0, float(total[deviation >= abs(labels[0].cells * observed - centre)].sum()))
 
@@ -129,13 +137,13 @@ def _own_distribution(label: _Items) -> Floats:
     return distribution
 
 
-def _spread(total: Floats, distribution: Floats, step: int) -> Floats:
+def _convolve_step(total: Floats, distribution: Floats, step: int) -> Floats:
     """Distribution of a sum: `total` plus `step` times what `distribution` counts."""
-    spread = np.zeros(len(total) + step * (len(distribution) - 1))
+    summed = np.zeros(len(total) + step * (len(distribution) - 1))
     for count, probability in enumerate(distribution):
         if probability:
-            spread[step * count : step * count + len(total)] += probability * total
-    return spread
+            summed[step * count : step * count + len(total)] += probability * total
+    return summed
 
 
 def _drawn(labels: Sequence[_Items], random: np.random.Generator) -> float:
@@ -147,7 +155,7 @@ def _drawn(labels: Sequence[_Items], random: np.random.Generator) -> float:
             for right, count in enumerate(label.by_right)
         )
         drawn += (label.cells * totals - label.right.sum()) / len(label.right)
-        observed += (label.cells * label.own - label.right.sum()) / len(label.right)
+        observed += (label.cells * label.right_own_cell - label.right.sum()) / len(label.right)
     return float((1 + (np.abs(drawn) >= abs(observed) - 1e-9).sum()) / (1 + EXCHANGE_DRAWS))
 
 

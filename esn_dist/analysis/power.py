@@ -82,7 +82,7 @@ def _check(effect: float, flipped: float, level: float) -> None:
         raise UserError(f"an effect of {effect:g} points", expected="a number within ±100, and not 0")
     if not abs(effect) / POINTS <= flipped <= 1:
         raise UserError(
-            f"{flipped:g} of the answers flip, but an effect of {effect:g} points alone flips {abs(effect) / POINTS:g}",
+            f"a flip share of {flipped:g} is smaller than the effect, {abs(effect) / POINTS:g}",
             expected=f"a share from {abs(effect) / POINTS:g} to 1",
         )
     if not 0 < level < 1:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from esn_dist.analysis.families import benjamini_hochberg, holm
 from esn_dist.analysis.flat_rows import CONDITION_COLUMNS, flat_condition
 from esn_dist.analysis.mcnemar import Flips, flips
+from esn_dist.analysis.multiple_testing import benjamini_hochberg, holm
 from esn_dist.analysis.permutation import assignment_test, exchange_test
 from esn_dist.analysis.summary import ALL
 from esn_dist.analysis.trials import Condition, Group, Trials, read_trials
@@ -92,7 +92,8 @@ def _mcnemar(
     return SignificanceTest(
         question, trials.model, trials.corpus, group.condition,
         source=group.sources[number], mask_seed=group.seeds[number], evaluation=evaluation,
-        effect=flipped.effect, pairs=flipped.pairs, lost=flipped.lost, gained=flipped.gained, p=flipped.p,
+        effect=flipped.effect, pairs=flipped.pairs,
+        lost=flipped.right_to_wrong, gained=flipped.wrong_to_right, p=flipped.p,
     )  # fmt: skip
 
 

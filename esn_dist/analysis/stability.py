@@ -17,7 +17,7 @@ from esn_dist.analysis.identification import IdentificationPool
 from esn_dist.analysis.locality import jaccard
 from esn_dist.seeds import SeedKey
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.masks import budget, top
+from esn_dist.selection.masks import budget, top_neurons
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.terms import JOIN, PARTS
 
@@ -104,7 +104,7 @@ def _weights(pool: IdentificationPool, *seed: SeedKey, draws: int) -> Floats:
 
 def _masks(firing: Firing, selector: str, fraction: str) -> npt.NDArray[np.bool_]:
     layers, width = firing.K.shape[1:]
-    return top(scores_of(selector, firing), budget(fraction, layers * width))
+    return top_neurons(scores_of(selector, firing), budget(fraction, layers * width))
 
 
 def _pairwise(masks: list[npt.NDArray[np.bool_]]) -> float:

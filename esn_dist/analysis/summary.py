@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from esn_dist.analysis.bootstrap import Estimate, Floats, estimate
 from esn_dist.analysis.effects import paired
-from esn_dist.analysis.measure import ConditionEffects, MeasuredEffects
+from esn_dist.analysis.measured_effects import ConditionEffects, MeasuredEffects
 from esn_dist.analysis.trials import Condition, Trials
 from esn_dist.sweep.interventions import INTERVENTIONS
 from esn_dist.sweep.selectors import selector_order

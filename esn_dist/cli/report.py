@@ -38,7 +38,7 @@ def print_report(
 
     Example: esn-dist report store/quickstart --out report
     """
-    from esn_dist.analysis.measure import EffectSettings
+    from esn_dist.analysis.measured_effects import EffectSettings
     from esn_dist.report.results import ReportSettings, Results
     from esn_dist.store.folder import StoreFolder
 

@@ -14,7 +14,7 @@ from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.analysis.summary import ALL, BaselineRow, EffectRow
 from esn_dist.report.document import CsvRow
 from esn_dist.report.effect_tables import MaskOrigin, is_agnostic, mask_origin
-from esn_dist.report.published import PAPER_FRACTION, PAPER_SELECTOR, paper_corpora, table_2
+from esn_dist.report.published import PAPER_FRACTION, PAPER_SELECTOR, paper_corpora, published_table_2
 from esn_dist.sweep.interventions import (
     BASELINE,
     INTERVENTIONS,
@@ -190,7 +190,7 @@ def _measured(corpus: str, model: str, rows: Sequence[EffectRow], unmasked: Esti
 
 def _published(corpus: str, model: str, registered: str, columns: Sequence[AgnosticColumn]) -> Iterator[AgnosticLine]:
     """The paper's line, where it has this model on this corpus."""
-    printed = table_2(registered, corpus)
+    printed = published_table_2(registered, corpus)
     values = {column: printed[key] for column in columns if (key := _printed_key(column)) in printed}
     if printed:
         yield AgnosticLine(corpus, model, PUBLISHED, printed[BASELINE, 0.0, NO_PARAMETERS], values)

@@ -1,6 +1,6 @@
 """Conditions that differ in one attribute alone: the axes of dose–response curves and of rows of heat maps.
 
-Knows no drawing: datasets of `analysis.frames` in, positions of their conditions out.
+Knows no drawing: datasets of `analysis.effects_dataset` in, positions of their conditions out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 from esn_dist.analysis.bootstrap import Floats
+from esn_dist.analysis.effects_dataset import BOUNDS
 from esn_dist.analysis.flat_rows import CONDITION_COLUMNS, condition_from
-from esn_dist.analysis.frames import BOUNDS
 from esn_dist.analysis.trials import Condition
 from esn_dist.report.titles import ANY_GAIN, condition_title
 from esn_dist.sweep.interventions import DEACTIVATE, STEER

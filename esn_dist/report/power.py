@@ -30,9 +30,13 @@ def power_rows(
     """
     if (flipped is None) == (store is None):
         raise UserError("the share of flipped answers is missing", expected="either --flipped SHARE or --store FOLDER")
-    shares = [("", flipped)] if flipped is not None else _shares(store)  # type: ignore[arg-type]
+    shares = [("", flipped)] if flipped is not None else _flip_shares(store)  # type: ignore[arg-type]
     return [
-        {"condition": name, "flipped": share, "utterances": _needed(effect, share, target=target, level=level)}
+        {
+            "condition": name,
+            "flipped": share,
+            "utterances": _utterances_needed(effect, share, target=target, level=level),
+        }
         for name, share in shares
     ]
 
@@ -52,25 +56,25 @@ def power_text(rows: Sequence[dict[str, Any]], effect: float, target: float, lev
     return "\n".join([*lines, "count one emotion's utterances for a self-effect, all utterances for a cell"])
 
 
-def _needed(effect: float, share: float, *, target: float, level: float) -> int | None:
+def _utterances_needed(effect: float, share: float, *, target: float, level: float) -> int | None:
     possible = abs(effect) / POINTS <= share
     return utterances_needed(effect, share, target=target, level=level) if possible else None
 
 
-def _shares(store: Path) -> list[tuple[str, float]]:
+def _flip_shares(store: Path) -> list[tuple[str, float]]:
     """Per condition, the share of flipped answers on the source emotions' own utterances (RND: on all)."""
     shares = []
     for (model, corpus), answers in finished_answers(StoreFolder(store))[0].items():
         trials = read_trials(answers)
         place = place_title(model, corpus)
-        shares += [(f"{place}, {condition_title(g.condition)}", _share(trials, g)) for g in trials.groups]
+        shares += [(f"{place}, {condition_title(g.condition)}", _flip_share(trials, g)) for g in trials.groups]
     return [(name, share) for name, share in shares if share]
 
 
-def _share(trials: Trials, group: Group) -> float:
+def _flip_share(trials: Trials, group: Group) -> float:
     pairs = [_flips(trials, source, cell) for source, cell in zip(group.sources, group.cells, strict=True)]
     total = sum(pair.pairs for pair in pairs)
-    return sum(pair.lost + pair.gained for pair in pairs) / total if total else 0.0
+    return sum(pair.right_to_wrong + pair.wrong_to_right for pair in pairs) / total if total else 0.0
 
 
 def _flips(trials: Trials, source: str, cell: int) -> Flips:

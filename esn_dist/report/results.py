@@ -13,9 +13,9 @@ from typing import Any
 
 import xarray as xr
 
-from esn_dist.analysis.frames import effects_dataset
+from esn_dist.analysis.effects_dataset import effects_dataset
 from esn_dist.analysis.locality import layer_distribution
-from esn_dist.analysis.measure import DEFAULT_SETTINGS, EffectSettings, MeasuredEffects, measure
+from esn_dist.analysis.measured_effects import DEFAULT_SETTINGS, EffectSettings, MeasuredEffects, measure
 from esn_dist.analysis.significance import SignificanceTest, significance
 from esn_dist.analysis.summary import BaselineRow, EffectRow, baseline_rows, effect_rows
 from esn_dist.analysis.two_pass import with_two_pass

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from esn_dist.analysis.bootstrap import UNDEFINED, Estimate
 from esn_dist.analysis.flat_rows import flat_condition
-from esn_dist.analysis.smallest import SmallestFraction, smallest_fractions
+from esn_dist.analysis.smallest_fraction import SmallestFraction, smallest_fractions
 from esn_dist.analysis.summary import EffectRow
 from esn_dist.analysis.trials import Condition, read_trials
 from esn_dist.report.document import CsvRow
@@ -34,7 +34,7 @@ class Search:
     Attributes:
         share: of the largest fraction's gap that was searched for.
         smallest: its condition has the largest fraction.
-        whole: the largest fraction's gap with its interval; a share of what may be 0 means nothing.
+        largest_gap: the largest fraction's gap with its interval; a share of what may be 0 means nothing.
     """
 
     study: str
@@ -42,22 +42,22 @@ class Search:
     corpus: str
     share: float
     smallest: SmallestFraction
-    whole: Estimate
+    largest_gap: Estimate
 
     @property
-    def outcome(self) -> str:
+    def result_text(self) -> str:
         """`r = 0.05 %`, or why no fraction is known."""
         if self.smallest.fraction is not None:
-            doubt = ", but the largest r may have no effect" if self.doubtful else ""
+            doubt = ", but the largest r may have no effect" if self.gap_may_be_zero else ""
             return f"r = {fraction_text(self.smallest.fraction)}{doubt}"
         if self.smallest.awaited is not None:
             return f"not finished: r = {fraction_text(self.smallest.awaited)} has not run"
         return "the largest r has no effect"
 
     @property
-    def doubtful(self) -> bool:
+    def gap_may_be_zero(self) -> bool:
         """Whether the interval of the largest fraction's gap holds 0."""
-        low, high = self.whole.low, self.whole.high
+        low, high = self.largest_gap.low, self.largest_gap.high
         return low is not None and high is not None and low <= 0 <= high
 
 
@@ -73,11 +73,11 @@ def searches(
     """
     gaps = {(row.model, row.corpus, row.condition): row.gap for row in rows}
 
-    def whole(model: str, corpus: str, smallest: SmallestFraction) -> Estimate:
+    def largest_gap(model: str, corpus: str, smallest: SmallestFraction) -> Estimate:
         return gaps.get((model, corpus, smallest.condition), UNDEFINED)
 
     return [
-        Search(study.name, model, corpus, study.reach, smallest, whole(model, corpus, smallest))
+        Search(study.name, model, corpus, study.reach, smallest, largest_gap(model, corpus, smallest))
         for study in studies
         if study.reach is not None
         for (model, corpus), dataset in answers.items()
@@ -98,9 +98,9 @@ def search_rows(of_store: Iterable[Search]) -> Iterator[CsvRow]:
         for fraction, gap in gaps.items():
             condition = flat_condition(replace(search.smallest.condition, fraction=float(fraction)))
             head = {"study": search.study, "model": search.model, "corpus": search.corpus, **condition}
-            low, high = (search.whole.low, search.whole.high) if fraction == max(gaps) else (None, None)
+            low, high = (search.largest_gap.low, search.largest_gap.high) if fraction == max(gaps) else (None, None)
             values = {"gap": gap if gap == gap else None, "gap_low": low, "gap_high": high}
-            yield {**head, "share": search.share, **values, "outcome": search.outcome}
+            yield {**head, "share": search.share, **values, "outcome": search.result_text}
 
 
 def tried_text(search: Search) -> str:

@@ -16,7 +16,7 @@ import xarray as xr
 
 from esn_dist.errors import UserError
 from esn_dist.runner.selection_inputs import CountSource, SelectionInputs
-from esn_dist.selection.masks import budget, layer_matched_mask, random_mask, top
+from esn_dist.selection.masks import budget, layer_matched_mask, random_mask, top_neurons
 from esn_dist.selection.selection_input import Scores, scores_of
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import read_mask_file
@@ -60,10 +60,10 @@ class MaskSelection:
         """Compute and write `mask`; returns the files written.
 
         Raises:
-            NothingIdentified: an emotion has no correctly answered utterance, so the mask cannot exist.
+            NothingIdentified: an emotion has no correctly answered utterance, so no mask can be selected.
             UserError: the mask is of an older plan, and its corpus, file or selector is not there any more.
         """
-        self._refuse_lost_corpus(mask)
+        self._refuse_removed_corpus(mask)
         self._refuse_other_provider(mask)
         singles = [self._single(single) for single in mask.emotion_masks]
         member_LN = np.logical_or.reduce([member_LN for member_LN, _ in singles])
@@ -83,7 +83,7 @@ class MaskSelection:
             return random_mask(layers, width, neurons, self.seed, self.model, mask.seed, *emotion), 0
         matched = matched_selector(mask.selector)
         scores_ELN, utterances = self._scores(matched or mask.selector, CountSource.of(mask))
-        member_LN = top(scores_ELN[[self.inputs.emotions_of(mask.sources).index(mask.emotion)]], neurons)[0]
+        member_LN = top_neurons(scores_ELN[[self.inputs.emotions_of(mask.sources).index(mask.emotion)]], neurons)[0]
         if matched:
             member_LN = layer_matched_mask(member_LN, self.seed, self.model, mask.seed, mask.selector, mask.emotion)
         return member_LN, utterances
@@ -107,15 +107,15 @@ class MaskSelection:
         path = self.files.get(label)
         if path is None or file_label(content_hash(path)) != label:
             raise UserError(
-                f"a mask from {label} is still to be written, and the sweep has no such mask file any more",
+                f"the mask file of an unfinished mask, {label}, was removed from the sweep, or changed",
                 where=str(path or self.folder.root), fix="put the file back, as it was, into `mask_files` of a study",
             )  # fmt: skip
         return read_mask_file(path)
 
-    def _refuse_lost_corpus(self, mask: MaskKey) -> None:
-        if lost := [corpus for corpus in mask.sources if corpus not in self.emotions]:
+    def _refuse_removed_corpus(self, mask: MaskKey) -> None:
+        if removed := [corpus for corpus in mask.sources if corpus not in self.emotions]:
             raise UserError(
-                f"a mask from {JOIN.join(lost)} is still to be selected, and the sweep has no such corpus any more",
+                f"corpus {JOIN.join(removed)} was removed from the sweep, but a mask still needs it",
                 where=self._where(mask),
                 fix="put the corpus back until its cells are answered, or go on in another store with --store FOLDER",
             )
@@ -124,8 +124,7 @@ class MaskSelection:
         """A mask is what the version of the package computes that it was planned with."""
         if (installed := self._provider(mask.selector)) != mask.provider:
             raise UserError(
-                f"a mask of {mask.selector} was planned with {mask.provider or 'this package'}, "
-                f"and {installed or 'no package with this selector'} is installed",
+                f"masks of {mask.selector} need {mask.provider or 'esn_dist itself'}; installed: {installed or 'none'}",
                 where=self._where(mask),
                 fix="install that version until its masks are selected, or go on in another store with --store FOLDER",
             )

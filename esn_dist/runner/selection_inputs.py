@@ -77,12 +77,12 @@ class SelectionInputs:
         sums = self._sums(source.corpora, source.parts)[source.size]
         firing = pooled_firing([of_corpus.firing() for of_corpus in sums])
 
-        def stream() -> Iterator[UtteranceCounts]:
+        def utterance_stream() -> Iterator[UtteranceCounts]:
             for name, of_corpus in zip(source.names, sums, strict=True):
                 yield from utterance_counts(of_corpus.identified, of_corpus.parts, self.folder, self.model, name)
 
         utterances = sum(of_corpus.identified.size for of_corpus in sums)
-        return SelectionInput(firing.emotions, firing.K, firing.T, stream), utterances
+        return SelectionInput(firing.emotions, firing.K, firing.T, utterance_stream), utterances
 
     def _sum(self, corpora: str, parts: tuple[str, ...]) -> dict[IdentificationSize, list[CountSums]]:
         """For each requested size, one sum per corpus."""

@@ -21,8 +21,8 @@ from esn_dist.store.read import CountShard, count_shards
 def sum_counts(sums: Sequence[CountSums], folder: StoreFolder, model: str, corpus: str) -> None:
     """Add all counts of a model on a corpus to each of `sums`; memory holds one shard."""
     for shard in count_shards(folder, model, corpus):
-        for each in sums:
-            add_shard(each, shard)
+        for count_sum in sums:
+            add_shard(count_sum, shard)
 
 
 def add_shard(sums: CountSums, shard: CountShard) -> None:

@@ -41,11 +41,6 @@ class IdentificationSet:
     size: int
     code: npt.NDArray[np.int8]
 
-    @property
-    def shrunk(self) -> bool:
-        """Whether fewer utterances were available than requested; to be shown with the results."""
-        return self.requested is not None and self.size < self.requested
-
 
 @dataclass(frozen=True, slots=True)
 class CountedUtterances:
@@ -92,14 +87,14 @@ def identification_sets(
     Raises:
         NothingIdentified: an emotion has no utterance in one of the corpora.
     """
-    alone = [
-        identification_set(of_corpus.label, of_corpus.correct, emotions, size=size, cap=cap)
-        for of_corpus, cap in zip(utterances, caps, strict=True)
+    separate_sets = [
+        identification_set(corpus.label, corpus.correct, emotions, size=size, cap=cap)
+        for corpus, cap in zip(utterances, caps, strict=True)
     ]
-    common = min(of_corpus.size for of_corpus in alone)
-    together = [identification_set(of.label, of.correct, emotions, size=common) for of in utterances]
-    # `requested` stays what the caller requested, so that a set that shrank says so.
-    return [replace(of_corpus, requested=alone[0].requested) for of_corpus in together]
+    common_size = min(separate.size for separate in separate_sets)
+    equal_sets = [identification_set(corpus.label, corpus.correct, emotions, size=common_size) for corpus in utterances]
+    # `requested` stays what the caller requested, so that a set that is smaller says so.
+    return [replace(equal, requested=separate_sets[0].requested) for equal in equal_sets]
 
 
 def identification_set(

@@ -37,7 +37,7 @@ def budget(fraction: Decimal | str, neurons: int) -> int:
     return count
 
 
-def top(scores: npt.NDArray[np.float64], budget: int) -> npt.NDArray[np.bool_]:
+def top_neurons(scores: npt.NDArray[np.float64], budget: int) -> npt.NDArray[np.bool_]:
     """The `budget` best-scored neurons of each emotion over all layers; ties go to the lower (layer, index).
 
     Args:

@@ -36,8 +36,8 @@ def lape(firing: Firing) -> Scores:
     Returns:
         scores[emotion, layer, neuron]
     """
-    owner = owners(firing)
-    return _ranked(firing, np.broadcast_to(-_entropy(firing, owner), firing.K.shape), eligible=owner)
+    is_argmax_ELN = argmax_emotion(firing)
+    return _ranked(firing, np.broadcast_to(-_entropy(firing, is_argmax_ELN), firing.K.shape), eligible=is_argmax_ELN)
 
 
 def lape_filtered(firing: Firing) -> Scores:
@@ -53,7 +53,7 @@ def lape_filtered(firing: Firing) -> Scores:
     defined = P[np.isfinite(P)]
     rank = round(PERCENTILE * defined.size) - 1
     bar = np.partition(defined, rank)[rank]
-    entropy = _entropy(firing, owners(firing))
+    entropy = _entropy(firing, argmax_emotion(firing))
     return _ranked(firing, np.broadcast_to(-entropy, P.shape), eligible=bar < P)
 
 
@@ -91,29 +91,29 @@ def conact(firing: Firing) -> Scores:
         # Lead over each other emotion, P_e - P_o = (K_e T_o - K_o T_e) / (T_e T_o), and the smallest of them.
         leads = [(K[e] * T[o] - K[o] * T[e]) / (T[e] * T[o]) for o in range(len(K)) if o != e]
         scores[e] = np.min(leads, axis=0)
-    return _ranked(firing, scores, eligible=owners(firing))
+    return _ranked(firing, scores, eligible=argmax_emotion(firing))
 
 
-def owners(firing: Firing) -> npt.NDArray[np.bool_]:
-    """owner[emotion, layer, neuron]: whether P is larger for it than for every other emotion, by K_a T_b > K_b T_a."""
+def argmax_emotion(firing: Firing) -> npt.NDArray[np.bool_]:
+    """is_argmax[emotion, layer, neuron]: whether P is larger for it than for every other emotion: K_a T_b > K_b T_a."""
     K, T = firing.K, firing.positions
-    owner = np.ones(K.shape, np.bool_)
+    is_argmax_ELN = np.ones(K.shape, np.bool_)
     for a in range(len(K)):
         for b in range(len(K)):
             if a != b:
-                owner[a] &= K[a] * T[b] > K[b] * T[a]
-    return owner
+                is_argmax_ELN[a] &= K[a] * T[b] > K[b] * T[a]
+    return is_argmax_ELN
 
 
-def _entropy(firing: Firing, owner: npt.NDArray[np.bool_]) -> Scores:
+def _entropy(firing: Firing, is_argmax_ELN: npt.NDArray[np.bool_]) -> Scores:
     """entropy[layer, neuron] in nats of P normalised over emotions; 0 for a silent gate."""
     P = np.nan_to_num(firing.probability)
     total = P.sum(axis=0)
     share = np.divide(P, total, out=np.zeros_like(P), where=total > 0)
-    others = np.where(owner, 0.0, share)
+    others = np.where(is_argmax_ELN, 0.0, share)
     rest = others.sum(axis=0)
     # log(own share) as log1p(-rest): near a single-emotion gate, log itself would lose the digits that rank.
-    own_log = np.log1p(-rest, out=np.zeros_like(rest), where=owner.any(axis=0) & (rest < 1))
+    own_log = np.log1p(-rest, out=np.zeros_like(rest), where=is_argmax_ELN.any(axis=0) & (rest < 1))
     entropy: Scores = -(1 - rest) * own_log - (others * _log(others)).sum(axis=0)
     return entropy
 

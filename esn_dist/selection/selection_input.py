@@ -49,11 +49,11 @@ class SelectionInput(Firing):
     """Firing statistics, and whatever else a selector declares that it needs.
 
     Attributes:
-        stream: starts a new pass over the chosen utterances, one shard at a time; None where only sums are known.
+        utterance_stream: starts a new pass over the chosen utterances, shard by shard; None where only sums are known.
         statistics: further logged statistics by name, each [emotion, layer, neuron].
     """
 
-    stream: Callable[[], Iterator[UtteranceCounts]] | None = None
+    utterance_stream: Callable[[], Iterator[UtteranceCounts]] | None = None
     statistics: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     @classmethod
@@ -63,9 +63,9 @@ class SelectionInput(Firing):
 
     def utterances(self) -> Iterator[UtteranceCounts]:
         """A pass over the chosen utterances; memory holds one shard. Blocks of one emotion may come in any order."""
-        if self.stream is None:
+        if self.utterance_stream is None:
             raise ValueError("only summed counts are known here; the selector must declare needs_utterances")
-        return self.stream()
+        return self.utterance_stream()
 
 
 def scores_of(selector: str, firing: Firing) -> Scores:
@@ -88,7 +88,7 @@ def compute_scores(selector: Selector, firing: Firing) -> Scores:
         ValueError: the selector returns another shape, or NaN.
     """
     inputs = SelectionInput.of(firing)
-    if selector.needs_utterances and inputs.stream is None:
+    if selector.needs_utterances and inputs.utterance_stream is None:
         raise UserError(
             f"selector {selector.name!r} needs the counts of single utterances, and only their sums are known here",
             expected=f"one of {', '.join(name for name, other in SELECTORS.items() if other.from_sums)}",

@@ -1,4 +1,4 @@
-"""What every part of a spec is made of: classed fields, names, and an error that carries its place.
+"""What every part of a spec is made of: fields classified as identity or runtime, names, an error with its place.
 
 Knows none of the parts. *Identity* fields change what a number in the store means; *runtime* fields do not.
 """

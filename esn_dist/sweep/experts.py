@@ -27,5 +27,5 @@ def refuse_on_experts(studies: Mapping[str, Iterable[Cell]], model: str, experts
                     f"study {title!r} asks for {name} on model {model!r}, whose layers are made of {experts} experts: "
                     f"{reason}",
                     expected=", ".join(allowed),
-                    fix=f"take {name} out of study {title!r}, or list in its `models` those without experts",
+                    fix=f"remove {name} from study {title!r}, or limit its `models` to dense models",
                 )

@@ -40,15 +40,15 @@ def _bisect(
     """The fraction to try next, and the smallest one that is known to reach the share."""
     ordered = sorted(fractions)
     below, reached = -1, len(ordered) - 1
-    whole = effects.get(ordered[-1])
-    if whole is None:
+    largest_effect = effects.get(ordered[-1])
+    if largest_effect is None:
         return ordered[-1], None
-    if not abs(whole) > 0:
+    if not abs(largest_effect) > 0:
         return None, None
     while reached - below > 1:
         middle = (below + reached) // 2
         effect = effects.get(ordered[middle])
         if effect is None:
             return ordered[middle], ordered[reached]
-        below, reached = (below, middle) if effect / whole >= share else (middle, reached)
+        below, reached = (below, middle) if effect / largest_effect >= share else (middle, reached)
     return None, ordered[reached]

@@ -44,7 +44,7 @@ class MaskFamily:
     @property
     def pairs(self) -> tuple[MaskKey, ...]:
         """Unions of two emotions; for RND one pair, since all are alike."""
-        pairs = tuple(self.key.with_emotions(*two) for two in combinations(self.emotions, 2))
+        pairs = tuple(self.key.with_emotions(*emotion_pair) for emotion_pair in combinations(self.emotions, 2))
         return pairs[:1] if self.key.selector == RND else pairs
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.masks import random_mask, top
+from esn_dist.selection.masks import random_mask, top_neurons
 from esn_dist.selection.selection_input import Scores, SelectionInput, UtteranceCounts, compute_scores
 from esn_dist.sweep.selectors import Selector
 
@@ -92,7 +92,7 @@ class SelectorConformance:
             planted_ELN[(number % len(EMOTIONS), *np.unravel_index(flat, (LAYERS, WIDTH)))] = True
         P_ELN[:, planted_ELN.any(axis=0)] = 0.001
         P_ELN[planted_ELN] = 0.9
-        np.testing.assert_array_equal(top(self.scores(self.inputs(random, P_ELN)), PLANTED), planted_ELN)
+        np.testing.assert_array_equal(top_neurons(self.scores(self.inputs(random, P_ELN)), PLANTED), planted_ELN)
         chance_LN = random_mask(LAYERS, WIDTH, PLANTED, 0, self.entry.name)
         assert not any((chance_LN == of_emotion_LN).all() for of_emotion_LN in planted_ELN)
 
@@ -115,8 +115,8 @@ def _background(random: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def _blocks(inputs: SelectionInput) -> Iterator[UtteranceCounts]:
-    assert inputs.stream is not None
-    return inputs.stream()
+    assert inputs.utterance_stream is not None
+    return inputs.utterance_stream()
 
 
 def _summed(blocks: Sequence[UtteranceCounts], statistics: Mapping[str, npt.NDArray[np.float64]]) -> SelectionInput:

@@ -77,6 +77,6 @@ def _refuse_other_providers(cells: CellTable) -> None:
     for name, provider in sorted(set(zip(cells.intervention, cells.provider, strict=True))):
         if provider and (installed := intervention_provider(name) if name in INTERVENTIONS else "") != provider:
             raise UserError(
-                f"cells of {name} were planned with {provider}, and {installed or 'no package with it'} is installed",
+                f"cells of {name} need {provider}; installed: {installed or 'none'}",
                 fix="install that version on every machine, or go on in another store with --store FOLDER",
             )

@@ -11,7 +11,7 @@ import pytest
 from esn_dist.analysis.identification import identification_pool
 from esn_dist.errors import UserError
 from esn_dist.selection.identification_sets import counted_utterances, identification_sets, shared_emotions
-from esn_dist.selection.masks import budget, top
+from esn_dist.selection.masks import budget, top_neurons
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import count_blocks, read_member
@@ -24,7 +24,7 @@ def test_the_default_pool_gives_the_stored_masks(small_store: Path) -> None:
     for corpus in ("studio", "room"):
         firing = identification_pool(folder, "tiny", corpus).firing()
         for selector in ("MAD", "ConAct"):
-            masks = top(scores_of(selector, firing), budget("0.1", 64))
+            masks = top_neurons(scores_of(selector, firing), budget("0.1", 64))
             for emotion, mask in zip(firing.emotions, masks, strict=True):
                 assert (mask == read_member(folder, "tiny", f"{selector}-{corpus}-{emotion}")).all()
 

@@ -67,7 +67,9 @@ def test_layers_are_counted_and_coordinates_kept() -> None:
 
 def test_pairs_differ_in_emotion_or_selector_or_corpus_alone(small_store: Path) -> None:
     pairs = list(related(overlap(open_masks(StoreFolder(small_store), "tiny"))))
-    assert Counter(pair.between for pair in pairs) == {"source_emotion": 12, "selector": 6, "source_corpus": 6}
-    pair = next(p for p in pairs if p.between == "source_corpus" and (p.selector, p.source_emotion) == ("MAD", "joy"))
+    assert Counter(pair.differs_in for pair in pairs) == {"source_emotion": 12, "selector": 6, "source_corpus": 6}
+    pair = next(
+        p for p in pairs if p.differs_in == "source_corpus" and (p.selector, p.source_emotion) == ("MAD", "joy")
+    )
     masks = [read_member(StoreFolder(small_store), "tiny", f"MAD-{corpus}-joy") for corpus in ("studio", "room")]
-    assert {pair.one, pair.other} == {"studio", "room"} and pair.jaccard == jaccard(*masks)
+    assert {pair.first, pair.second} == {"studio", "room"} and pair.jaccard == jaccard(*masks)

@@ -11,7 +11,7 @@ from esn_dist.analysis.bootstrap import resample
 from esn_dist.analysis.effects import accuracy_changes, contrast
 from esn_dist.analysis.interaction import interaction_matrix, interactions
 from esn_dist.analysis.margin import source_answer_changes
-from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.measured_effects import EffectSettings, measure
 from esn_dist.analysis.summary import effect_rows
 from esn_dist.analysis.trials import Trials, emotions_of, read_trials
 
@@ -70,10 +70,13 @@ def test_the_row_of_pairs_names_their_emotions(build: Any) -> None:
 def test_the_matrix_is_the_mean_over_the_pair_s_own_and_over_the_other_emotions(trials: Trials) -> None:
     matrix = interaction_matrix(interactions(trials, trials.groups[1], resample(trials.label, 3, 1, draws=30)))
     pair = matrix.sel(first=A, second=J)
-    assert float(pair.own.sel(bound="point")) == pytest.approx(-75)
-    assert float(pair.others.sel(bound="point")) == pytest.approx(0)
-    assert float(pair.own.sel(bound="low")) <= -75 <= float(pair.own.sel(bound="high"))
-    assert matrix.own.sel(first=A, second=A).isnull().all() and matrix.own.sel(first=A, second=N).isnull().all()
+    assert float(pair.pair_emotions.sel(bound="point")) == pytest.approx(-75)
+    assert float(pair.other_emotions.sel(bound="point")) == pytest.approx(0)
+    assert float(pair.pair_emotions.sel(bound="low")) <= -75 <= float(pair.pair_emotions.sel(bound="high"))
+    assert (
+        matrix.pair_emotions.sel(first=A, second=A).isnull().all()
+        and matrix.pair_emotions.sel(first=A, second=N).isnull().all()
+    )
 
 
 def test_a_source_is_one_emotion_two_or_none() -> None:

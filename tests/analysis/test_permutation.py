@@ -69,7 +69,7 @@ def test_the_exact_p_value_equals_listing_all_exchanges(build: Any, seed: int, s
 def test_the_drawn_p_value_agrees_with_the_exact_one(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     trials = read_trials(sweep(build, 7, [20, 21, 22], own=0.15))
     exact = exchange_test(trials, trials.groups[0])
-    monkeypatch.setattr(permutation, "LATTICE", 10)
+    monkeypatch.setattr(permutation, "MAX_EXACT_VALUES", 10)
     drawn = exchange_test(trials, trials.groups[0], 0)
     assert exact.exact and not drawn.exact and exact.p and 0.001 < exact.p < 0.5
     assert drawn.p == pytest.approx(exact.p, abs=4 * np.sqrt(exact.p / permutation.EXCHANGE_DRAWS))

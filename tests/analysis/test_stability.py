@@ -12,7 +12,7 @@ from esn_dist.analysis.identification import identification_pool
 from esn_dist.analysis.locality import jaccard
 from esn_dist.analysis.stability import mask_stability, resampled_firing
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.masks import budget, top
+from esn_dist.selection.masks import budget, top_neurons
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.folder import StoreFolder
 
@@ -45,7 +45,7 @@ def test_stability_is_the_overlap_of_the_masks_of_the_draws(small_store: Path) -
         identification_pool(StoreFolder(small_store), "tiny", "studio", size=12), ["MAD", "ConAct"], "0.1", 5, draws=4
     )
     result = result.sel(selector="ConAct")
-    itself, *drawn = (top(scores_of("ConAct", firing), budget("0.1", 64)) for firing in _slow(small_store, 4))
+    itself, *drawn = (top_neurons(scores_of("ConAct", firing), budget("0.1", 64)) for firing in _slow(small_store, 4))
     for emotion in range(3):
         expected = [jaccard(mask[emotion], itself[emotion]) for mask in drawn]
         assert result["jaccard"][:, emotion].values.tolist() == expected

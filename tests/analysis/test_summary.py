@@ -10,7 +10,7 @@ import pytest
 
 from esn_dist.analysis.bootstrap import UNDEFINED
 from esn_dist.analysis.flat_rows import flat_effect
-from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.measured_effects import EffectSettings, measure
 from esn_dist.analysis.summary import ALL, EffectRow, baseline_rows, effect_rows
 
 A, J = "anger", "joy"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from esn_dist.analysis.measure import EffectSettings
+from esn_dist.analysis.measured_effects import EffectSettings
 from esn_dist.report.document import Document
 from esn_dist.report.results import ReportSettings, Results
 from esn_dist.report.sections.builders import build_document

@@ -14,7 +14,7 @@ import xarray as xr
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from esn_dist.analysis.bootstrap import Estimate
-from esn_dist.analysis.smallest import SmallestFraction
+from esn_dist.analysis.smallest_fraction import SmallestFraction
 from esn_dist.analysis.trials import Condition
 from esn_dist.report.agnostic_tables import agnostic_tables
 from esn_dist.report.document import Document
@@ -279,7 +279,7 @@ def test_pairs_and_searches_are_sections_where_a_sweep_has_them(browser: Browser
     values[0, 1] = values[1, 0] = (-12.5, -20.0, -3.0)
     dims = ("first", "second", "bound")
     coords = {"first": names, "second": names, "bound": ["point", "low", "high"]}
-    matrix = xr.Dataset({"own": (dims, values), "others": (dims, values / 2)}, coords=coords)
+    matrix = xr.Dataset({"pair_emotions": (dims, values), "other_emotions": (dims, values / 2)}, coords=coords)
     condition = Condition("ConAct", "co-deactivate", -1.0, 0.1, "studio", identification_size=50)
     smallest = SmallestFraction(condition, {Decimal("0.05"): -3.0, Decimal("0.1"): -5.0}, Decimal("0.05"))
     pairs = pair_matrices_section([PairMatrix("tiny", "studio", condition, matrix)])

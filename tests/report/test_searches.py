@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from esn_dist.analysis.measure import EffectSettings
+from esn_dist.analysis.measured_effects import EffectSettings
 from esn_dist.report.document import Document, Section
 from esn_dist.report.markdown import markdown
 from esn_dist.report.results import ReportSettings, Results
@@ -121,7 +121,7 @@ def test_rounds_are_asked_until_the_report_names_the_smallest_fraction_of_each_s
     outcomes = []
     while new:
         ask(begun, new)
-        outcomes.append({s.smallest.condition.selector: s.outcome for s in found_searches(report(begun))})
+        outcomes.append({s.smallest.condition.selector: s.result_text for s in found_searches(report(begun))})
         new = next_round(sweep, plan(sweep, added), begun, "tiny").get("smallest", ())
         added["smallest"] = (*added.get("smallest", ()), *new)
     assert outcomes == [
@@ -131,7 +131,11 @@ def test_rounds_are_asked_until_the_report_names_the_smallest_fraction_of_each_s
     results = report(begun)
     mad, conact = found_searches(results)[1:]
     assert conact.smallest.gaps == pytest.approx({Decimal("0.01"): -45, Decimal("0.02"): -55, Decimal("0.08"): -80})
-    assert (mad.whole.point, mad.doubtful) == (-50, False) and mad.whole.low is not None and mad.whole.low < -50
+    assert (
+        (mad.largest_gap.point, mad.gap_may_be_zero) == (-50, False)
+        and mad.largest_gap.low is not None
+        and mad.largest_gap.low < -50
+    )
     section = search_section(results)
     assert isinstance(section, Section)
     text = markdown(Document("few", (section,)))
@@ -149,7 +153,7 @@ def test_a_share_of_a_gap_that_may_be_nothing_is_doubtful(begun: StoreFolder, mo
     cells = plan(sweep.model_copy(update={"studies": {"s": sweep.studies["smallest"]}})).cells
     ask(begun, [c for c in cells if c.mask is None or c.mask.selector == "MAD"])
     (mad,) = found_searches(report(begun))
-    assert mad.doubtful and mad.outcome.startswith("not finished")
+    assert mad.gap_may_be_zero and mad.result_text.startswith("not finished")
 
 
 def test_the_run_log_names_the_studies_that_searched_before_the_provenance_does(begun: StoreFolder) -> None:

@@ -14,7 +14,7 @@ import xarray as xr
 from esn_dist.analysis.bootstrap import UNDEFINED
 from esn_dist.analysis.flat_rows import json_effect
 from esn_dist.analysis.locality import overlap, related
-from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.measured_effects import EffectSettings, measure
 from esn_dist.analysis.significance import CELL, ENTRY, GAP, significance
 from esn_dist.analysis.summary import EffectRow, baseline_rows, effect_rows
 from esn_dist.report import sections
@@ -203,16 +203,16 @@ def test_an_adaptive_study_s_outcome_is_read_from_the_yaml_of_a_run_that_logged_
     place = ("tiny", "studio")
     studies = studies_of_provenance(["name: small", SWEEP])
     (begun,) = searches({place: answers}, studies, [])
-    assert begun.outcome == "not finished: r = 2.5 % has not run"
+    assert begun.result_text == "not finished: r = 2.5 % has not run"
     weak = changed(conact(answers), "2.5", fraction=0.025)
     for name in ("answer", "outcome"):  # the smallest mask does nothing: its cells are the baseline
         weak[name] = weak[name].copy(
             data=np.repeat(answers[name].sel(cell=["base"]).values, weak.sizes["cell"], axis=0)
         )
     (half,) = searches({place: joined(answers, weak)}, studies, [])
-    assert half.outcome == "not finished: r = 5 % has not run"
+    assert half.result_text == "not finished: r = 5 % has not run"
     (over,) = searches({place: joined(answers, changed(conact(answers), "5", fraction=0.05), weak)}, studies, [])
-    assert over.outcome == "r = 5 %" and float(next(iter(over.smallest.gaps.values()))) == 0
+    assert over.result_text == "r = 5 %" and float(next(iter(over.smallest.gaps.values()))) == 0
     assert [row["fraction"] for row in search_rows([over])] == [0.025, 0.05, 0.1]
     section = searches_section([over])
     assert section is not None and "| smallest | tiny | studio |" in markdown(Document("t", (section,)))
@@ -255,7 +255,7 @@ def test_unions_are_no_row_of_figure_4_and_no_overlap_with_their_parts(small_sto
     own = masks.isel(mask=(masks["selector"] == "MAD").values & (masks["source_corpus"] == "studio").values)
     union = changed_masks(own.isel(mask=[0]), source_emotion="anger+joy+sadness")
     pairs = list(related(overlap(joined_masks(own, union))))
-    assert {pair.one for pair in pairs} | {pair.other for pair in pairs} == {"anger", "joy", "sadness"}
+    assert {pair.first for pair in pairs} | {pair.second for pair in pairs} == {"anger", "joy", "sadness"}
     assert len(pairs) == 3
 
 

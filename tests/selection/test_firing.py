@@ -24,7 +24,7 @@ def test_the_first_correct_ones_of_each_emotion_count_and_the_poorest_decides_ho
     correct = np.array([False, True, True, True, True, True])
     chosen = identification_set(labels, correct, EMOTIONS)
     assert chosen.code.tolist() == [-1, 1, 0, 0, 1, -1]
-    assert (chosen.available, chosen.size, chosen.shrunk) == ((3, 2), 2, False)
+    assert (chosen.available, chosen.size, chosen.requested) == ((3, 2), 2, None)
 
 
 def test_a_cap_and_a_size_limit_every_emotion() -> None:
@@ -35,7 +35,7 @@ def test_a_cap_and_a_size_limit_every_emotion() -> None:
 
 def test_a_size_beyond_the_pool_is_shrunk_and_says_so() -> None:
     chosen = identification_set(["anger", "joy", "joy"], np.ones(3, bool), EMOTIONS, size=2)
-    assert (chosen.size, chosen.requested, chosen.shrunk) == (1, 2, True)
+    assert (chosen.size, chosen.requested) == (1, 2)
 
 
 def test_an_emotion_never_answered_correctly_is_named() -> None:

@@ -154,7 +154,7 @@ def test_a_missing_file_and_a_changed_one_are_told_apart_from_numbers(file: Path
     (tmp_path / "mine.json").write_text(file.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     files = {f.label: f.path for f in sweep.studies["shared"].mask_files}
     for given in (files, {}):
-        with pytest.raises(UserError, match="no such mask file any more"):
+        with pytest.raises(UserError, match="was removed from the sweep, or changed"):
             MaskSelection(folder, "mine", {}, {}, 1, given).write(next(iter(keys.values())))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from esn_dist.errors import UserError
-from esn_dist.selection.masks import budget, layer_matched_mask, random_mask, top
+from esn_dist.selection.masks import budget, layer_matched_mask, random_mask, top_neurons
 
 
 def test_the_paper_s_budget() -> None:
@@ -42,18 +42,18 @@ def test_a_budget_of_no_neuron_is_refused() -> None:
 def test_ties_go_to_the_lower_layer_then_index() -> None:
     scores = np.zeros((1, 3, 4))
     scores[0, 2, 3] = 1
-    assert np.argwhere(top(scores, 3)[0]).tolist() == [[0, 0], [0, 1], [2, 3]]
+    assert np.argwhere(top_neurons(scores, 3)[0]).tolist() == [[0, 0], [0, 1], [2, 3]]
 
 
 def test_a_mask_is_smaller_than_its_budget_where_too_few_are_eligible() -> None:
     scores = np.full((2, 1, 4), -np.inf)
     scores[0, 0, 2] = -3.0
-    assert top(scores, 3).sum(axis=(1, 2)).tolist() == [1, 0]
+    assert top_neurons(scores, 3).sum(axis=(1, 2)).tolist() == [1, 0]
 
 
 def test_nan_is_never_ranked() -> None:
     with pytest.raises(ValueError, match="NaN"):
-        top(np.array([[[0.0, np.nan]]]), 1)
+        top_neurons(np.array([[[0.0, np.nan]]]), 1)
 
 
 @given(st.integers(1, 4), st.integers(1, 9), st.data())

@@ -10,7 +10,7 @@ import pytest
 
 from esn_dist.runner.mask_selection import MaskSelection
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.masks import random_mask, top
+from esn_dist.selection.masks import random_mask, top_neurons
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
@@ -98,7 +98,7 @@ def firing(corpus: str, emotions: tuple[str, ...], used: int, parts: list[int]) 
 
 
 def chosen(of: Firing, selector: str, emotion: str) -> npt.NDArray[np.bool_]:
-    mask: npt.NDArray[np.bool_] = top(scores_of(selector, of), BUDGET)[of.emotions.index(emotion)]
+    mask: npt.NDArray[np.bool_] = top_neurons(scores_of(selector, of), BUDGET)[of.emotions.index(emotion)]
     return mask
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from esn_dist.errors import UserError
 from esn_dist.selection.firing import Firing
-from esn_dist.selection.masks import top
+from esn_dist.selection.masks import top_neurons
 from esn_dist.selection.scores import conact, lap, lape, lape_filtered, mad
 from esn_dist.selection.selection_input import Scores, SelectionInput, compute_scores, scores_of
 from esn_dist.sweep.selectors import SELECTORS, Selector
@@ -124,17 +124,17 @@ def test_a_deviation_that_only_rounding_makes_is_not_eligible() -> None:
 
 def test_mad_chooses_neurons_that_fire_less() -> None:
     scores = mad(_firing([[0, 5], [9, 4], [9, 4]], [10, 10, 10]))
-    assert top(scores, 1)[0, 0].tolist() == [True, False]
+    assert top_neurons(scores, 1)[0, 0].tolist() == [True, False]
 
 
 def test_the_original_filters_pass_over_gates_that_almost_never_fire() -> None:
     """40 gates: 37 fire once, for one emotion alone (entropy 0, LAPE's first); the last three fire often for some."""
     rare, often = [[1] * 37, [0] * 37], [[90, 80, 5], [10, 80, 95]]
     firing = _firing([rare[e] + often[e] for e in range(2)], [100, 100])
-    assert np.flatnonzero(top(lape(firing), 2)[0]).tolist() == [0, 1]
+    assert np.flatnonzero(top_neurons(lape(firing), 2)[0]).tolist() == [0, 1]
     # The 76th of 80 probabilities is 0.1: both emotions own gate 38, which LAPE's arg-max gives to none.
-    assert np.flatnonzero(top(lape_filtered(firing), 2)[0]).tolist() == [37, 38]
-    assert np.flatnonzero(top(lape_filtered(firing), 2)[1]).tolist() == [38, 39]
+    assert np.flatnonzero(top_neurons(lape_filtered(firing), 2)[0]).tolist() == [37, 38]
+    assert np.flatnonzero(top_neurons(lape_filtered(firing), 2)[1]).tolist() == [38, 39]
 
 
 @pytest.mark.parametrize("name", SELECTORS)
@@ -168,7 +168,7 @@ def test_masks_equal_an_exact_ranking(counts: tuple[list[list[int]], list[int]],
     """Small counts: fractions that differ do so far above the 12th digit, so exact order and rounded order agree."""
     K, T = counts
     exact = _exact(name, K, T)
-    mask = top(scores_of(name, _firing(K, T)), budget)[:, 0]
+    mask = top_neurons(scores_of(name, _firing(K, T)), budget)[:, 0]
     for emotion, scores in enumerate(exact):
         eligible = sorted((i for i, s in enumerate(scores) if s != NEVER), key=lambda i: (-scores[i], i))
         assert np.flatnonzero(mask[emotion]).tolist() == sorted(eligible[:budget])

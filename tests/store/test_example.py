@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.measured_effects import EffectSettings, measure
 from esn_dist.analysis.summary import baseline_rows, effect_rows
 from esn_dist.selection.count_passes import sum_counts
 from esn_dist.selection.count_sums import CountSums, sum_blocks
 from esn_dist.selection.identification_sets import identification_set
-from esn_dist.selection.masks import top
+from esn_dist.selection.masks import top_neurons
 from esn_dist.selection.scores import conact
 from esn_dist.store.done import damaged, done_units
 from esn_dist.store.folder import StoreFolder
@@ -58,4 +58,4 @@ def test_its_masks_follow_from_its_counts(example: StoreFolder) -> None:
     scores = conact(firing)
     for code, emotion in enumerate(emotions):
         stored = masks.member[(masks.selector == "ConAct") & (masks.source_emotion == emotion)].values[0]
-        assert np.array_equal(stored, top(scores[[code]], budget=102)[0])
+        assert np.array_equal(stored, top_neurons(scores[[code]], budget=102)[0])

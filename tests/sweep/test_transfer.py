@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from esn_dist.analysis.measure import EffectSettings, measure
+from esn_dist.analysis.measured_effects import EffectSettings, measure
 from esn_dist.analysis.summary import effect_rows
 from esn_dist.sweep.keys import Cell
 from esn_dist.sweep.load import load_sweep

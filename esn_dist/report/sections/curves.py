@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from esn_dist.analysis.bootstrap import Floats
-from esn_dist.analysis.frames import estimate_of
+from esn_dist.analysis.effects_dataset import estimate_of
 from esn_dist.report.document import Number, PageFigure, Paragraph, Section, display
 from esn_dist.report.dose_response import Axis, axes, curve
 from esn_dist.report.numbers import decimal_text, fraction_text

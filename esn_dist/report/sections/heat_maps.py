@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from esn_dist.analysis.effects_dataset import NO_SOURCE
 from esn_dist.analysis.flat_rows import flat_condition
-from esn_dist.analysis.frames import NO_SOURCE
 from esn_dist.analysis.significance import ENTRY, SignificanceTest
 from esn_dist.analysis.trials import Condition, emotions_of
 from esn_dist.report.document import CsvRow, Paragraph, Section

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
+from esn_dist.analysis.answer_transitions import destinations, moves
 from esn_dist.analysis.flat_rows import flat_condition
-from esn_dist.analysis.movement import destinations, moves
 from esn_dist.analysis.trials import Condition, emotions_of, read_trials
 from esn_dist.report.document import Count, CsvRow, Paragraph, Section, Share, TableCell, table
 from esn_dist.report.results import Results

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from esn_dist.analysis.bootstrap import Estimate
+from esn_dist.analysis.effects_dataset import estimate_of
 from esn_dist.analysis.flat_rows import flat_condition, flat_estimate
-from esn_dist.analysis.frames import estimate_of
 from esn_dist.analysis.interaction import interaction_matrix, interactions, pair_groups, single_group
-from esn_dist.analysis.measure import EffectSettings, MeasuredEffects, bootstrap_sample
+from esn_dist.analysis.measured_effects import EffectSettings, MeasuredEffects, bootstrap_sample
 from esn_dist.analysis.trials import Condition
 from esn_dist.report.document import (
     CsvRow,
@@ -97,7 +97,9 @@ def pair_rows(matrices: Sequence[PairMatrix]) -> Iterator[CsvRow]:
     for pair in matrices:
         for a, first in enumerate(pair.emotions):
             for b, second in list(enumerate(pair.emotions))[a + 1 :]:
-                both, others = (estimate_of(pair.matrix[name].values[a, b]) for name in ("own", "others"))
+                both, others = (
+                    estimate_of(pair.matrix[name].values[a, b]) for name in ("pair_emotions", "other_emotions")
+                )
                 if both.point is not None:
                     head = {"model": pair.model, "corpus": pair.corpus, **flat_condition(pair.condition)}
                     values = {**flat_estimate("own", both), **flat_estimate("others", others)}
@@ -110,7 +112,7 @@ def _figure(matrices: Sequence[PairMatrix]) -> PageFigure:
 
 
 def _table(pair: PairMatrix) -> ReportTable:
-    values = pair.matrix["own"].values
+    values = pair.matrix["pair_emotions"].values
     lines: list[TableLine] = [
         [name, *(Number(estimate_of(bounds)) for bounds in values[a])] for a, name in enumerate(pair.emotions)
     ]
@@ -120,7 +122,7 @@ def _table(pair: PairMatrix) -> ReportTable:
 
 
 def _map(pair: PairMatrix) -> PageMap:
-    both, others = pair.matrix["own"].values, pair.matrix["others"].values
+    both, others = pair.matrix["pair_emotions"].values, pair.matrix["other_emotions"].values
     size = range(len(pair.emotions))
     tips = [[_tip(pair.emotions[a], pair.emotions[b], both[a, b], others[a, b]) for b in size] for a in size]
     texts = [[display(Number(Estimate(estimate_of(both[a, b]).point, None, None))).value for b in size] for a in size]

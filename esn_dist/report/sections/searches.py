@@ -48,5 +48,10 @@ def searches_section(of_store: Sequence[Search]) -> Section | None:
 
 def _line(search: Search) -> list[TableCell | str]:
     condition = condition_title(search.smallest.condition)
-    values: list[TableCell | str] = [Number(search.whole), Share(search.share, 0), search.outcome, tried_text(search)]
+    values: list[TableCell | str] = [
+        Number(search.largest_gap),
+        Share(search.share, 0),
+        search.result_text,
+        tried_text(search),
+    ]
     return [search.study, search.model, search.corpus, condition, *values]

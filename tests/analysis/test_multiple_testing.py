@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from esn_dist.analysis.families import benjamini_hochberg, holm
+from esn_dist.analysis.multiple_testing import benjamini_hochberg, holm
 from esn_dist.analysis.significance import CELL, ENTRY, GAP, significance
 
 P = st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.01, 0.04, 1.0]), min_size=1, max_size=40)

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from esn_dist.analysis.effects import point_gap
-from esn_dist.analysis.smallest import smallest_fractions
+from esn_dist.analysis.smallest_fraction import smallest_fractions
 from esn_dist.analysis.trials import read_trials
 
 EMOTIONS = ("anger", "joy")

@@ -10,7 +10,7 @@ import xarray as xr
 
 from esn_dist.analysis.bootstrap import UNDEFINED, Estimate, Floats, estimate
 from esn_dist.analysis.flat_rows import CONDITION_COLUMNS, flat_condition
-from esn_dist.analysis.measure import MeasuredEffects
+from esn_dist.analysis.measured_effects import MeasuredEffects
 from esn_dist.analysis.trials import Group
 
 NO_SOURCE = "none"

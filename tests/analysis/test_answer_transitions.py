@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from esn_dist.analysis.movement import destinations, moves
+from esn_dist.analysis.answer_transitions import destinations, moves
 from esn_dist.analysis.trials import read_trials
 
 A, J = "anger", "joy"
