@@ -203,7 +203,7 @@ def figures_of(
 ) -> dict[str, Any]:
     """Figures from the marks and the log; `excluded` has the reason why a step cannot be compared with the forecast."""
     store = StoreFolder(folder / "store")
-    cells = len(read_cells(store, model, CORPUS).named())
+    cells = len(read_cells(store, model, CORPUS).row_by_id())
     done = {
         "encode": encoded(store, CORPUS),
         "identify": identified(store, CORPUS),

@@ -18,8 +18,8 @@ from esn_dist.errors import UserError
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.maskfile import read_mask_file
-from esn_dist.store.read import read_member
 from esn_dist.store.tables import ExclusionTable, UtteranceTable, in_whole_shards
+from tests.stored_masks import read_member
 
 
 def test_a_store_opens_by_its_folder_and_by_its_zarr_and_names_what_it_holds(small_store: Path) -> None:

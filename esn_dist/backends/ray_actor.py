@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import ray
 
@@ -17,7 +17,7 @@ from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lease
 from esn_dist.sweep.units import Unit
 from esn_dist.worker.job import Job
-from esn_dist.worker.protocol import ActorBody, Receipt
+from esn_dist.worker.protocol import Receipt, UnitExecutor
 
 if TYPE_CHECKING:
     from esn_dist.worker.executor import Executor
@@ -28,7 +28,7 @@ Reference: TypeAlias = "ray.ObjectRef[float | Receipt]"
 
 
 class Actor:
-    """An `ActorBody`: holds the job's model from construction on, or the `UserError` that prevents it."""
+    """An `UnitExecutor`: holds the job's model from construction on, or the `UserError` that prevents it."""
 
     def __init__(self, job: Job) -> None:
         # Imported here: the driver imports this module, and does not need the packages that run models.
@@ -46,7 +46,7 @@ class Actor:
         self._load_seconds = time.monotonic() - started
 
     def load_seconds(self) -> float:
-        """See `ActorBody.load_seconds`."""
+        """See `UnitExecutor.load_seconds`."""
         self._executor()
         return self._load_seconds
 
@@ -70,26 +70,43 @@ class Actor:
         return self._loaded
 
 
+class RemoteMethod(Protocol):
+    """A method of an actor in another process."""
+
+    def remote(self, *arguments: object) -> Reference:
+        """Start a call and return at once."""
+
+
+class RemoteExecutor(Protocol):
+    """Ray's handle of a `UnitExecutor`. Ray itself gives its methods no types."""
+
+    @property
+    def load_seconds(self) -> RemoteMethod:
+        """See `UnitExecutor.load_seconds`."""
+
+    @property
+    def execute(self) -> RemoteMethod:
+        """See `UnitExecutor.execute`."""
+
+
 class RayActorHandle:
     """An `ActorHandle` of an actor in a Ray cluster."""
 
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor  # Ray's handle, whose methods have no types
+    def __init__(self, actor: RemoteExecutor) -> None:
+        self._actor = actor
 
     def load_seconds(self) -> Reference:
-        reference: Reference = self._actor.load_seconds.remote()
-        return reference
+        return self._actor.load_seconds.remote()
 
     def submit(self, unit: Unit) -> Reference:
-        reference: Reference = self._actor.execute.remote(unit)
-        return reference
+        return self._actor.execute.remote(unit)
 
     def kill(self) -> None:
-        ray.kill(self._actor)
+        ray.kill(self._actor)  # type: ignore[arg-type]  # Ray's own handle, typed by what is called of it
 
 
 def start_actor(
-    body: Callable[..., ActorBody], *arguments: object, num_cpus: float = 1, num_gpus: float = 0
+    body: Callable[..., UnitExecutor], *arguments: object, num_cpus: float = 1, num_gpus: float = 0
 ) -> RayActorHandle:
     """Start an actor whose process constructs `body(*arguments)`; returns before it is constructed."""
     # No restarts by Ray: the pool replaces a dead actor, and the driver submits its units again.

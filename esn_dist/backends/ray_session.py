@@ -9,16 +9,23 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypedDict
 
 import ray
 
 from esn_dist.backends.ray_actor import Actor, start_actor
 from esn_dist.backends.ray_pool import RayPool
 from esn_dist.worker.job import Job
-from esn_dist.worker.protocol import Gpu
+from esn_dist.worker.protocol import GpuInfo
 
 logger = logging.getLogger(__name__)
+
+
+class RayNode(TypedDict):
+    """What is used of Ray's description of a node."""
+
+    Alive: bool
+    Resources: dict[str, float]
 
 
 class RaySession:
@@ -32,10 +39,10 @@ class RaySession:
 
     def gpus_per_node(self) -> list[int]:
         """See `Session.gpus_per_node`."""
-        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        nodes: list[RayNode] = ray.nodes()  # type: ignore[no-untyped-call]
         return [int(node["Resources"].get("GPU", 0)) for node in nodes if node["Alive"]]
 
-    def inspect_gpu(self) -> Gpu:
+    def inspect_gpu(self) -> GpuInfo:
         """See `Session.inspect_gpu`."""
         task = ray.remote(num_gpus=1, num_cpus=0, max_retries=1)(_inspect_gpu_here)
         return ray.get(task.remote())
@@ -74,9 +81,9 @@ def _start_local(actors: int | None) -> None:
     )  # fmt: skip
 
 
-def _inspect_gpu_here() -> Gpu:
+def _inspect_gpu_here() -> GpuInfo:
     import torch
 
     from esn_dist.inference.packed.elementwise_ops import has_c_compiler
 
-    return Gpu(torch.cuda.get_device_properties(0).total_memory, has_c_compiler())
+    return GpuInfo(torch.cuda.get_device_properties(0).total_memory, has_c_compiler())

@@ -24,8 +24,8 @@ def survey_corpora(
     """Show what is in the corpora of a sweep.
 
     Lists counts, hours, excluded utterances with reasons, and the sets that a run would draw. Decodes every clip of
-    the studied emotions. Loads no model, needs no GPU, and writes nothing into a corpus folder. Exits with 2 where a
-    corpus cannot be read or is too small, after showing all of them.
+    the studied emotions. Loads no model, needs no GPU, and writes nothing into a corpus folder. Shows all
+    corpora. Exits with 2 if one cannot be read or is too small.
     """
     from esn_dist.corpora.survey import survey
     from esn_dist.report.corpora import corpora_facts, corpora_text

@@ -17,13 +17,16 @@ def check_model(
         bool, typer.Option("--deep", help="Load the model too, and compare it with slow references.")
     ] = False,
     sparse_gates: Annotated[
-        bool, typer.Option("--sparse-gates", help="Accept gates that a top-k sets to zero, as a sweep can.")
+        bool,
+        typer.Option(
+            "--sparse-gates", help="Accept sparse gates (set to zero by a top-k), like `sparse_gates` in a sweep."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check whether a model is supported.
 
-    Shows gates, parameters and memory. Of a folder, checks files and shapes too.
+    Shows gates, parameters and memory. For a folder, it also checks files and tensor shapes.
 
     Example: esn-dist doctor qwen2_audio
     """

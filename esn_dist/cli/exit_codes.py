@@ -13,7 +13,10 @@ import typer
 
 from esn_dist.errors import UserError
 
-EPILOG = "Exit codes: 0 done; 1 units failed or remain; 2 invalid input; 130 or 143 interrupted: run it again."
+EPILOG = (
+    "Exit codes: 0 done; 1 units failed or remain, or for doctor: not supported, or a check failed; 2 invalid input; "
+    "130 or 143 interrupted: run it again."
+)
 
 Params = ParamSpec("Params")
 

@@ -1,4 +1,4 @@
-"""Where the commands print log messages: warnings of `esn_dist` on stderr. The library itself configures no handler."""
+"""Prints warnings of the library on stderr while a command runs. The library itself configures no handler."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 
 class StderrHandler(logging.Handler):
-    """Prints to what is stderr at the time of the message: progress bars replace it while they are shown."""
+    """Looks up `sys.stderr` for every message, because progress bars replace it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         typer.echo(self.format(record), err=True)

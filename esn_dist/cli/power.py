@@ -13,8 +13,10 @@ from esn_dist.cli.options import AsJson
 
 def show_power(
     effect: Annotated[float, typer.Option(help="Change of accuracy to detect, in percentage points, e.g. -2.")],
-    flipped: Annotated[float | None, typer.Option(help="Share of answers that change, e.g. 0.1.")] = None,
-    store: Annotated[Path | None, typer.Option(help="Take the shares from the cells of this folder instead.")] = None,
+    flipped: Annotated[
+        float | None, typer.Option(help="Share of answers that flip between right and wrong, e.g. 0.1.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Take these shares from the finished cells of this store.")] = None,
     target: Annotated[float, typer.Option(help="Statistical power.")] = 0.8,
     level: Annotated[float, typer.Option(help="Significance level of the test.")] = 0.05,
     tests: Annotated[int, typer.Option(min=1, help="Size of the family of tests (Bonferroni).")] = 1,

@@ -25,7 +25,9 @@ def print_report(
     by_speaker: Annotated[bool, typer.Option("--by-speaker", help="Resample speakers, not utterances.")] = False,
     leave_out_invalid: Annotated[
         bool,
-        typer.Option("--leave-out-invalid", help="Leave out answers that name no option, else wrong."),
+        typer.Option(
+            "--leave-out-invalid", help="Leave out answers that name no option. By default they count as wrong."
+        ),
     ] = False,
     stability: Annotated[
         int, typer.Option(min=0, help="With --out: number of bootstrapped identification sets, e.g. 20.")

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from esn_dist.cli.exit_codes import missing_package
 from esn_dist.cli.options import AsJson, StoreOption, SweepFile
+from esn_dist.report.numbers import decimal_text
 
 if TYPE_CHECKING:
     from esn_dist.runner.loop import RunResult
@@ -73,7 +74,7 @@ def print_conclusion(console: Console, store: Path, result: RunResult, sweep: Pa
     if result.splits:
         console.print(f"{result.splits} batches did not fit into a GPU's memory and were answered in halves")
     if result.peak_bytes:
-        console.print(f"peak memory of a GPU: {result.peak_bytes / 1e9:.1f} GB")
+        console.print(f"peak memory of a GPU: {decimal_text(result.peak_bytes / 1e9, 1)} GB")
     if result.interrupted or result.remaining:
         remaining = f"{result.remaining} units remain" if result.remaining else "stopped before any unit was planned"
         console.print(f"{remaining}; run it again: esn-dist run {sweep}", markup=False)

@@ -10,7 +10,7 @@ from esn_dist.cli.options import AsJson, StoreFolderArgument
 
 
 def show_status(folder: StoreFolderArgument, as_json: AsJson = False) -> None:
-    """Show how far a run is.
+    """Show the progress of a run.
 
     Lists units that are done, running and failed, and the time that remains. Works during a run and after it.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from esn_dist.report.numbers import decimal_text
 from esn_dist.report.speakers import unverified_speakers
 from esn_dist.store.status import StoreStatus
 
@@ -15,7 +16,7 @@ def status_text(status: StoreStatus) -> str:
         if state.in_flight:
             lines.append(f"  running: {', '.join(state.in_flight)}")
         if state.eta_seconds is not None:
-            lines.append(f"  about {state.eta_seconds:.0f} s remain")
+            lines.append(f"  about {decimal_text(state.eta_seconds, 0)} s remain")
         lines += [f"  failed: {unit}: {reason}" for unit, reason in state.failed.items()]
     lines += [f"unreadable clip: {clip}" for clip in status.unreadable_clips]
     lines += unverified_speakers(status.speakers)

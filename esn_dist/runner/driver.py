@@ -17,7 +17,7 @@ from esn_dist.runner.prepare import prepare_corpus, prepare_root
 from esn_dist.runner.progress import ProgressDisplay
 from esn_dist.runner.provenance import recorded_provenance
 from esn_dist.runner.signals import stop_on_signals
-from esn_dist.store.done import sweep_orphans
+from esn_dist.store.done import remove_partial_files
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.lock import Lock
 from esn_dist.store.run_log import RunLog
@@ -48,7 +48,7 @@ def run(
     result = RunResult()
     with Lock(folder.backend) as lease, recorded_provenance(folder, text):
         prepare_root(sweep, folder)
-        if removed := sweep_orphans(folder, lease):
+        if removed := remove_partial_files(folder, lease):
             logger.info("removed %d files that a killed run left unfinished", removed)
         planned = plan(sweep)
         check_models(sweep, planned)
@@ -79,7 +79,7 @@ def _place_models(sweep: Sweep, session: Session, requested: int | None) -> list
     ]
 
 
-class _Stopped(Exception):
+class _InterruptedPreparation(Exception):
     """A signal came while a corpus was prepared. The next run finds what was prepared so far."""
 
 
@@ -88,7 +88,7 @@ def _prepare_corpora(
 ) -> dict[str, CorpusItems]:
     """By name; not all of them if a signal asked to stop."""
     corpora = {}
-    with suppress(_Stopped):
+    with suppress(_InterruptedPreparation):
         for spec in sweep.corpora:
             with progress.preparing(f"corpus {spec.name}") as report:
                 stoppable = _stoppable(report, result)
@@ -101,7 +101,7 @@ def _stoppable(report: Callable[[int, int], None], result: RunResult) -> Callabl
 
     def report_or_stop(done: int, total: int) -> None:
         if result.interrupted:
-            raise _Stopped
+            raise _InterruptedPreparation
         report(done, total)
 
     return report_or_stop

@@ -20,7 +20,7 @@ from esn_dist.store.run_events import (
     ModelLoaded,
     UnreadableClips,
     WorkerDied,
-    WorkerLeft,
+    WorkerPreempted,
 )
 from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.units import SelectUnit, Step
@@ -148,14 +148,13 @@ class Loop:
             case Failed(actor, unit, reason, traceback):
                 self._deaths = 0
                 gave_up = self.schedule.fail(unit, reason)
-                logger.warning(
-                    "%s failed on actor %d and %s: %s", unit, actor, "gave up" if gave_up else "is tried again", reason
-                )
+                outcome = "gave up" if gave_up else "will retry"
+                logger.warning("attempt at %s failed on actor %d; %s: %s", unit, actor, outcome, reason)
                 self.log.write(GaveUp(unit, traceback) if gave_up else AttemptFailed(unit, traceback))
             case Left(actor, reason):
-                logger.warning("actor %d left: %s", actor, _first_line(reason))
-                self.schedule.worker_left(actor)
-                self.log.write(WorkerLeft(actor, reason))
+                logger.warning("actor %d was preempted: %s", actor, _first_line(reason))
+                self.schedule.worker_preempted(actor)
+                self.log.write(WorkerPreempted(actor, reason))
             case Died(actor, reason):
                 self._process_death(actor, reason)
 

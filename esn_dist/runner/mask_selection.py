@@ -50,7 +50,7 @@ class MaskSelection:
         self.folder, self.model, self.emotions, self.seed, self.files = folder, model, emotions, seed, files
         facts = read_model(folder, model) or {}
         self.shape: tuple[int, int] = (facts["layers"], facts["width"])
-        self.rows = read_masks(folder, model).named()
+        self.rows = read_masks(folder, model).row_by_id()
         self.inputs = SelectionInputs(folder, model, emotions, caps, tuple(read_mask_keys(folder, model).values()))
         self._scores = lru_cache(maxsize=4)(self._score)
         self._file = lru_cache(maxsize=1)(self._read_file)

@@ -73,7 +73,7 @@ def _run_round(context: RunContext, placement: ModelPlacement, searched: Searche
     stages = Stages(model_plan, context.folder, schedule)
     if schedule.exhausted:
         return
-    tasks = SelectionThread(_selecting(context, model_plan))
+    tasks = SelectionThread(_mask_selector(context, model_plan))
     pool = context.session.start_pool(job, placement.actors)
     try:
         Loop(schedule, stages, context.progress, context.log, context.result).run(pool, tasks)
@@ -104,7 +104,7 @@ def _prepare(context: RunContext, placement: ModelPlacement, searched: SearchedC
     return job, model_plan
 
 
-def _selecting(context: RunContext, model_plan: ModelPlan) -> Callable[[SelectUnit], None]:
+def _mask_selector(context: RunContext, model_plan: ModelPlan) -> Callable[[SelectUnit], None]:
     """A function that selects one mask, writes it, and publishes its done-mark."""
     sweep, folder = context.sweep, context.folder
     emotions = {spec.name: spec.emotions for spec in sweep.corpora}

@@ -1,6 +1,6 @@
 """Before any corpus is read: every model of the sweep is available, can be placed, has gates, and can do its studies.
 
-A mistake in the last of three models is reported now, and not after the days that the first two take. Knows no cluster.
+A mistake in the last of three models is reported before the other models run. Knows no cluster.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from esn_dist.sweep.spec import ModelSpec, Sweep
 from esn_dist.sweep.units import cells_per_block
 from esn_dist.task.prompt import CLOSING, LEAD, option_order
 from esn_dist.worker.job import CorpusItems, EngineProfile
-from esn_dist.worker.protocol import Gpu
+from esn_dist.worker.protocol import GpuInfo
 
 
 def prepare_root(sweep: Sweep, folder: StoreFolder) -> None:
@@ -73,7 +73,7 @@ def prepare_corpus(
             _exclusion_table([*corpus.exclusions, *sets.exclusions]),
         )
     add_corpus(folder, spec.name, spec.emotions, *tables, corpus_identity(spec))
-    return _items(spec, tables[0], tables[1], corpus.utterances, root)
+    return _corpus_items(spec, tables[0], tables[1], corpus.utterances, root)
 
 
 def prepare_model(
@@ -81,7 +81,7 @@ def prepare_model(
     plan: Plan,
     corpora: dict[str, CorpusItems],
     folder: StoreFolder,
-    inspect_gpu: Callable[[], Gpu] | None = None,
+    inspect_gpu: Callable[[], GpuInfo] | None = None,
 ) -> tuple[EngineProfile, str]:
     """Create groups and rows of one model.
 
@@ -130,7 +130,7 @@ def _stored_profile(spec: ModelSpec, folder: StoreFolder, *, on_gpu: bool) -> En
     profile = EngineProfile(**stored["engine"])
     if profile.device == "cuda" and not on_gpu:
         raise UserError(
-            f"model {spec.name!r} was begun on a GPU, and there is none here; other devices round otherwise",
+            f"the store of model {spec.name!r} was started on a GPU, and this machine has none; rounding would differ",
             where=str(folder.root), fix="resume on a machine with a GPU, or start another store with --store FOLDER",
         )  # fmt: skip
     return profile
@@ -158,15 +158,15 @@ def _utterance_table(clips: Sequence[Clip], spec: CorpusSpec, seed: int, root: P
     return UtteranceTable.from_records(map(record, clips))
 
 
-def _items(
+def _corpus_items(
     spec: CorpusSpec,
     evaluation: UtteranceTable,
     identification: UtteranceTable,
-    listed: Sequence[Utterance],
+    current_utterances: Sequence[Utterance],
     root: Path,
 ) -> CorpusItems:
     """The stored rows as clips, with the paths that the corpus has on this machine."""
-    path_of = {utterance.id: utterance.path for utterance in listed}
+    path_of = {utterance.id: utterance.path for utterance in current_utterances}
 
     def clip(table: UtteranceTable, row: int) -> Clip:
         # An utterance that the corpus no longer lists keeps its old path, and becomes an unreadable clip there.

@@ -12,7 +12,7 @@ from typing import Literal
 from esn_dist.models.resolve import GateShape
 from esn_dist.sweep.spec import ModelSpec
 from esn_dist.worker.job import EngineProfile
-from esn_dist.worker.protocol import Gpu
+from esn_dist.worker.protocol import GpuInfo
 
 CPU_BUDGET = 4_096  # tokens of a batch
 # Tokens of a batch on a GPU. More gain nothing; GPUs that share a model's layers share them.
@@ -20,7 +20,7 @@ MIN_BUDGET, MAX_BUDGET = 2_048, 65_536
 USABLE_MEMORY = 0.9  # share of a GPU's memory that weights and batches may fill
 
 
-def new_profile(spec: ModelSpec, dtype: str, shape: GateShape, checkpoint: Path, gpu: Gpu | None) -> EngineProfile:
+def new_profile(spec: ModelSpec, dtype: str, shape: GateShape, checkpoint: Path, gpu: GpuInfo | None) -> EngineProfile:
     """The profile of `spec`, whose gates have `shape`, on `gpu`, or on the CPU if that is None."""
     # Offloaded weights are placeholders: nothing can be folded into them, and the packed engine could not read them.
     scaling: Literal["fold", "gate"] = "gate" if spec.offload else "fold"
@@ -30,8 +30,8 @@ def new_profile(spec: ModelSpec, dtype: str, shape: GateShape, checkpoint: Path,
     weights = sum(path.stat().st_size for path in checkpoint.rglob("*.safetensors"))
     wide = dtype == "float32"  # published weights have 16 bits, and are widened when loaded
     resident = 0 if spec.offload else weights * (1 + wide) // spec.gpus
-    budget = token_budget(gpu.memory, resident, shape, 4 if wide else 2, spec.gpus)
-    return EngineProfile("cuda", dtype, scaling, budget, engine=engine, kernels=gpu.compiler, together=True)
+    budget = token_budget(gpu.memory_bytes, resident, shape, 4 if wide else 2, spec.gpus)
+    return EngineProfile("cuda", dtype, scaling, budget, engine=engine, kernels=gpu.has_compiler, together=True)
 
 
 def token_budget(memory: int, weights: int, shape: GateShape, number: int, gpus: int = 1) -> int:

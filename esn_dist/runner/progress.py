@@ -8,10 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from esn_dist.runner.schedule import Schedule
@@ -32,7 +31,7 @@ class ProgressDisplay:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("ETA"), TimeRemainingColumn(), console=console, disable=not console.is_terminal,
         )  # fmt: skip
-        self._tasks: dict[str, Any] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._last_line = time.monotonic()
         self._state_written = self._shown = 0.0
         self._start: dict[str, tuple[float, int]] = {}  # of each bar: time, and what was done by then
@@ -93,4 +92,4 @@ class ProgressDisplay:
 
 def steps_of(schedule: Schedule) -> dict[str, tuple[int, int]]:
     """Units done and known of each step. Identification adds units round by round, so its total may grow."""
-    return {str(step): (schedule.finished[step], schedule.known[step]) for step in Step}
+    return {str(step): (schedule.finished[step], schedule.added[step]) for step in Step}

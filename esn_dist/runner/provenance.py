@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from esn_dist.store.folder import PROVENANCE, StoreFolder
 
@@ -32,24 +31,24 @@ def recorded_provenance(folder: StoreFolder, text: str) -> Iterator[None]:
         text: the YAML of the sweep.
     """
     started = datetime.now(UTC)
-    facts: dict[str, Any] = {"started": started.isoformat(timespec="seconds"), **_circumstances(), "sweep": text}
+    record: dict[str, object] = {"started": started.isoformat(timespec="seconds"), **_environment(), "sweep": text}
     key = f"{PROVENANCE}/{started:%Y%m%dT%H%M%S}-{os.getpid()}.json"
-    _write(folder, key, facts)
+    _write(folder, key, record)
     try:
         yield
-        facts["ended"] = "to its end"
+        record["ended"] = "to its end"
     except BaseException as error:
-        facts["ended"] = f"{type(error).__name__}: {error}"
+        record["ended"] = f"{type(error).__name__}: {error}"
         raise
     finally:
-        _write(folder, key, {**facts, "finished": datetime.now(UTC).isoformat(timespec="seconds")})
+        _write(folder, key, {**record, "finished": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
-def _write(folder: StoreFolder, key: str, facts: dict[str, Any]) -> None:
-    folder.backend.write(key, json.dumps(facts, indent=1).encode())
+def _write(folder: StoreFolder, key: str, record: dict[str, object]) -> None:
+    folder.backend.write(key, json.dumps(record, indent=1).encode())
 
 
-def _circumstances() -> dict[str, Any]:
+def _environment() -> dict[str, object]:
     return {
         "user": getpass.getuser(),
         "host": socket.gethostname(),

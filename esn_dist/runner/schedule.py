@@ -24,20 +24,20 @@ class Schedule:
     Attributes:
         done: ids of finished units that were added, including those that an earlier run finished.
         failed: id → reason, of units that were given up. What needs them never runs.
-        finished, known: units of each step that are done, and that were added.
+        finished, added: units of each step that are done, and that were added.
     """
 
     def __init__(self, done: Iterable[str] = ()) -> None:
         self.done: set[str] = set()
         self.failed: dict[str, str] = {}
         self.finished: Counter[Step] = Counter()
-        self.known: Counter[Step] = Counter()
+        self.added: Counter[Step] = Counter()
         self._done_earlier = set(done)  # by earlier runs, and not added in this one
         self._units: dict[str, Unit] = {}  # added and not done
         self._ready: dict[Step, deque[str]] = {step: deque() for step in Step}
-        self._missing: dict[str, int] = {}  # unit or barrier → how many of its needs are not done
+        self._unmet_count: dict[str, int] = {}  # unit or barrier → how many of its needs are not done
         self._needed_by: dict[str, list[str]] = {}
-        self._reached: set[str] = set()  # barriers
+        self._reached_barriers: set[str] = set()
         self._worker_of: dict[str, Hashable] = {}
         self._units_of: dict[Hashable, set[str]] = {}
         self._failures: dict[str, int] = {}
@@ -47,7 +47,7 @@ class Schedule:
         id = unit.id
         if id in self._units or id in self.done:
             return
-        self.known[unit.step] += 1
+        self.added[unit.step] += 1
         if id in self._done_earlier:
             self._done_earlier.discard(id)
             self._count(unit)
@@ -62,7 +62,7 @@ class Schedule:
         Units may need it like a unit. Needs that thousands of units share are so kept once. `name` is no unit's id.
         """
         if not self._wait(name, needs):
-            self._reached.add(name)
+            self._reached_barriers.add(name)
 
     def ready(self, *steps: Step) -> int:
         """Number of ready units of `steps`."""
@@ -107,7 +107,7 @@ class Schedule:
         """Each unit in flight on `worker` counts as failed; returns the units that are given up therefore."""
         return [id for id in sorted(self._units_of.get(worker, ())) if self.fail(id, reason)]
 
-    def worker_left(self, worker: Hashable) -> None:
+    def worker_preempted(self, worker: Hashable) -> None:
         """Each unit in flight on `worker` is the next of its step again; no attempt is counted."""
         for id in sorted(self._units_of.get(worker, ()), reverse=True):
             self._release(id)
@@ -138,23 +138,23 @@ class Schedule:
         for need in missing:
             self._needed_by.setdefault(need, []).append(name)
         if missing:
-            self._missing[name] = len(missing)
+            self._unmet_count[name] = len(missing)
         return len(missing)
 
     def _is_done(self, need: str) -> bool:
-        return need in self.done or need in self._done_earlier or need in self._reached
+        return need in self.done or need in self._done_earlier or need in self._reached_barriers
 
     def _notify(self, done: str) -> None:
         """Make ready what waited for nothing but `done`."""
         for name in self._needed_by.pop(done, ()):
-            self._missing[name] -= 1
-            if self._missing[name]:
+            self._unmet_count[name] -= 1
+            if self._unmet_count[name]:
                 continue
-            del self._missing[name]
+            del self._unmet_count[name]
             if name in self._units:
                 self._ready[self._units[name].step].append(name)
             else:
-                self._reached.add(name)
+                self._reached_barriers.add(name)
                 self._notify(name)
 
     def _release(self, id: str) -> None:

@@ -1,6 +1,6 @@
 """What the selectors of one model get: counts summed for each requested identification size, and streams of utterances.
 
-Several sizes come from one reading of the counts. Knows no scores and no masks beyond what they rest on.
+One pass over the counts serves all sizes. Knows which counts a mask needs, but no scores and no neurons.
 """
 
 from __future__ import annotations

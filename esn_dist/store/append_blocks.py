@@ -6,8 +6,6 @@ growth uses them. Finished chunks of data are never touched. Knows nothing of wh
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import zarr
 
 from esn_dist.errors import UserError
@@ -20,10 +18,8 @@ from esn_dist.store.columns import (
 )
 from esn_dist.store.folder import StoreFolder, data_key
 from esn_dist.store.schema import array_name
-from esn_dist.store.tables import Table, row_differences
+from esn_dist.store.tables import AnyTable, Table, row_differences
 from esn_dist.store.zarr_nodes import Array, categories_of, children, dims_of, has_node, open_array
-
-AnyTable = TypeVar("AnyTable", bound=Table)
 
 
 def append_blocks(folder: StoreFolder, group: str, requested: AnyTable, block: int) -> AnyTable:
@@ -34,22 +30,22 @@ def append_blocks(folder: StoreFolder, group: str, requested: AnyTable, block: i
     _add_missing_columns(folder, group, requested)
     stored = read_columns(folder, group, type(requested))
     _refuse_changed_rows(folder, group, stored, requested)
-    known = stored.named()
-    new = [position for name, position in requested.named().items() if name not in known]
+    known = stored.row_by_id()
+    new = [position for name, position in requested.row_by_id().items() if name not in known]
     # 1. New rows start at the first block without ids; the axis grows by whole blocks and never shrinks.
     start = _rounded_up(max(known.values(), default=-1) + 1, block)
     longest = _longest(folder, group, requested.dim)
     rows = max(start + _rounded_up(len(new), block), longest) if new else longest
     # 2. All rows: those before `start`, the new ones, pad rows.
     before: list[int | None] = list(range(start))
-    placed = stored.take(before).followed_by(requested.take([*new, *[None] * (rows - start - len(new))]))
+    all_rows = stored.take(before).concat(requested.take([*new, *[None] * (rows - start - len(new))]))
     # 3. Categories, lengths, columns, ids; then all of it is made durable.
     _extend_categories(folder, group, requested)
     _lengthen(folder, group, requested.dim, rows)
-    written = write_columns(folder, group, placed, slice(start, start + len(new)))
+    written = write_columns(folder, group, all_rows, slice(start, start + len(new)))
     keys = (key for path in written for key in folder.backend.keys_below(data_key(path)))
     folder.backend.sync(keys, within=data_key(group))
-    return placed
+    return all_rows
 
 
 def _rounded_up(rows: int, block: int) -> int:
@@ -57,8 +53,8 @@ def _rounded_up(rows: int, block: int) -> int:
 
 
 def _refuse_changed_rows(folder: StoreFolder, group: str, stored: AnyTable, requested: AnyTable) -> None:
-    known = stored.named()
-    for name, position in requested.named().items():
+    known = stored.row_by_id()
+    for name, position in requested.row_by_id().items():
         if name in known and (changed := row_differences(stored, known[name], requested, position)):
             raise UserError(
                 f"{requested.dim} {name!r} means something else in this store: {'; '.join(changed)}",

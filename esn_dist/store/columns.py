@@ -6,7 +6,7 @@ Knows nothing of what a table means.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,10 @@ import zarr
 
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.schema import GROWING_ID_WIDTH, array_name, column_arrays
-from esn_dist.store.tables import PAD, Table
+from esn_dist.store.tables import PAD, AnyTable, Table
 from esn_dist.store.text_encoding import decode_texts, encode_texts, text_width
 from esn_dist.store.zarr_nodes import Array, categories_of, has_node, open_array
 
-AnyTable = TypeVar("AnyTable", bound=Table)
 Categories = Mapping[str, Sequence[str]]
 
 

@@ -70,12 +70,14 @@ def _compare_nodes(a: StoreFolder, b: StoreFolder, node: str) -> Iterator[str]:
 
 
 def _compare_arrays(folder_a: StoreFolder, folder_b: StoreFolder, node: str) -> Iterator[str]:
+    # 1. Arrays of other dimensions or types are not compared further.
     a, b = open_array(folder_a, node), open_array(folder_b, node)
     rows_a, rows_b = _rows_by_id(folder_a, node), _rows_by_id(folder_b, node)
     dims = dims_of(a)
     if dims != dims_of(b) or a.dtype != b.dtype:
         yield f"{node}: {a.dtype} on {dims} and {b.dtype} on {dims_of(b)}"
         return
+    # 2. Each axis: the ids that both stores have, and their row numbers in each. An axis without ids has positions.
     ids, side_a, side_b = [], _Side(a, []), _Side(b, [])
     for axis, dim in enumerate(dims):
         row_a, row_b = rows_a.get(dim), rows_b.get(dim)
@@ -93,6 +95,7 @@ def _compare_arrays(folder_a: StoreFolder, folder_b: StoreFolder, node: str) -> 
         ids.append(shared)
         side_a.rows.append(np.array([row_a[name] for name in shared], dtype=np.int64))
         side_b.rows.append(np.array([row_b[name] for name in shared], dtype=np.int64))
+    # 3. The values of these rows.
     yield from _compare_values(node, ids, side_a, side_b)
 
 

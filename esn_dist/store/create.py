@@ -24,7 +24,7 @@ from esn_dist.store.folder import (
     masks_group,
     model_group,
 )
-from esn_dist.store.schema import VERSION, VERSION_ATTRIBUTE, answer_arrays, count_arrays, mask_arrays
+from esn_dist.store.schema import STORE_VERSION, VERSION_ATTRIBUTE, answer_arrays, count_arrays, mask_arrays
 from esn_dist.store.tables import (
     CellTable,
     ExclusionTable,
@@ -42,7 +42,7 @@ Attributes = Mapping[str, Any]
 
 def create_root(folder: StoreFolder, attributes: Attributes) -> None:
     """Make the store. `attributes` identify the whole sweep: name, seed, question."""
-    _add_group(folder, "", {VERSION_ATTRIBUTE: VERSION, **attributes}, lambda group: None)
+    _add_group(folder, "", {VERSION_ATTRIBUTE: STORE_VERSION, **attributes}, lambda group: None)
 
 
 def add_corpus(

@@ -64,7 +64,7 @@ def read_texts(folder: StoreFolder, model: str, corpus: str, cell: str) -> xr.Da
     Raises `UserError` where the store has no such cell.
     """
     group = require_group(folder, answers_group(model, corpus))
-    row = read_columns(folder, group, CellTable).named().get(cell)
+    row = read_columns(folder, group, CellTable).row_by_id().get(cell)
     if row is None:
         where = folder.backend.location(data_key(group))
         raise UserError(f"no cell {cell!r} in this store", where=where, fix="see open_answers(...).cell")
@@ -122,7 +122,7 @@ def _lazy(
 
 def _named_rows(table: Table) -> RowNumbers:
     """Rows that are no pad rows."""
-    return np.fromiter(table.named().values(), dtype=np.int64)
+    return np.fromiter(table.row_by_id().values(), dtype=np.int64)
 
 
 def _strings(values: tuple[str, ...]) -> npt.NDArray[np.str_]:
@@ -137,7 +137,7 @@ def _option_numbers(labels: LabelTable, emotions: int) -> npt.NDArray[np.uint8]:
 
 def _mask_coordinates(masks: MaskTable, cells: CellTable) -> dict[str, Any]:
     """How each cell's mask was identified: identification_size[cell] and parts[cell]."""
-    mask_row, sizes, parts = masks.named(), [-1] * len(cells), [""] * len(cells)
+    mask_row, sizes, parts = masks.row_by_id(), [-1] * len(cells), [""] * len(cells)
     for cell, mask in enumerate(cells.mask):
         if mask in mask_row and masks.source_corpus[mask_row[mask]]:
             sizes[cell], parts[cell] = masks.identification_size[mask_row[mask]], masks.parts[mask_row[mask]]

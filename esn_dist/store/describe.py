@@ -8,7 +8,7 @@ from typing import Any
 from esn_dist.errors import UserError
 from esn_dist.store.folder import StoreFolder, answers_group, corpus_group, counts_group, model_group
 from esn_dist.store.read_tables import read_exclusions, read_masks, read_utterances
-from esn_dist.store.schema import VERSION, VERSION_ATTRIBUTE
+from esn_dist.store.schema import STORE_VERSION, VERSION_ATTRIBUTE
 from esn_dist.store.zarr_nodes import children, has_node, read_attributes, require_group
 
 
@@ -32,11 +32,11 @@ def describe(folder: StoreFolder) -> Description:
     """Everything but the data; fast. Raises `UserError` where no store exists, or one of a newer version."""
     folder.require()
     attributes = read_attributes(folder, "")
-    if attributes.get(VERSION_ATTRIBUTE, 0) > VERSION:
+    if attributes.get(VERSION_ATTRIBUTE, 0) > STORE_VERSION:
         raise UserError(
             f"this store has version {attributes[VERSION_ATTRIBUTE]}",
             where=str(folder.root),
-            expected=f"at most {VERSION}",
+            expected=f"at most {STORE_VERSION}",
             fix="pip install --upgrade esn-dist",
         )
     corpora = {name: _describe_corpus(folder, name) for name in children(folder, "corpora")}
@@ -65,8 +65,8 @@ def _describe_corpus(folder: StoreFolder, corpus: str) -> dict[str, Any]:
     excluded = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
     return {
         **read_attributes(folder, corpus_group(corpus)),
-        "evaluation_utterances": len(read_utterances(folder, corpus, "evaluation").named()),
-        "identification_utterances": len(read_utterances(folder, corpus, "identification").named()),
+        "evaluation_utterances": len(read_utterances(folder, corpus, "evaluation").row_by_id()),
+        "identification_utterances": len(read_utterances(folder, corpus, "identification").row_by_id()),
         "excluded": excluded,
         "set_aside": excluded,
     }
@@ -77,7 +77,7 @@ def _describe_model(folder: StoreFolder, model: str) -> dict[str, Any]:
     corpora = [name for name in children(folder, path) if name != "masks"]
     return {
         **read_attributes(folder, path),
-        "masks": len(read_masks(folder, model).named()),
+        "masks": len(read_masks(folder, model).row_by_id()),
         "counts": [name for name in corpora if has_node(folder, counts_group(model, name))],
         "answers": [name for name in corpora if has_node(folder, answers_group(model, name))],
     }

@@ -70,7 +70,7 @@ def unmark(folder: StoreFolder, unit: str) -> None:
     folder.backend.delete(_mark_key(unit))
 
 
-def sweep_orphans(folder: StoreFolder, lease: Lease) -> int:
+def remove_partial_files(folder: StoreFolder, lease: Lease) -> int:
     """Remove what killed runs left half-written. Returns: the number of partial files.
 
     Raises `LeaseLost` unless this driver holds the lock.

@@ -38,10 +38,6 @@ class StoreFolder:
         return self.root / DONE
 
     @property
-    def lock(self) -> Path:
-        return self.root / LOCK
-
-    @property
     def log(self) -> Path:
         return self.root / LOG
 
@@ -52,10 +48,6 @@ class StoreFolder:
     @property
     def cache(self) -> Path:
         return self.root / CACHE
-
-    @property
-    def staging(self) -> Path:
-        return self.root / STAGING
 
     @property
     def backend(self) -> StorageBackend:
@@ -119,7 +111,7 @@ def checked(name: str) -> str:
     """`name`, if it can be a folder everywhere; else `UserError`."""
     if not NAME.fullmatch(name) or name in RESERVED:
         raise UserError(
-            f"{name!r} cannot name a model or corpus",
+            f"{name!r} is not a valid name of a model or corpus",
             expected="1 to 100 letters, digits, '.', '_' or '-', not starting with '.' or '-', "
             f"and none of {sorted(RESERVED)}",
             fix="rename it in the sweep",

@@ -138,12 +138,12 @@ def _put(path: Path, expected: bytes | None, content: bytes | None) -> bool:
     # Linking fails where the name exists, also on file systems whose flock works within one machine only.
     try:
         os.link(partial, path)
-        won = True
+        swapped = True
     except FileExistsError:
-        won = False
+        swapped = False
     partial.unlink()
     _sync(path.parent)
-    return won
+    return swapped
 
 
 def _write_partial(path: Path, content: bytes, durable: bool) -> Path:

@@ -1,7 +1,7 @@
 """One driver per store: a file that names the holder, a counter that shows that it lives, a token for its workers.
 
-Times of other machines are never compared. A holder elsewhere is dead when its counter does not change for `patience`
-seconds of this machine's monotonic clock. Rests on the backend's `swap`. Knows nothing of what the lock protects.
+Times of other machines are never compared. A holder elsewhere is dead when its counter does not change for
+`stale_after_seconds` of this machine's monotonic clock. Rests on the backend's `swap`. Does not know what it protects.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from esn_dist.errors import UserError
 from esn_dist.store.backend import StorageBackend
 from esn_dist.store.folder import LOCK
 
-BEAT_SECONDS = 5.0
-PATIENCE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 5.0
+STALE_AFTER_SECONDS = 60.0
 _POLL_SECONDS = 0.2
+_START_TICKS_KEY = "born"  # of `Holder.process_start_ticks` in the lock's file, which earlier versions read too
 
 logger = logging.getLogger(__name__)
 
@@ -53,13 +54,16 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock. `born` is the process's start in clock ticks since boot, because process ids are used again."""
+    """Who holds a lock.
+
+    `process_start_ticks` are clock ticks from the boot to the start of the process: process ids are used again.
+    """
 
     host: str
     boot: str
     namespace: str
     pid: int
-    born: str
+    process_start_ticks: str
     started: str
     token: str
     counter: int = 0
@@ -74,7 +78,7 @@ class Holder:
 
     def dead(self) -> bool:
         """Whether a holder on this machine is gone for sure."""
-        return self.boot != _boot() or self.born != _born(self.pid)
+        return self.boot != _boot() or self.process_start_ticks != _start_ticks(self.pid)
 
 
 class Lock:
@@ -83,8 +87,8 @@ class Lock:
     Args:
         backend: where the lock is kept.
         key: of the lock's file.
-        beat: seconds between two steps of the counter.
-        patience: seconds for which the counter of a holder elsewhere must not change before it is taken over.
+        heartbeat_seconds: between two heartbeats, each of which advances the counter.
+        stale_after_seconds: a holder elsewhere is dead if its counter does not change for so long.
     """
 
     def __init__(
@@ -92,28 +96,28 @@ class Lock:
         backend: StorageBackend,
         key: str = LOCK,
         *,
-        beat: float = BEAT_SECONDS,
-        patience: float = PATIENCE_SECONDS,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        stale_after_seconds: float = STALE_AFTER_SECONDS,
     ) -> None:
         self._backend = backend
         self._key = key
-        self._beat = beat
-        self._patience = patience
+        self._heartbeat_seconds = heartbeat_seconds
+        self._stale_after_seconds = stale_after_seconds
         self._holder = _this_process()
         self._stopped = threading.Event()
-        self._heart = threading.Thread(target=self._keep_beating, name="store-lock", daemon=True)
+        self._heartbeat = threading.Thread(target=self._send_heartbeats, name="store-lock", daemon=True)
 
     def acquire(self) -> Lease:
         """Take the lock, at once or after watching a silent holder. Raises `UserError` naming a holder that lives."""
         while (other := self._try()) is not None:
             self._watch(other)
-        self._heart.start()
+        self._heartbeat.start()
         return Lease(self._holder.token, self._backend, self._key)
 
     def release(self) -> None:
         """Give the lock back, if it is still ours."""
         self._stopped.set()
-        self._heart.join()
+        self._heartbeat.join()
         content = self._content()
         if content is not None and _token(content) == self._holder.token:
             self._backend.swap(self._key, content, None)
@@ -143,11 +147,13 @@ class Lock:
         if holder and holder.on_this_machine():
             self._refuse(holder)
         logger.info(
-            "%s may hold the store; watching its counter for up to %.0f s", holder or "a driver", self._patience
+            "%s may hold the store; watching its counter for up to %.0f s",
+            holder or "a driver",
+            self._stale_after_seconds,
         )
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._stale_after_seconds
         while time.monotonic() < deadline:
-            time.sleep(min(_POLL_SECONDS, self._patience))
+            time.sleep(min(_POLL_SECONDS, self._stale_after_seconds))
             if (now := self._content()) != first:
                 if now is not None:
                     self._refuse(_parsed(now) or holder)
@@ -162,11 +168,11 @@ class Lock:
             fix="wait for it, or stop it; a dead one is taken over without asking",
         )
 
-    def _keep_beating(self) -> None:
+    def _send_heartbeats(self) -> None:
         counter = 0
-        while not self._stopped.wait(self._beat):
+        while not self._stopped.wait(self._heartbeat_seconds):
             counter += 1
-            # A full disk must not end the heart: the next beat may succeed.
+            # A full disk must not stop the heartbeat: the next one may succeed.
             with suppress(OSError):
                 content = self._content()
                 if content is None or _token(content) != self._holder.token:
@@ -197,8 +203,9 @@ def _content(backend: StorageBackend, key: str) -> bytes | None:
 def _parsed(content: bytes) -> Holder | None:
     """The holder; None for a lock that a power cut has emptied, where only silence can show that its holder is dead."""
     try:
-        return Holder(**json.loads(content))
-    except (ValueError, TypeError):
+        fields = json.loads(content)
+        return Holder(process_start_ticks=fields.pop(_START_TICKS_KEY), **fields)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -208,13 +215,15 @@ def _token(content: bytes | None) -> str | None:
 
 
 def _bytes(holder: Holder) -> bytes:
-    return json.dumps(asdict(holder), indent=1).encode()
+    fields = asdict(holder)
+    fields[_START_TICKS_KEY] = fields.pop("process_start_ticks")
+    return json.dumps(fields, indent=1).encode()
 
 
 def _this_process() -> Holder:
     pid = os.getpid()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    return Holder(socket.gethostname(), _boot(), _namespace(), pid, _born(pid), started, uuid.uuid4().hex)
+    return Holder(socket.gethostname(), _boot(), _namespace(), pid, _start_ticks(pid), started, uuid.uuid4().hex)
 
 
 def _boot() -> str:
@@ -231,7 +240,7 @@ def _namespace() -> str:
         return ""
 
 
-def _born(pid: int) -> str:
+def _start_ticks(pid: int) -> str:
     """Start of a process in ticks since boot; "dead" where it does not run, "alive" where the system cannot say."""
     if not Path("/proc/self/stat").exists():
         try:

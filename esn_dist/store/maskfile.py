@@ -15,7 +15,7 @@ import xarray as xr
 
 from esn_dist.errors import UserError
 
-VERSION = 1
+MASK_FILE_VERSION = 1
 TEXTS = ("selector", "source_corpus", "source_emotion", "parts")
 NUMBERS = ("fraction", "mask_seed", "identification_size", "budget", "identified")
 
@@ -29,7 +29,7 @@ def write_mask_file(path: Path, masks: xr.Dataset, facts: dict[str, Any]) -> Non
         facts: the model's attributes (`layers`, `width`, `weights`, `model`).
     """
     head = {
-        "esn_dist_masks": VERSION,
+        "esn_dist_masks": MASK_FILE_VERSION,
         "model": masks.attrs["model"],
         "registered": facts.get("model"),
         "weights": facts.get("weights"),
@@ -96,6 +96,6 @@ def _content(path: Path) -> dict[str, Any]:
     version = content.get("esn_dist_masks") if isinstance(content, dict) else None
     if version is None:
         raise UserError("this is no mask file", where=str(path), expected=expected)
-    if version > VERSION:
+    if version > MASK_FILE_VERSION:
         raise UserError(f"this mask file has version {version}", where=str(path), fix="pip install --upgrade esn-dist")
     return dict(content)

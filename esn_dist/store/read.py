@@ -13,7 +13,6 @@ from esn_dist.store.read_tables import (
     read_cells,
     read_exclusions,
     read_masks,
-    read_member,
     read_members,
     read_utterances,
 )
@@ -34,7 +33,6 @@ __all__ = [
     "read_emotions",
     "read_exclusions",
     "read_masks",
-    "read_member",
     "read_members",
     "read_model",
     "read_texts",

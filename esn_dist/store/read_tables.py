@@ -46,11 +46,6 @@ def read_masks(folder: StoreFolder, model: str) -> MaskTable:
     return read_columns(folder, require_group(folder, masks_group(model)), MaskTable)
 
 
-def read_member(folder: StoreFolder, model: str, mask: str) -> npt.NDArray[np.bool_]:
-    """member[layer, neuron] of one mask. Raises `UserError` where it is unknown or not written yet."""
-    return read_members(folder, model, read_masks(folder, model), [mask])[mask]
-
-
 def read_members(
     folder: StoreFolder, model: str, table: MaskTable, masks: Iterable[str]
 ) -> dict[str, npt.NDArray[np.bool_]]:
@@ -59,7 +54,7 @@ def read_members(
     Raises:
         UserError: a mask is unknown or not written yet.
     """
-    group, rows = require_group(folder, masks_group(model)), table.named()
+    group, rows = require_group(folder, masks_group(model)), table.row_by_id()
     size, member = open_array(folder, f"{group}/size"), open_array(folder, f"{group}/member")
     members = {}
     for mask in masks:

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened in a run. `name` is its name in the log, `earlier` the name that older logs have."""
+    """Something that happened in a run. `name` is its name in the log, `legacy_name` the name that older logs have."""
 
     name: ClassVar[str]
-    earlier: ClassVar[str]
+    legacy_name: ClassVar[str | None] = None  # earlier versions did not log the event
 
     @property
     def subject(self) -> str:
@@ -51,7 +51,7 @@ class UnreadableClips(_UnitEvent):
     """Clips of a finished unit that could not be read, each with its reason."""
 
     name: ClassVar[str] = "unreadable_clips"
-    earlier: ClassVar[str] = "clip"
+    legacy_name: ClassVar[str] = "clip"
     clips: tuple[str, ...]
 
     @property
@@ -64,7 +64,7 @@ class BatchesSplit(_UnitEvent):
     """Batches of a finished unit that did not fit into a GPU's memory and were answered in halves."""
 
     name: ClassVar[str] = "batches_split"
-    earlier: ClassVar[str] = "split"
+    legacy_name: ClassVar[str] = "split"
     batches: int
 
     @property
@@ -77,7 +77,7 @@ class AttemptFailed(_UnitEvent):
     """An attempt at a unit that failed; the unit is tried again."""
 
     name: ClassVar[str] = "attempt_failed"
-    earlier: ClassVar[str] = "failed"
+    legacy_name: ClassVar[str] = "failed"
     traceback: str
 
     @property
@@ -90,7 +90,7 @@ class GaveUp(_UnitEvent):
     """A unit that failed for good, with the reason or the traceback of its last attempt."""
 
     name: ClassVar[str] = "gave_up"
-    earlier: ClassVar[str] = "parked"
+    legacy_name: ClassVar[str] = "parked"
     reason: str
 
     @property
@@ -103,7 +103,7 @@ class ModelLoaded(_WorkerEvent):
     """A worker has loaded its model."""
 
     name: ClassVar[str] = "model_loaded"
-    earlier: ClassVar[str] = "ready"
+    legacy_name: ClassVar[str] = "ready"
     seconds: float
 
     @property
@@ -116,7 +116,7 @@ class WorkerDied(_WorkerEvent):
     """A worker that died. `failed` are the units that failed for good by its death."""
 
     name: ClassVar[str] = "worker_died"
-    earlier: ClassVar[str] = "actor died"
+    legacy_name: ClassVar[str] = "actor died"
     reason: str
     failed: tuple[str, ...] = ()
 
@@ -126,11 +126,10 @@ class WorkerDied(_WorkerEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerLeft(_WorkerEvent):
+class WorkerPreempted(_WorkerEvent):
     """A worker that the cluster took away. Its units are tried again, and no attempt of theirs is counted."""
 
-    name: ClassVar[str] = "worker_left"
-    earlier: ClassVar[str] = "worker_left"
+    name: ClassVar[str] = "worker_preempted"
     reason: str
 
     @property
@@ -145,7 +144,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     GaveUp,
     ModelLoaded,
     WorkerDied,
-    WorkerLeft,
+    WorkerPreempted,
 )
 
 

@@ -116,7 +116,7 @@ class RunLog:
 
     def events(self) -> Iterator[LoggedEvent]:
         """Every event, oldest first. A line that a killed driver has cut is left out."""
-        current = {event.earlier: event.name for event in EVENT_TYPES}
+        current = {event.legacy_name: event.name for event in EVENT_TYPES if event.legacy_name}
         for line in self._read(EVENTS).decode(errors="replace").splitlines():
             if line.endswith("}"):
                 entry = json.loads(line)

@@ -18,7 +18,7 @@ from esn_dist.store.tables import CellTable, ColumnType, MaskTable, Table
 from esn_dist.store.zarr_nodes import EVERY_CHUNK_IS_A_FILE, Array
 from esn_dist.terms import OUTCOMES, PARTS, SHARD_ROWS, T_NOT_WRITTEN
 
-VERSION = 1
+STORE_VERSION = 1
 VERSION_ATTRIBUTE = "esn_dist_store"
 TEXT_WIDTH = 160
 SIZE_NOT_WRITTEN = -1

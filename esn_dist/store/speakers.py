@@ -39,12 +39,12 @@ class Speakers:
 def read_speakers(folder: StoreFolder, corpus: str) -> Speakers:
     """The speakers of one corpus. Raises `UserError` where the store does not have it."""
     evaluation, identification = (_speakers(folder, corpus, name) for name in ("evaluation", "identification"))
-    held_out = set(evaluation.values()) - {""}
+    evaluation_speakers = set(evaluation.values()) - {""}
     sweep = read_corpus(folder, corpus).get("identification", {})
     return Speakers(
         corpus=corpus,
         disjoint_requested=bool(sweep.get("speaker_disjoint", False)),
-        shared=tuple(name for name, speaker in identification.items() if speaker in held_out),
+        shared=tuple(name for name, speaker in identification.items() if speaker in evaluation_speakers),
         unknown_evaluation=tuple(name for name, speaker in evaluation.items() if not speaker),
         unknown_identification=tuple(name for name, speaker in identification.items() if not speaker),
         evaluation=len(evaluation),
@@ -55,4 +55,4 @@ def read_speakers(folder: StoreFolder, corpus: str) -> Speakers:
 def _speakers(folder: StoreFolder, corpus: str, set_name: str) -> dict[str, str]:
     """Speaker of each utterance id, without pad rows."""
     table = read_utterances(folder, corpus, set_name)
-    return {name: table.speaker[row] for name, row in table.named().items()}
+    return {name: table.speaker[row] for name, row in table.row_by_id().items()}

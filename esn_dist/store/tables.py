@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from esn_dist.terms import SHARD_ROWS
 
@@ -55,7 +55,7 @@ class Table:
         """The optional columns in which no row has a value."""
         return frozenset(name for name in self.optional if not any(getattr(self, name)))
 
-    def named(self) -> dict[str, int]:
+    def row_by_id(self) -> dict[str, int]:
         """Position of every id; pad rows have none."""
         return {name: position for position, name in enumerate(self.id) if name}
 
@@ -70,7 +70,7 @@ class Table:
             }
         )
 
-    def followed_by(self, other: Self) -> Self:
+    def concat(self, other: Self) -> Self:
         """This table's rows, then `other`'s."""
         return type(self)(**{name: getattr(self, name) + getattr(other, name) for name in self.columns})
 
@@ -100,6 +100,9 @@ class Table:
     def empty(cls) -> Self:
         """A table without rows."""
         return cls.from_rows(())
+
+
+AnyTable = TypeVar("AnyTable", bound=Table)
 
 
 @dataclass(frozen=True, slots=True)

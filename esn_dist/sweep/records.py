@@ -111,4 +111,4 @@ def cell_table(cells: Sequence[Cell]) -> CellTable:
 def read_mask_keys(folder: StoreFolder, model: str) -> dict[str, MaskKey]:
     """Every mask of the store's table by id, those of older plans included."""
     table = read_masks(folder, model)
-    return {id: mask_of(model, table.record(row)) for id, row in table.named().items()}
+    return {id: mask_of(model, table.record(row)) for id, row in table.row_by_id().items()}

@@ -62,7 +62,7 @@ class CellTransforms:
             return []
         if not INTERVENTIONS.require(cell["intervention"]).separate_masks:
             return [cell["mask"]]
-        row = masks.named()[cell["mask"]]
+        row = masks.row_by_id()[cell["mask"]]
         return [key.id for key in mask_of(self.model, masks.record(row)).emotion_masks]
 
     def _build(self, cell: Record, masks_ELN: npt.NDArray[np.bool_]) -> GateTransform:

@@ -135,8 +135,8 @@ class Executor:
 
     def _answer(self, unit: AnswerUnit) -> UnitOutput:
         table = read_cells(self.folder, unit.model, unit.corpus, unit.rows)
-        named = table.named()
-        cells = table.take(named[id] for id in unit.cells)
+        rows = table.row_by_id()
+        cells = table.take(rows[id] for id in unit.cells)
         # Built before the model is in use, which must not wait for a disk.
         transforms = self.cell_transforms.of(cells)
         with self._model_in_use:

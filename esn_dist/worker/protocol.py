@@ -51,7 +51,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A unit raised; the actor lives on. `traceback` is the actor's."""
+    """A unit raised; the actor keeps running. `traceback` is the actor's."""
 
     actor: int
     unit: str
@@ -105,7 +105,7 @@ class ActorPool(Protocol):
         """Kill all actors. Units in flight are lost."""
 
 
-class ActorBody(Protocol):
+class UnitExecutor(Protocol):
     """The object inside an actor's process."""
 
     def load_seconds(self) -> float:
@@ -119,33 +119,33 @@ class ActorBody(Protocol):
         """Execute `unit` and publish its done-mark."""
 
 
-Call = TypeVar("Call", covariant=True)
+CallRef = TypeVar("CallRef", covariant=True)
 
 
-class ActorHandle(Protocol[Call]):
-    """The driver's handle of one actor. Its methods return at once; a `Call` is what a pool waits for."""
+class ActorHandle(Protocol[CallRef]):
+    """The driver's handle of one actor. Its methods return at once; a `CallRef` is what a pool waits for."""
 
-    def load_seconds(self) -> Call:
-        """Call `ActorBody.load_seconds`."""
+    def load_seconds(self) -> CallRef:
+        """Call `UnitExecutor.load_seconds`."""
 
-    def submit(self, unit: Unit) -> Call:
-        """Call `ActorBody.execute` with `unit`."""
+    def submit(self, unit: Unit) -> CallRef:
+        """Call `UnitExecutor.execute` with `unit`."""
 
     def kill(self) -> None:
         """End the actor's process. Units in flight are lost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gpu:
+class GpuInfo:
     """A GPU of the cluster.
 
     Attributes:
-        memory: bytes.
-        compiler: whether kernels can be compiled there.
+        memory_bytes: size of its memory.
+        has_compiler: whether kernels can be compiled there.
     """
 
-    memory: int
-    compiler: bool
+    memory_bytes: int
+    has_compiler: bool
 
 
 class Session(Protocol):
@@ -158,7 +158,7 @@ class Session(Protocol):
     def gpus_per_node(self) -> list[int]:
         """Number of GPUs of each node."""
 
-    def inspect_gpu(self) -> Gpu:
+    def inspect_gpu(self) -> GpuInfo:
         """Look at a GPU from a process on its node. The driver's machine may have none."""
 
     def start_pool(self, job: Job, size: int) -> ActorPool:

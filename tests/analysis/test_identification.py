@@ -14,7 +14,8 @@ from esn_dist.selection.identification_sets import counted_utterances, identific
 from esn_dist.selection.masks import budget, top_neurons
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import count_blocks, read_member
+from esn_dist.store.read import count_blocks
+from tests.stored_masks import read_member
 
 EMOTIONS = ("anger", "joy", "sadness")
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from esn_dist.analysis.locality import jaccard, layer_distribution, overlap, related
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import open_masks, read_member
+from esn_dist.store.read import open_masks
+from tests.stored_masks import read_member
 
 
 def _masks(member: np.ndarray) -> xr.Dataset:

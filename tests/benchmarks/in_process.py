@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from esn_dist.backends.ray_actor import Actor
 from esn_dist.sweep.units import Unit
 from esn_dist.worker.job import Job
-from esn_dist.worker.protocol import ActorEvent, Finished, Gpu, Joined
+from esn_dist.worker.protocol import ActorEvent, Finished, GpuInfo, Joined
 
 
 class InProcessPool:
@@ -46,7 +46,7 @@ class InProcessBackend:
     def gpus_per_node(self) -> list[int]:
         return []
 
-    def inspect_gpu(self) -> Gpu:
+    def inspect_gpu(self) -> GpuInfo:
         raise NotImplementedError("there is no GPU")
 
     def start_pool(self, job: Job, size: int) -> InProcessPool:

@@ -153,7 +153,7 @@ def test_the_fingerprint_sees_files_in_subfolders(folder: Path) -> None:
 
 
 def test_the_last_models_mistake_is_told_before_a_corpus_is_read(folder: Path, tmp_path_factory: Any) -> None:
-    """And not after the days that the first models take."""
+    """Before the other models run."""
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     work = tmp_path_factory.mktemp("sweep")

@@ -76,7 +76,7 @@ def ask(folder: StoreFolder, cells: Sequence[Cell]) -> None:
     masks = [m for cell in cells for m in cell.masks]
     create.add_masks(folder, "tiny", MaskTable.from_rows([_mask_row(m) for m in masks]))
     create.add_answers(folder, "tiny", "studio", CellTable.from_rows(list(map(_row, cells))), block=BLOCK)
-    first = read_cells(folder, "tiny", "studio").named()[cells[0].id]
+    first = read_cells(folder, "tiny", "studio").row_by_id()[cells[0].id]
     answer = np.array([_answers(cell) for cell in cells])
     write.write_answers(
         folder, "tiny", "studio", slice(first, first + BLOCK), answer=answer, outcome=np.ones(answer.shape, int),

@@ -219,8 +219,8 @@ def test_units_of_actors_that_leave_are_done_by_others_and_no_attempt_is_counted
 @pytest.mark.parametrize(
     ("level", "messages"),
     [
-        (logging.DEBUG, {f"actor 0 finished {encode(1).id}", f"{encode(0).id} failed on actor 0"}),
-        (logging.WARNING, {f"{encode(0).id} failed on actor 0"}),
+        (logging.DEBUG, {f"actor 0 finished {encode(1).id}", f"attempt at {encode(0).id} failed on actor 0"}),
+        (logging.WARNING, {f"attempt at {encode(0).id} failed on actor 0"}),
         (logging.ERROR, set[str]()),
     ],
 )

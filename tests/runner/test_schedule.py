@@ -64,10 +64,10 @@ class Machine(RuleBasedStateMachine):
         assert self.schedule.worker_died(worker, "died") == [id for id in units if self.failures[id] == ATTEMPTS]
 
     @rule(worker=st.integers(0, 2))
-    def worker_left(self, worker: int) -> None:
+    def worker_preempted(self, worker: int) -> None:
         """No attempt is counted, however often."""
         self.withdraw(worker)
-        self.schedule.worker_left(worker)
+        self.schedule.worker_preempted(worker)
 
     def withdraw(self, worker: int) -> list[str]:
         units = sorted(id for id, holder in self.in_flight.items() if holder == worker)
@@ -139,4 +139,4 @@ def test_a_barrier_is_reached_once_all_its_units_are_done(
         assert not schedule.ready(Step.SELECT)
         schedule.finish(ready.id)
     assert schedule.ready(Step.SELECT) == 2
-    assert schedule.finished[Step.ENCODE] == schedule.known[Step.ENCODE] == len(units)
+    assert schedule.finished[Step.ENCODE] == schedule.added[Step.ENCODE] == len(units)

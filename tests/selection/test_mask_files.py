@@ -17,7 +17,6 @@ from esn_dist.runner.mask_selection import MaskSelection
 from esn_dist.runner.prepare import check_mask_files
 from esn_dist.store import create
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import read_member
 from esn_dist.store.tables import MaskTable
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.load import load_sweep
@@ -26,6 +25,7 @@ from esn_dist.sweep.plan import plan
 from esn_dist.sweep.records import read_mask_keys
 from esn_dist.sweep.spec import Sweep
 from esn_dist.terms import JOIN
+from tests.stored_masks import read_member
 
 EMOTIONS = ("anger", "joy", "sadness")
 SWEEP = """

@@ -14,10 +14,11 @@ from esn_dist.selection.masks import random_mask, top_neurons
 from esn_dist.selection.selection_input import scores_of
 from esn_dist.store import create, write
 from esn_dist.store.folder import StoreFolder
-from esn_dist.store.read import read_masks, read_member
+from esn_dist.store.read import read_masks
 from esn_dist.store.tables import ExclusionTable, MaskTable, UtteranceTable, in_whole_shards
 from esn_dist.sweep.keys import MaskKey
 from esn_dist.sweep.records import read_mask_keys
+from tests.stored_masks import read_member
 
 LAYERS, WIDTH, BUDGET = 3, 40, 12
 EMOTIONS: dict[str, tuple[str, ...]] = {"one": ("anger", "frustration", "joy"), "two": ("surprise", "joy", "anger")}

@@ -44,7 +44,7 @@ def test_a_grown_store_equals_a_store_made_in_a_single_step(
     make_cells: Cells,
     block_of_answers: Values,
 ) -> None:
-    whole = make_cells("baseline", "a", "b").followed_by(make_cells("c", selector="Aardvark"))
+    whole = make_cells("baseline", "a", "b").concat(make_cells("c", selector="Aardvark"))
     write_cells(folder, create.add_answers(folder, "tiny", "synthetic", whole, 2), whole, block_of_answers)
     create.add_answers(twin, "tiny", "synthetic", make_cells("b"), 2)
     placed = create.add_answers(twin, "tiny", "synthetic", whole, 2)

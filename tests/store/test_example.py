@@ -35,7 +35,7 @@ def test_it_is_of_version_1_and_undamaged(example: StoreFolder) -> None:
 def test_every_answer_reads_with_its_cell_and_utterance(example: StoreFolder) -> None:
     answers = open_answers(example, MODEL, CORPUS, complete=True).load()
     assert dict(answers.sizes) == {"cell": 7, "utterance": 10, "emotion": 5}
-    assert answers.utterance.values.tolist() == list(read_utterances(example, CORPUS, "evaluation").named())
+    assert answers.utterance.values.tolist() == list(read_utterances(example, CORPUS, "evaluation").row_by_id())
     assert set(answers.selector.values) == {"", "RND", "ConAct"}
     assert np.isfinite(answers.logprob).all()
 

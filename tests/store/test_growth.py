@@ -61,20 +61,20 @@ class GrowingTable:
     def test_adding_the_same_again_changes_no_file(self, folder: StoreFolder, files: Files) -> None:
         first = self.grow(folder, self.rows("a", "b", "c"))
         before = files(folder.data)
-        assert self.grow(folder, self.rows("a", "b", "c")).named() == first.named()
+        assert self.grow(folder, self.rows("a", "b", "c")).row_by_id() == first.row_by_id()
         assert files(folder.data) == before
 
     def test_new_rows_start_a_new_block_and_old_chunks_keep_their_bytes(self, folder: StoreFolder) -> None:
         self.grow(folder, self.rows("a"))
         written = {name: (folder.data / name).read_bytes() for name in self.fill(folder, 0, 1)}
         grown = self.grow(folder, self.rows("a", "b", "c"))
-        assert grown.named() == {"a": 0, "b": self.block, "c": self.block + 1}
+        assert grown.row_by_id() == {"a": 0, "b": self.block, "c": self.block + 1}
         assert set(self.fill(folder, self.block, min(self.block, 2))).isdisjoint(written)
         assert {name: (folder.data / name).read_bytes() for name in written} == written
 
     def test_rows_that_are_not_asked_for_stay(self, folder: StoreFolder) -> None:
         self.grow(folder, self.rows("a", "b"))
-        assert set(self.grow(folder, self.rows("c")).named()) == {"a", "b", "c"}
+        assert set(self.grow(folder, self.rows("c")).row_by_id()) == {"a", "b", "c"}
 
     def test_a_row_whose_meaning_changed_is_refused_with_the_difference(
         self, folder: StoreFolder, files: Files
@@ -88,21 +88,21 @@ class GrowingTable:
     def test_a_new_word_gets_a_new_code_and_old_rows_keep_theirs(self, folder: StoreFolder) -> None:
         self.grow(folder, self.rows("a"))
         grown = self.grow(folder, self.changed("b"))
-        row = grown.named()["b"]
+        row = grown.row_by_id()["b"]
         assert grown.row(0) == self.rows("a").row(0)
         assert grown.row(row) == self.changed("b").row(0)
 
     def test_an_id_too_long_for_the_store_is_refused_and_leaves_no_row(self, folder: StoreFolder) -> None:
         with pytest.raises(ValueError, match="longer than the 128 bytes"):
             self.grow(folder, self.rows("n" * 129))
-        assert self.grow(folder, self.rows("a")).named() == {"a": 0}
+        assert self.grow(folder, self.rows("a")).row_by_id() == {"a": 0}
 
     def test_a_kill_at_any_step_of_growth_leaves_a_store_that_reads_and_grows(
         self, folder: StoreFolder, tmp_path: Path, killed_at: Killed
     ) -> None:
         self.grow(folder, self.rows("a"))
         self.fill(folder, 0, 1)
-        wanted = self.rows("a", "b", "c").followed_by(self.changed("d"))
+        wanted = self.rows("a", "b", "c").concat(self.changed("d"))
         undisturbed = StoreFolder(tmp_path / "undisturbed")
         shutil.copytree(folder.root, undisturbed.root)
         grown = self.grow(undisturbed, wanted)
@@ -114,7 +114,7 @@ class GrowingTable:
             if not killed_at(steps, function, victim, *before, wanted, *after):
                 break
             self.reads(victim)
-            assert self.grow(victim, wanted).named() == grown.named()
+            assert self.grow(victim, wanted).row_by_id() == grown.row_by_id()
             # Once healed, a stranger's xarray can open it again.
             xr.open_zarr(victim.data, group=self.group, consolidated=False).load()
             assert differences(victim, undisturbed) == []
@@ -168,8 +168,8 @@ class TestCells(GrowingTable):
             shutil.copytree(folder.root, victim.root)
             wanted = self.rows("baseline", "b")
             killed = killed_at(steps, create.add_answers, victim, "tiny", "synthetic", wanted, self.block)
-            assert set(read.read_cells(victim, "tiny", "synthetic").named()) >= {"baseline"}
-            assert self.grow(victim, wanted).named() == {"baseline": 0, "b": self.block}
+            assert set(read.read_cells(victim, "tiny", "synthetic").row_by_id()) >= {"baseline"}
+            assert self.grow(victim, wanted).row_by_id() == {"baseline": 0, "b": self.block}
             xr.open_zarr(victim.data, group=self.group, consolidated=False).load()
             np.testing.assert_array_equal(read.open_answers(victim, "tiny", "synthetic").tau, [np.nan, 0.5])
             if not killed:
@@ -279,5 +279,5 @@ def test_an_identification_set_whose_shards_mix_emotions_is_refused(
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "masks", "zarr.json", "-x", "a\n"])
 def test_a_name_that_would_leave_its_folder_is_refused(folder: StoreFolder, name: str) -> None:
-    with pytest.raises(UserError, match="cannot name a model or corpus"):
+    with pytest.raises(UserError, match="is not a valid name of a model or corpus"):
         create.add_model(folder, name, 6, 16, {})

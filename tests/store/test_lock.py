@@ -16,7 +16,7 @@ import pytest
 
 from esn_dist.errors import UserError
 from esn_dist.store.local_backend import LocalBackend
-from esn_dist.store.lock import BEAT_SECONDS, PATIENCE_SECONDS, Lease, LeaseLost, Lock
+from esn_dist.store.lock import HEARTBEAT_SECONDS, STALE_AFTER_SECONDS, Lease, LeaseLost, Lock
 from tests.child_processes import child_process
 
 HOLDER = """
@@ -24,7 +24,7 @@ import signal, sys
 from pathlib import Path
 from esn_dist.store.local_backend import LocalBackend
 from esn_dist.store.lock import Lock
-Lock(LocalBackend(Path(sys.argv[1]).parent), beat=0.05).acquire()
+Lock(LocalBackend(Path(sys.argv[1]).parent), heartbeat_seconds=0.05).acquire()
 print("held", flush=True)
 signal.pause()
 """
@@ -38,7 +38,8 @@ from esn_dist.store.local_backend import LocalBackend
 from esn_dist.store.lock import Lock
 time.sleep(max(0, float(sys.argv[2]) - time.time()))
 try:
-    lease = Lock(LocalBackend(Path(sys.argv[1]).parent), beat=0.2, patience=float(sys.argv[3])).acquire()
+    backend = LocalBackend(Path(sys.argv[1]).parent)
+    lease = Lock(backend, heartbeat_seconds=0.2, stale_after_seconds=float(sys.argv[3])).acquire()
     print("won", flush=True)
 except UserError:
     print("lost", flush=True)
@@ -47,8 +48,15 @@ lease.check() if "lease" in globals() else None
 """
 
 
-def lock_at(path: Path, *, beat: float = BEAT_SECONDS, patience: float = PATIENCE_SECONDS) -> Lock:
-    return Lock(LocalBackend(path.parent), path.name, beat=beat, patience=patience)
+def lock_at(
+    path: Path, *, heartbeat_seconds: float = HEARTBEAT_SECONDS, stale_after_seconds: float = STALE_AFTER_SECONDS
+) -> Lock:
+    return Lock(
+        LocalBackend(path.parent),
+        path.name,
+        heartbeat_seconds=heartbeat_seconds,
+        stale_after_seconds=stale_after_seconds,
+    )
 
 
 @pytest.fixture
@@ -94,7 +102,7 @@ def test_a_killed_drivers_lock_is_taken_at_once_even_while_its_parent_has_not_no
 def test_a_stopped_driver_is_alive_and_not_robbed(path: Path, holder: subprocess.Popen[str]) -> None:
     holder.send_signal(signal.SIGSTOP)
     with pytest.raises(UserError, match="another driver works"):
-        lock_at(path, patience=0.1).acquire()
+        lock_at(path, stale_after_seconds=0.1).acquire()
 
 
 def test_a_process_id_used_again_does_not_keep_a_dead_drivers_lock(path: Path) -> None:
@@ -109,10 +117,10 @@ def test_a_lock_from_before_the_reboot_is_taken_at_once(path: Path) -> None:
         lease.check()
 
 
-def test_a_silent_driver_elsewhere_is_taken_over_only_after_the_patience(path: Path) -> None:
+def test_a_silent_driver_elsewhere_is_taken_over_only_once_it_is_stale(path: Path) -> None:
     foreign(path)
     begun = time.monotonic()
-    with lock_at(path, patience=0.5) as lease:
+    with lock_at(path, stale_after_seconds=0.5) as lease:
         lease.check()
     assert time.monotonic() - begun >= 0.5
 
@@ -120,7 +128,7 @@ def test_a_silent_driver_elsewhere_is_taken_over_only_after_the_patience(path: P
 def test_a_container_of_the_same_host_is_elsewhere_since_its_process_ids_mean_nothing_here(path: Path) -> None:
     foreign(path, host=socket.gethostname(), namespace="pid:[1]", pid=2**22 + 1)
     begun = time.monotonic()
-    with lock_at(path, patience=0.3):
+    with lock_at(path, stale_after_seconds=0.3):
         assert time.monotonic() - begun >= 0.3
 
 
@@ -130,18 +138,18 @@ def test_a_driver_elsewhere_whose_counter_moves_is_not_taken_over(path: Path) ->
     moved = json.dumps({**content, "counter": 1})
     command = [sys.executable, "-c", mover, str(path), moved]
     with subprocess.Popen(command), pytest.raises(UserError, match="on elsewhere"):
-        lock_at(path, patience=30).acquire()
+        lock_at(path, stale_after_seconds=30).acquire()
 
 
-def test_a_lock_that_a_power_cut_has_emptied_is_taken_after_the_patience(path: Path) -> None:
+def test_a_lock_that_a_power_cut_has_emptied_is_taken_once_it_is_stale(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.touch()
-    with lock_at(path, patience=0.2) as lease:
+    with lock_at(path, stale_after_seconds=0.2) as lease:
         lease.check()
 
 
 def test_the_counter_advances_and_release_removes_the_lock(path: Path) -> None:
-    lock = lock_at(path, beat=0.02)
+    lock = lock_at(path, heartbeat_seconds=0.02)
     lease = lock.acquire()
     deadline = time.monotonic() + 5
     while json.loads(path.read_text())["counter"] < 3 and time.monotonic() < deadline:
@@ -156,8 +164,8 @@ def test_the_counter_advances_and_release_removes_the_lock(path: Path) -> None:
 
 def test_a_driver_that_lost_its_lock_neither_beats_nor_removes_the_new_ones(path: Path) -> None:
     theirs = foreign(path.with_name("other"))
-    # The swap comes between two beats, for the old driver was paused: it is not a race of two guarded steps.
-    lock = lock_at(path, beat=0.5)
+    # The swap comes between two heartbeats, for the old driver was paused: it is not a race of two guarded steps.
+    lock = lock_at(path, heartbeat_seconds=0.5)
     lease = lock.acquire()
     os.replace(path.with_name("other"), path)
     time.sleep(1.2)

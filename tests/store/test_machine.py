@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from esn_dist.store import create, read, write
-from esn_dist.store.done import damaged, done_units, publish, sweep_orphans, unmark
-from esn_dist.store.folder import StoreFolder
+from esn_dist.store.done import damaged, done_units, publish, remove_partial_files, unmark
+from esn_dist.store.folder import STAGING, StoreFolder
 from esn_dist.store.lock import LeaseLost, Lock
 from esn_dist.store.tables import CellTable, ExclusionTable, UtteranceTable
 
@@ -61,12 +61,12 @@ class Store(RuleBasedStateMachine):
 
     @rule(numbers=st.sets(st.integers(0, 30), max_size=5))
     def grow(self, numbers: set[int]) -> None:
-        before = self.placed.named()
+        before = self.placed.row_by_id()
         self.placed = create.add_answers(
             self.folder, "model", "corpus", CellTable.from_rows([cell(number) for number in sorted(numbers)]), BLOCK
         )
         self.cells |= numbers
-        assert before.items() <= self.placed.named().items()
+        assert before.items() <= self.placed.row_by_id().items()
 
     @precondition(lambda self: self.blocks())
     @rule(data=st.data(), mark=st.booleans())
@@ -105,12 +105,12 @@ class Store(RuleBasedStateMachine):
     @rule()
     def driver_dies_and_another_comes(self) -> None:
         (self.folder.data / "models/.half.partial").touch()
-        (self.folder.staging / "half").mkdir(parents=True)
+        (self.folder.root / STAGING / "half").mkdir(parents=True)
         orphan = self.lease
         self.lock.release()
         self.lock = Lock(self.folder.backend)
         self.lease = self.lock.acquire()
-        assert sweep_orphans(self.folder, self.lease) == 1
+        assert remove_partial_files(self.folder, self.lease) == 1
         try:
             publish(self.folder, "orphan's", ["zarr.json"], orphan)
             raise AssertionError("an orphan published")

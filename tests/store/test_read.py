@@ -167,7 +167,7 @@ def test_masks_that_are_not_written_are_not_shown(folder: StoreFolder, make_mask
     assert masks.mask.values.tolist() == ["m2"] and masks.member.dims == ("mask", "layer", "neuron")
     assert (int(masks["size"][0]), int(masks.budget[0]), int(masks.identified[0])) == (6, 9, 12)
     assert masks.member.sel(mask="m2").values.sum(axis=1).tolist() == [1] * 6
-    assert set(read.read_masks(folder, "tiny").named()) == {"m1", "m2", "m3"}
+    assert set(read.read_masks(folder, "tiny").row_by_id()) == {"m1", "m2", "m3"}
 
 
 def test_the_scan_can_be_read_back_as_it_was_given(folder: StoreFolder, tables: dict[str, Any]) -> None:

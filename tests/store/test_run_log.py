@@ -16,6 +16,7 @@ from esn_dist.store.run_events import (
     ModelLoaded,
     UnreadableClips,
     WorkerDied,
+    WorkerPreempted,
 )
 from esn_dist.store.run_log import LoggedStudy, ModelState, RunLog, StudyCondition
 from esn_dist.store.status import read_status
@@ -100,3 +101,10 @@ def test_studies_of_earlier_plans_stay_and_one_of_the_same_name_is_replaced(fold
     first, second = log.studies() or ()
     assert first == LoggedStudy("first", 0.9, ("0.01", "0.05"))
     assert second.conditions == (condition,)
+
+
+def test_a_preemption_is_logged_with_its_reason_and_is_no_death(folder: StoreFolder) -> None:
+    log = RunLog(folder)
+    log.write(WorkerPreempted(3, "the node is drained"))
+    (event,) = log.events()
+    assert (event.name, event.subject, event.details) == ("worker_preempted", "actor 3", ("the node is drained",))

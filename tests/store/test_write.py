@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pytest
 
 from esn_dist.store import create, read, write
-from esn_dist.store.done import Damage, damaged, done_units, publish, sweep_orphans, unmark
-from esn_dist.store.folder import StoreFolder
+from esn_dist.store.done import Damage, damaged, done_units, publish, remove_partial_files, unmark
+from esn_dist.store.folder import STAGING, StoreFolder
 from esn_dist.store.lock import Lease, LeaseLost, Lock
 from esn_dist.store.tables import CellTable
 from esn_dist.store.zarr_nodes import open_array
@@ -193,9 +193,9 @@ def test_leftovers_of_killed_writers_are_swept_and_data_stays(
 ) -> None:
     before = files(folder.data)
     (folder.data / "models/tiny/.c.0.0.0.0.1234.partial").write_bytes(b"half")
-    (folder.staging / "half" / "models").mkdir(parents=True)
-    assert sweep_orphans(folder, lease) == 1
-    assert files(folder.data) == before and not folder.staging.exists()
+    (folder.root / STAGING / "half" / "models").mkdir(parents=True)
+    assert remove_partial_files(folder, lease) == 1
+    assert files(folder.data) == before and not (folder.root / STAGING).exists()
     assert done_units(folder) == {"identify-0"}
 
 

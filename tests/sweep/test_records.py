@@ -89,7 +89,7 @@ def test_the_example_store_s_rows_still_hash_to_their_ids() -> None:
     keys = read_mask_keys(folder, model)
     assert all(id == mask.id for id, mask in keys.items())
     table = read_cells(folder, model, "studio")
-    rows = table.named()
+    rows = table.row_by_id()
     assert len(rows) == 7 and list(rows)[:2] == ["34a7a3eac95cfcc1", "0a6fbcbfd6948ee7"]
     assert all(id == cell_of(model, "studio", table.record(row), keys).id for id, row in rows.items())
 

@@ -185,7 +185,7 @@ def test_a_unit_of_many_cells_reads_the_table_of_masks_once(tmp_path: Path, monk
 
     monkeypatch.setattr(cell_transforms, "read_masks", counted)
     cells = read_cells(StoreFolder(job.root), MODEL, "tones")
-    transforms = Executor(job).cell_transforms.of(cells.take(cells.named().values()))
+    transforms = Executor(job).cell_transforms.of(cells.take(cells.row_by_id().values()))
     assert [type(transform).__name__ for transform in transforms] == ["NoneType", *["Scale", "Mix", "Scale"] * 2]
     assert read == [MODEL]
 

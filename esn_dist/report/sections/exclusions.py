@@ -30,7 +30,7 @@ def excluded_utterances(results: Results) -> list[CsvRow]:
     rows: list[CsvRow] = []
     for corpus in results.description.corpora:
         exclusions = read_exclusions(results.folder, corpus)
-        for name, position in exclusions.named().items():
+        for name, position in exclusions.row_by_id().items():
             record = exclusions.record(position)
             reason = {column: record[column] for column in ("label", "reason", "detail")}
             rows.append({"corpus": corpus, "utterance": name, **reason})
