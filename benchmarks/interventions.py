@@ -87,7 +87,7 @@ def paired(ours: Ours, name: str, work: Work, seed: int) -> tuple[float, float]:
 
 
 def single(subject: Subject, ours: Ours) -> dict[str, Work]:
-    """Conditions with one mask over all utterances: folded in the packed engine, at the gate in the plain one."""
+    """Conditions with one mask over all utterances: folded in the packed engine, at the gate in the padded one."""
     method: ScaleMethod = "fold" if ours.packed else "gate"
 
     def steered(one_layer: bool) -> Work:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from esn_dist.gates.count import ActivationCounter
-from esn_dist.gates.find import Gate, find_gates
+from esn_dist.gates.find import ExpertRows, Gate, GateHook, find_gates
 from esn_dist.gates.scale import can_fold, scaled
 from esn_dist.inference.answer import answer
 from esn_dist.inference.batches import PaddedBatch, pad, shared_prefix
@@ -67,19 +67,20 @@ def check(lm: AudioLM, seconds: Sequence[float] = SECONDS) -> dict[str, bool]:
     singles = [pad(lm, [prompt], [embeds]) for prompt, embeds in zip(prompts, audio_embeds, strict=True)]
     gates = find_gates(lm.decoder)
     engine = make_engine(lm, kernels=lm.device.type == "cuda" and has_c_compiler())
-    together = _tokens(lm, batch)
-    alone = [_tokens(lm, single)[0] for single in singles]
-    member_LN = np.random.default_rng(0).random((len(gates), gates[0].width)) < SHARE
+    batched_tokens = _padded_tokens(lm, batch)
+    single_tokens = [_padded_tokens(lm, single)[0] for single in singles]
+    member_YN = np.random.default_rng(0).random((len(gates), gates[0].width)) < SHARE
     claims = {
-        "batched_equals_single": together == alone,
-        "equals_uncached_greedy": alone == [_uncached_greedy(lm, single, []) for single in singles],
+        "batched_equals_single": batched_tokens == single_tokens,
+        "equals_uncached_greedy": single_tokens == [_uncached_greedy(lm, single, []) for single in singles],
         "counts_equal_hook": _counts_agree(lm, batch, singles, gates),
     }
     if isinstance(engine, PackedEngine):
-        claims["packed_equals_plain"] = _by_engine(engine, prompts, audio_embeds) == together
-    with scaled(gates, member_LN, 0.0, "fold" if can_fold(gates) else "gate"):
-        deactivated = _by_engine(engine, prompts, audio_embeds)
-    hooks = _zeroing(gates, member_LN)
+        claims["packed_equals_padded"] = _engine_tokens(engine, prompts, audio_embeds) == batched_tokens
+        claims["packed_equals_plain"] = claims["packed_equals_padded"]  # the name of earlier releases
+    with scaled(gates, member_YN, 0.0, "fold" if can_fold(gates) else "gate"):
+        deactivated = _engine_tokens(engine, prompts, audio_embeds)
+    hooks = _zeroing_hooks(gates, member_YN)
     claims["deactivation_equals_hook"] = deactivated == [_uncached_greedy(lm, single, hooks) for single in singles]
     return claims
 
@@ -92,11 +93,11 @@ def clip(seconds: float) -> npt.NDArray[np.float32]:
     return np.asarray(buzz + 0.05 * rng.standard_normal(len(t)), np.float32)
 
 
-def _tokens(lm: AudioLM, batch: PaddedBatch) -> list[list[int]]:
+def _padded_tokens(lm: AudioLM, batch: PaddedBatch) -> list[list[int]]:
     return answer(lm, batch, torch.zeros(len(batch.length_B), 1, dtype=torch.long), NEW_TOKENS).tokens
 
 
-def _by_engine(engine: Engine[Any], prompts: list[Prompt], audio_embeds: list[Tensor]) -> list[list[int]]:
+def _engine_tokens(engine: Engine[Any], prompts: list[Prompt], audio_embeds: list[Tensor]) -> list[list[int]]:
     """Tokens as in a sweep: the shared prefix of the prompts is computed once."""
     request = BatchRequest(engine.batch(prompts, audio_embeds), torch.zeros(len(prompts), 1, dtype=torch.long))
     (answers,) = engine.answer_batches([request], NEW_TOKENS, shared_prefix(prompts))
@@ -120,7 +121,7 @@ def _uncached_greedy(lm: AudioLM, single: PaddedBatch, hooks: list[tuple[nn.Modu
     return tokens
 
 
-def _zeroing(gates: tuple[Gate, ...], member_LN: npt.NDArray[np.bool_]) -> list[tuple[nn.Module, Any]]:
+def _zeroing_hooks(gates: tuple[Gate, ...], member_YN: npt.NDArray[np.bool_]) -> list[tuple[nn.Module, Any]]:
     """Hooks that compute every down projection again, without the masked inputs."""
 
     def dense(keep_N: Tensor, module: Any, args: Any, kwargs: Any, output: Tensor) -> Tensor:
@@ -128,21 +129,21 @@ def _zeroing(gates: tuple[Gate, ...], member_LN: npt.NDArray[np.bool_]) -> list[
 
     return [
         (gate.down_proj, partial(_recompute_experts if gate.experts else dense, torch.tensor(~member_N)))
-        for gate, member_N in zip(gates, member_LN, strict=True)
+        for gate, member_N in zip(gates, member_YN, strict=True)
     ]
 
 
 def _recompute_experts(keep_N: Tensor, module: Any, args: Any, kwargs: Any, output: Tensor) -> Tensor:
     """Output of a layer of experts without the masked gates, token by token and expert by expert."""
     inputs: list[Tensor] = [*args, *kwargs.values()]
-    x_TD, top_TK, weight_TK = inputs
+    x_TD, top_TC, weight_TC = inputs
     keep_EI = keep_N.view(len(module.down_proj), -1).to(x_TD)
     output_TD = torch.zeros_like(x_TD)
-    for token, chosen in enumerate(top_TK.tolist()):
+    for token, chosen in enumerate(top_TC.tolist()):
         for choice, expert in enumerate(chosen):
             u_I, up_I = functional.linear(x_TD[token], module.gate_up_proj[expert]).chunk(2)
             g_I = module.act_fn(u_I) * keep_EI[expert]
-            output_TD[token] += weight_TK[token, choice] * functional.linear(g_I * up_I, module.down_proj[expert])
+            output_TD[token] += weight_TC[token, choice] * functional.linear(g_I * up_I, module.down_proj[expert])
     return output_TD
 
 
@@ -156,23 +157,26 @@ def _counts_agree(lm: AudioLM, batch: PaddedBatch, singles: list[PaddedBatch], g
 
 
 @torch.inference_mode()
-def _agrees(lm: AudioLM, K_PLN: npt.NDArray[np.uint16], single: PaddedBatch, gates: tuple[Gate, ...]) -> bool:
-    expected_PLN = np.zeros(K_PLN.shape, np.int64)
+def _agrees(lm: AudioLM, K_PYN: npt.NDArray[np.uint16], single: PaddedBatch, gates: tuple[Gate, ...]) -> bool:
+    expected_PYN = np.zeros(K_PYN.shape, np.int64)
     part_L = single.part_BL[0].cpu().numpy()
 
-    def loop(layer: int, u: Tensor, routed: Any) -> None:
+    def count_by_position(layer: int, u: Tensor, routed: ExpertRows | None) -> None:
         positive = (u > 0).cpu().numpy()
         positions = range(len(part_L)) if routed is None else routed.tokens_R.tolist()
         width = positive.shape[-1]
         start = 0 if routed is None else routed.expert * width
         for row, position in zip(positive.reshape(-1, width), positions, strict=True):
             if part_L[position] >= 0:
-                expected_PLN[part_L[position], layer, start : start + width] += row
+                expected_PYN[part_L[position], layer, start : start + width] += row
 
-    handles = [h for i, g in enumerate(gates) for h in g.register_hook(lambda u, g_, routed, i=i: loop(i, u, routed))]  # type: ignore
+    def hook_of(layer: int) -> GateHook:
+        return lambda u, g, routed: count_by_position(layer, u, routed)
+
+    handles = [handle for layer, gate in enumerate(gates) for handle in gate.register_hook(hook_of(layer))]
     lm.decoder(inputs_embeds=single.embedded_BLD, use_cache=False)
     for handle in handles:
         handle.remove()
-    difference = np.abs(K_PLN - expected_PLN)
+    difference = np.abs(K_PYN - expected_PYN)
     tolerated = 1e-4 if lm.dtype == torch.float32 else 2e-2
-    return bool(difference.sum() <= tolerated * max(1, expected_PLN.sum()))
+    return bool(difference.sum() <= tolerated * max(1, expected_PYN.sum()))

@@ -87,11 +87,11 @@ def _prepare(context: RunContext, placement: ModelPlacement, searched: SearchedC
     assert sweep.cache
     planned = plan(sweep, searched)
     inspect_gpu = context.session.inspect_gpu if placement.device == "cuda" else None
-    profile, weights = prepare_model(model, planned, context.corpora, folder, inspect_gpu)
+    profile, weights, provider = prepare_model(model, planned, context.corpora, folder, inspect_gpu)
     check_mask_files(sweep, model, weights)
     job = Job(
-        folder.root, sweep.cache, model, weights, profile, context.corpora, sweep.seed, sweep.max_new_tokens,
-        context.lease.token,
+        folder.root, sweep.cache, model, weights, provider, profile, context.corpora, sweep.seed,
+        sweep.max_new_tokens, context.lease.token,
     )  # fmt: skip
     model_plan = ModelPlan(
         model.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from esn_dist.corpora.loader import ProgressCallback, load_corpus
 from esn_dist.corpora.scan import scan
@@ -76,20 +77,31 @@ def prepare_corpus(
     return _corpus_items(spec, tables[0], tables[1], corpus.utterances, root)
 
 
+class PreparedModel(NamedTuple):
+    """What a job needs to know of its model.
+
+    Attributes:
+        profile: engine profile of the store.
+        weights: fingerprint of the weights.
+        provider: identity of the package that the adapter comes from; "" for an adapter of this package.
+    """
+
+    profile: EngineProfile
+    weights: str
+    provider: str
+
+
 def prepare_model(
     spec: ModelSpec,
     plan: Plan,
     corpora: dict[str, CorpusItems],
     folder: StoreFolder,
     inspect_gpu: Callable[[], GpuInfo] | None = None,
-) -> tuple[EngineProfile, str]:
+) -> PreparedModel:
     """Create groups and rows of one model.
 
     Args:
         inspect_gpu: describes a GPU of the cluster; None if the model runs on the CPU.
-
-    Returns:
-        The engine profile of the store, and the fingerprint of the weights.
     """
     checkpoint = locate_checkpoint(spec)
     layers, width, experts = gates = gate_shape(spec, checkpoint)
@@ -98,7 +110,8 @@ def prepare_model(
     if profile is None:
         gpu = inspect_gpu() if inspect_gpu else None
         profile = new_profile(spec, dtype_name(spec, checkpoint), gates, checkpoint, gpu)
-    attributes = {"weights": weights, **model_attributes(spec, checkpoint), "engine": profile.as_attributes()}
+    settings = model_attributes(spec, checkpoint)
+    attributes = {"weights": weights, **settings, "engine": profile.as_attributes()}
     add_model(folder, spec.name, layers, width, {**attributes, "model": spec.model}, experts)
     add_masks(folder, spec.name, mask_table(plan.masks_of(spec.name), partial(budget, neurons=layers * width)))
     for corpus in corpora.values():
@@ -106,7 +119,7 @@ def prepare_model(
         add_counts(folder, spec.name, corpus.name)
         if cells:
             add_answers(folder, spec.name, corpus.name, cell_table(cells), cells_per_block(len(corpus.evaluation)))
-    return profile, weights
+    return PreparedModel(profile, weights, settings.get("provider", ""))
 
 
 def check_mask_files(sweep: Sweep, model: ModelSpec, weights: str) -> None:
@@ -127,7 +140,7 @@ def _stored_profile(spec: ModelSpec, folder: StoreFolder, *, on_gpu: bool) -> En
     stored = read_model(folder, spec.name)
     if stored is None:
         return None
-    profile = EngineProfile(**stored["engine"])
+    profile = EngineProfile.from_attributes(stored["engine"])
     if profile.device == "cuda" and not on_gpu:
         raise UserError(
             f"the store of model {spec.name!r} was started on a GPU, and this machine has none; rounding would differ",

@@ -31,7 +31,7 @@ def new_profile(spec: ModelSpec, dtype: str, shape: GateShape, checkpoint: Path,
     wide = dtype == "float32"  # published weights have 16 bits, and are widened when loaded
     resident = 0 if spec.offload else weights * (1 + wide) // spec.gpus
     budget = token_budget(gpu.memory_bytes, resident, shape, 4 if wide else 2, spec.gpus)
-    return EngineProfile("cuda", dtype, scaling, budget, engine=engine, kernels=gpu.has_compiler, together=True)
+    return EngineProfile("cuda", dtype, scaling, budget, engine=engine, kernels=gpu.has_compiler, batch_encoding=True)
 
 
 def token_budget(memory: int, weights: int, shape: GateShape, number: int, gpus: int = 1) -> int:

@@ -5,7 +5,7 @@
     class TestMine(InterventionConformance):
         entry = MINE
 
-A small random decoder of transformers' own class runs on a CPU; no model is loaded. Shapes: see `esn_dist.gates`.
+A small random decoder of transformers' own class runs on a CPU; no model is loaded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from esn_dist.sweep.interventions import InterventionType
 
 LAYERS, NEURONS, WIDTH, MASKS = 3, 24, 16, 3
 LENGTHS = (5, 2, 7)
-ROUNDING = 1e-5
+HIDDEN_TOLERANCE = 1e-5  # of hidden states, absolute and relative: float32 sums in another order
 
 
 class InterventionConformance:
@@ -108,10 +108,10 @@ class InterventionConformance:
         self, decoder: Qwen2Model, masks_ELN: npt.NDArray[np.bool_], scaling: ScaleMethod
     ) -> None:
         transform = self.build(decoder, masks_ELN, scaling, self.tested_gain)
-        together = hidden_states(decoder, batch(), transform)
+        batched = hidden_states(decoder, batch(), transform)
         for row, embedded_SD in enumerate(batch()):
             (alone,) = hidden_states(decoder, [embedded_SD], transform, row)
-            torch.testing.assert_close(alone, together[row], atol=ROUNDING, rtol=ROUNDING)
+            torch.testing.assert_close(alone, batched[row], atol=HIDDEN_TOLERANCE, rtol=HIDDEN_TOLERANCE)
 
     def test_folding_equals_scaling_at_the_gate(self, decoder: Qwen2Model, masks_ELN: npt.NDArray[np.bool_]) -> None:
         """A type that always acts at the gate ignores the method, which this shows too."""
@@ -119,8 +119,8 @@ class InterventionConformance:
             hidden_states(decoder, batch(), self.build(decoder, masks_ELN, method, self.tested_gain))
             for method in ("fold", "gate")
         )
-        for ours, theirs in zip(folded, scaled, strict=True):
-            torch.testing.assert_close(ours, theirs, atol=ROUNDING, rtol=ROUNDING)
+        for actual, expected in zip(folded, scaled, strict=True):
+            torch.testing.assert_close(actual, expected, atol=HIDDEN_TOLERANCE, rtol=HIDDEN_TOLERANCE)
 
     def test_after_the_block_the_model_is_as_before_even_after_an_error(
         self, decoder: Qwen2Model, masks_ELN: npt.NDArray[np.bool_], scaling: ScaleMethod
@@ -153,9 +153,8 @@ class InterventionConformance:
         with observer.hooks():
             expected_TN = (gate.activation(u_BSN) * up_BSN).flatten(0, 1)
         gate_up_TM = torch.cat([u_BSN, up_BSN], dim=-1).flatten(0, 1)
-        torch.testing.assert_close(
-            observer.transform_gate(1, gate_up_TM, silu_and_mul), expected_TN, atol=ROUNDING, rtol=ROUNDING
-        )
+        actual_TN = observer.transform_gate(1, gate_up_TM, silu_and_mul)
+        torch.testing.assert_close(actual_TN, expected_TN, atol=HIDDEN_TOLERANCE, rtol=HIDDEN_TOLERANCE)
 
 
 def batch() -> list[Tensor]:
@@ -198,5 +197,5 @@ def active(
         yield
 
 
-def assert_equal_bits(ours: list[Tensor], theirs: list[Tensor]) -> None:
-    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+def assert_equal_bits(actual: list[Tensor], expected: list[Tensor]) -> None:
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))

@@ -71,11 +71,11 @@ class AudioLMConformance:
 
     def test_embeddings_replace_the_placeholders_and_nothing_else(self, lm: AudioLM) -> None:
         prompt = lm.prompt(2, TEXT)
-        audio_L = torch.from_numpy(prompt.part_L == Part.AUDIO).to(lm.device)
+        audio_S = torch.from_numpy(prompt.part_L == Part.AUDIO).to(lm.device)
         width = lm.encode_clip(clip(self.seconds[0])).shape[1]
         zeros, ones = (lm.embed(prompt, torch.full((2, width), value, dtype=lm.dtype)) for value in (0.0, 1.0))
         assert zeros.shape == (len(prompt), width)
-        assert ((zeros != ones).any(1) == audio_L).all()
+        assert ((zeros != ones).any(1) == audio_S).all()
 
     def test_concatenated_prompts_are_embedded_as_each_alone(self, lm: AudioLM) -> None:
         embeds = [lm.encode_clip(clip(seconds)) for seconds in self.seconds]

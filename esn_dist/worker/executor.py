@@ -1,7 +1,7 @@
 """Executes units on one loaded model: encode, identify, answer. The body of an actor, without Ray.
 
 A unit's result is a function of the unit and the job alone. Batches are composed from the unit's rows, and the audio
-features of an utterance do not depend on its neighbours. A failure is an outcome with a reason, never a number.
+embeddings of an utterance do not depend on its neighbours. A failure is an outcome with a reason, never a number.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from torch import Tensor
 
 from esn_dist.corpora.audio import AudioError, decode_clip
 from esn_dist.corpora.utterance import Clip
+from esn_dist.errors import UserError
 from esn_dist.gates.find import find_gates
 from esn_dist.inference.embedding_cache import AudioEmbeddingCache
 from esn_dist.inference.encode import encode_block
 from esn_dist.inference.packed.engine import make_engine
+from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.loading import load
 from esn_dist.seeds import digest
 from esn_dist.store.folder import StoreFolder
@@ -57,6 +59,10 @@ class Executor:
 
     Several threads may execute units: one at a time uses the model, and the results of one unit are written while those
     of the next are computed.
+
+    Raises:
+        UserError: the model cannot be loaded, or its package is not installed in the version that the job was planned
+            with.
     """
 
     def __init__(self, job: Job) -> None:
@@ -65,14 +71,15 @@ class Executor:
         self.job = job
         self.folder = StoreFolder(job.root)
         self.model = load(job.model, job.profile.device)
+        _refuse_other_provider(job, self.model)
         self.gates = find_gates(self.model.decoder, job.model.sparse_gates)
         self.engine = make_engine(self.model, packed=job.profile.engine == "packed", kernels=job.profile.kernels)
-        if not job.profile.together:
+        if not job.profile.batch_encoding:
             self.model.encoder_batch = 0
-        grouped = (self.model.encoder_batch,) if self.model.encoder_batch else ()
+        encoder_batch_identity = (self.model.encoder_batch,) if self.model.encoder_batch else ()
         provider = (self.model.provider,) if self.model.provider else ()
-        identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *grouped, *provider)
-        self.features = AudioEmbeddingCache(job.cache / "features", identity)
+        identity = digest(job.fingerprint, job.profile.dtype, job.profile.device, *encoder_batch_identity, *provider)
+        self.embedding_cache = AudioEmbeddingCache(job.cache / "features", identity)
         self.cell_transforms = CellTransforms(
             self.folder, job.model.name, self.gates, job.profile.scaling, self.engine.kernels
         )
@@ -102,7 +109,7 @@ class Executor:
 
     def _encode_block(self, unit: EncodeUnit) -> UnitOutput:
         unreadable: list[str] = []
-        self._features(unit, unreadable)
+        self._audio_embeddings(unit, unreadable)
         return UnitOutput([], tuple(unreadable))
 
     def _identify(self, unit: IdentifyUnit) -> UnitOutput:
@@ -160,23 +167,24 @@ class Executor:
             self._evaluation = (corpus, prompts, tuple(unreadable))
         return self._evaluation[1:]
 
-    def _prompts(self, corpus: CorpusItems, pool: str, rows: Sequence[int], unreadable: list[str]) -> PromptBatches:
+    def _prompts(self, corpus: CorpusItems, set_name: str, rows: Sequence[int], unreadable: list[str]) -> PromptBatches:
         """The prompts of `rows`, each of which holds an utterance. Adds to `unreadable`."""
-        features: dict[int, Tensor | None] = {}
+        audio_embeds: dict[int, Tensor | None] = {}
         for block in dict.fromkeys(row // ENCODE_BLOCK for row in rows):
-            features |= self._features(EncodeUnit(self.job.model.name, corpus.name, pool, block), unreadable)
-        ids = [clip.utterance.id for row in rows if (clip := corpus.pool(pool)[row])]
+            unit = EncodeUnit(self.job.model.name, corpus.name, set_name, block)
+            audio_embeds |= self._audio_embeddings(unit, unreadable)
+        ids = [clip.utterance.id for row in rows if (clip := corpus.utterances_of(set_name)[row])]
         orders = [option_order(corpus.emotions, self.job.seed, corpus.name, id) for id in ids]
-        in_order = [features[row] for row in rows]
         budget = self.job.profile.token_budget
+        in_order = [audio_embeds[row] for row in rows]
         return PromptBatches(self.engine, in_order, orders, corpus.emotions, corpus.options, budget)
 
-    def _features(self, unit: EncodeUnit, unreadable: list[str]) -> dict[int, Tensor | None]:
-        """Audio features [R, D] of one encode block by row; None for clips that it adds to `unreadable`."""
-        items = self.job.corpora[unit.corpus].pool(unit.set_name)
+    def _audio_embeddings(self, unit: EncodeUnit, unreadable: list[str]) -> dict[int, Tensor | None]:
+        """Audio embeddings [R, D] of one encode block by row; None for clips that it adds to `unreadable`."""
+        items = self.job.corpora[unit.corpus].utterances_of(unit.set_name)
         clips = {row: clip for row in unit.rows if row < len(items) and (clip := items[row])}
         hashes = [clip.sha256 for clip in clips.values()]
-        if (cached := self.features.load(hashes)) is not None:
+        if (cached := self.embedding_cache.load(hashes)) is not None:
             return dict(zip(clips, cached, strict=True))
         reads = [partial(decode_clip, clip) for clip in clips.values()]
         results = encode_block(self.model, reads, self._model_in_use)
@@ -184,10 +192,20 @@ class Executor:
             if isinstance(result, Exception):
                 unreadable.append(_reason(clip, result))
                 logger.warning("unreadable clip %s", unreadable[-1])
-        encoded = [features_RD for features_RD in results if isinstance(features_RD, Tensor)]
+        encoded = [embeds_RD for embeds_RD in results if isinstance(embeds_RD, Tensor)]
         if len(encoded) == len(clips):  # a block with a failure is not cached: the file may come back
-            self.features.save(hashes, encoded)
+            self.embedding_cache.save(hashes, encoded)
         return {row: r if isinstance(r, Tensor) else None for row, r in zip(clips, results, strict=True)}
+
+
+def _refuse_other_provider(job: Job, model: AudioLM) -> None:
+    """An answer is what the version of the package computes that the model was planned with."""
+    if model.provider != job.provider:
+        raise UserError(
+            f"model {job.model.name!r} was planned with {job.provider or 'an adapter of esn_dist itself'}, and "
+            f"{model.provider or 'no package with it'} is installed",
+            fix="install that version on every machine, or go on in another store with --store FOLDER",
+        )
 
 
 def _reason(clip: Clip, error: Exception) -> str:

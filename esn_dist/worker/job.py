@@ -5,10 +5,10 @@ Knows no units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from esn_dist.corpora.utterance import Clip
 from esn_dist.sweep.spec import ModelSpec
@@ -30,9 +30,13 @@ class CorpusItems:
     evaluation: tuple[Clip, ...]
     identification: tuple[Clip | None, ...]
 
-    def pool(self, name: str) -> Sequence[Clip | None]:
-        """The set "evaluation" or "identification"."""
-        return self.evaluation if name == "evaluation" else self.identification
+    def utterances_of(self, set_name: str) -> Sequence[Clip | None]:
+        """The rows of the set "evaluation" or "identification"."""
+        return self.evaluation if set_name == "evaluation" else self.identification
+
+
+STORED_NAMES = {"batch_encoding": "together"}
+"""Fields of a profile whose attributes in `data.zarr` have another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class EngineProfile:
         threads: torch threads of a CPU actor.
         engine: "packed" (if the decoder has the form for it) or "padded".
         kernels: whether custom kernels count gates and compute the packed engine's element-wise steps.
-        together: whether clips are encoded in groups, if the adapter can.
+        batch_encoding: whether clips are encoded in batches, if the adapter can.
     """
 
     device: Literal["cpu", "cuda"]
@@ -57,10 +61,17 @@ class EngineProfile:
     # The defaults are the values of stores that were begun before there was a choice.
     engine: Literal["packed", "padded"] = "padded"
     kernels: bool = False
-    together: bool = False
+    batch_encoding: bool = False
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> EngineProfile:
+        """The profile that a store keeps."""
+        fields = {stored: field for field, stored in STORED_NAMES.items()}
+        return cls(**{fields.get(name, name): value for name, value in attributes.items()})
 
     def as_attributes(self) -> dict[str, str | int]:
-        return asdict(self)
+        """The profile as a store keeps it."""
+        return {STORED_NAMES.get(name, name): value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +80,9 @@ class Job:
 
     Attributes:
         root: folder of the sweep.
-        cache: folder of audio features.
-        fingerprint: fingerprint of the weights. Features and arrays depend on it.
+        cache: folder of the cached audio embeddings.
+        fingerprint: fingerprint of the weights. Audio embeddings and arrays depend on it.
+        provider: identity of the package that the model's adapter was planned with; "" for an adapter of this package.
         seed: seed of the sweep, for option orders.
         lease: token of the lock. Nothing is published under another one.
     """
@@ -79,6 +91,7 @@ class Job:
     cache: Path
     model: ModelSpec
     fingerprint: str
+    provider: str
     profile: EngineProfile
     corpora: dict[str, CorpusItems]
     seed: int

@@ -1,7 +1,7 @@
 """The prompts of a set of utterances, batched once and answered under any transform of the gates.
 
 Turns what the model generates into the store's rows: emotion codes, outcomes, option log-probabilities, counts. Knows
-no store. Shape letters: n utterances of the set, E emotions; others as in `esn_dist.inference`.
+no store.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from esn_dist.gates.find import Gate
 from esn_dist.gates.protocols import GateTransform
 from esn_dist.inference.answer import BatchAnswers
 from esn_dist.inference.batches import compose, shared_prefix
-from esn_dist.inference.engine import BatchRequest, Engine
+from esn_dist.inference.engine import BatchRequest, Engine, EngineBatch
 from esn_dist.task.answers import read_answer
 from esn_dist.task.prompt import question
 from esn_dist.terms import PARTS, T_NOT_WRITTEN, Outcome
@@ -63,7 +63,7 @@ class PromptBatches:
     Args:
         audio_embeds: audio embeddings [R, D] of each utterance; None where the clip is unreadable.
         orders: the emotions in the order in which each utterance's prompt lists them.
-        emotions: the corpus's, in code order.
+        emotions: the emotions of the corpus, in code order.
         options: the word shown for each of `emotions`.
 
     Attributes:
@@ -152,11 +152,15 @@ class PromptBatches:
         shape = (len(gates), gates[0].width)
         return partial(_with_counts, result, counters, self.unreadable, shape, gates[0].experts)
 
-    def _request(self, batch: Any, rows: list[int], transform: GateTransform | None) -> BatchRequest[Any]:
+    def _request(
+        self, batch: EngineBatch, rows: list[int], transform: GateTransform | None
+    ) -> BatchRequest[EngineBatch]:
         observer = transform.observer() if transform else None
         return BatchRequest(batch, self.options_nE[rows], observer, transform)
 
-    def _answer(self, requests: Sequence[tuple[AnswerRows, list[int], BatchRequest[Any]]], max_new_tokens: int) -> None:
+    def _answer(
+        self, requests: Sequence[tuple[AnswerRows, list[int], BatchRequest[EngineBatch]]], max_new_tokens: int
+    ) -> None:
         """Answer each request, and read the answers into its rows of its result."""
         batches = (request for *_, request in requests)
         with closing(self.engine.answer_batches(batches, max_new_tokens, self.prefix)) as all_answers:

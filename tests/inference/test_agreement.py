@@ -1,6 +1,6 @@
-"""Packed and plain engine agree on real prompts: in float32 always; in bfloat16 but for ties, which are counted.
+"""Packed and padded engine agree on real prompts: in float32 always; in bfloat16 but for ties, which are counted.
 
-A tie: the two best options of the plain engine differ by less than `TIE`. The shipped model answers spoken
+A tie: the two best options of the padded engine differ by less than `TIE`. The shipped model answers spoken
 utterances under many states of its gates, those that bring options close together among them.
 """
 
@@ -62,19 +62,19 @@ def margins(rows: AnswerRows) -> npt.NDArray[np.float32]:
 
 def test_in_float32_every_answer_is_the_same(clips: list[npt.NDArray[np.float32]]) -> None:
     model = model_in("float32")
-    plain, packed = (answered(model, clips, way) for way in (False, True))
-    for expected, rows in zip(plain, packed, strict=True):
+    padded, packed = (answered(model, clips, way) for way in (False, True))
+    for expected, rows in zip(padded, packed, strict=True):
         assert rows.text == expected.text
         np.testing.assert_allclose(rows.logprob, expected.logprob, atol=1e-4)
-    assert len({text for rows in plain for text in rows.text}) > 3, "all answers are alike"
+    assert len({text for rows in padded for text in rows.text}) > 3, "all answers are alike"
 
 
 def test_in_bfloat16_only_ties_differ(clips: list[npt.NDArray[np.float32]]) -> None:
     model = model_in("bfloat16")
     assert model.dtype == torch.bfloat16
-    plain, packed = (answered(model, clips, way) for way in (False, True))
-    differs = np.array([p.answer != q.answer for p, q in zip(plain, packed, strict=True)])
-    margin = np.array([margins(rows) for rows in plain])
+    padded, packed = (answered(model, clips, way) for way in (False, True))
+    differs = np.array([p.answer != q.answer for p, q in zip(padded, packed, strict=True)])
+    margin = np.array([margins(rows) for rows in padded])
     assert (margin > TIE).mean() > 0.8, "where most are ties, little is shown"
     assert (margin[differs] <= TIE).all(), f"{margin[differs].max()} apart, and yet another answer"
     assert differs.sum() <= 0.02 * differs.size, f"{differs.sum()} ties of {differs.size} answers fell otherwise"

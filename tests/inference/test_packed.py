@@ -1,4 +1,4 @@
-"""The packed engine gives the answers, counts and interventions of the plain one, which knows no packing.
+"""The packed engine gives the answers, counts and interventions of the padded one, which knows no packing.
 
 The paper's three models as real classes at a thousandth of their size, with random weights in float32, written and
 loaded as their published folders.
@@ -53,7 +53,7 @@ class Case:
         with torch.no_grad():  # spread enough for answers to differ; the written weights always give the same answer
             for weight in (w for part in (model.decoder, model.head) for w in part.parameters() if w.dim() > 1):
                 weight.normal_(0, 0.2, generator=draw)
-        self.plain, self.packed = PaddedEngine(model), PackedEngine(model, kernels=False)
+        self.padded, self.packed = PaddedEngine(model), PackedEngine(model, kernels=False)
         width = self.gates[0].down.shape[0]
         self.rows = [[torch.randn(n, width, generator=draw) for n in batch] for batch in LENGTHS]
         self.prompts = [[model.prompt(n, f"Which one, {n % 3}?") for n in batch] for batch in LENGTHS]
@@ -95,12 +95,12 @@ def assert_same(ours: Sequence[BatchAnswers], theirs: Sequence[BatchAnswers]) ->
 
 
 @pytest.mark.parametrize("new", [1, 2, NEW])
-def test_packed_answers_are_those_of_the_plain_engine(case: Case, new: int) -> None:
-    plain = case.answer(case.plain, new=new)
-    assert_same(case.answer(case.packed, new=new), plain)
-    assert_same(case.answer(case.packed, case.prefix, new), plain)
+def test_packed_answers_are_those_of_the_padded_engine(case: Case, new: int) -> None:
+    padded = case.answer(case.padded, new=new)
+    assert_same(case.answer(case.packed, new=new), padded)
+    assert_same(case.answer(case.packed, case.prefix, new), padded)
     assert case.prefix > 3, "no prefix was shared"
-    assert len({tuple(t) for answers in plain for t in answers.tokens}) > 3, "all answers are alike"
+    assert len({tuple(t) for answers in padded for t in answers.tokens}) > 3, "all answers are alike"
 
 
 def test_an_answer_does_not_depend_on_the_batches_before_and_behind_it(case: Case) -> None:
@@ -115,15 +115,15 @@ def test_an_answer_does_not_depend_on_the_batches_before_and_behind_it(case: Cas
 def test_a_folded_mask_acts_in_both(case: Case) -> None:
     before = case.answer(case.packed, case.prefix)
     with scaled(case.gates, case.member_ELN[0], 0.0, "fold"):
-        packed, plain = case.answer(case.packed, case.prefix), case.answer(case.plain)
-    assert_same(packed, plain)
+        packed, padded = case.answer(case.packed, case.prefix), case.answer(case.padded)
+    assert_same(packed, padded)
     assert np.abs(packed[0].logprob_BO - before[0].logprob_BO).max() > 100 * CLOSE, "the mask did nothing"
     assert_same(case.answer(case.packed, case.prefix), before)
 
 
 def test_counts_are_those_of_hooks(case: Case) -> None:
     ours, theirs = case.counters(), case.counters()
-    assert_same(case.answer(case.packed, observers=ours), case.answer(case.plain, observers=theirs))
+    assert_same(case.answer(case.packed, observers=ours), case.answer(case.padded, observers=theirs))
     for mine, other in zip(ours, theirs, strict=True):
         (K, T), (expected_K, expected_T) = mine.result(), other.result()
         assert np.array_equal(T, expected_T)
@@ -158,17 +158,17 @@ def test_counts_of_a_batch_that_is_answered_again_in_halves_free_their_memory(ca
 def test_mix_is_that_of_hooks(case: Case) -> None:
     mixes = [Mix(case.gates, case.member_ELN, 0.8, 0.05) for _ in range(6)]
     packed = case.answer(case.packed, observers=mixes[:3])
-    assert_same(packed, case.answer(case.plain, observers=mixes[3:]))
+    assert_same(packed, case.answer(case.padded, observers=mixes[3:]))
     assert np.abs(packed[0].logprob_BO - case.answer(case.packed)[0].logprob_BO).max() > 10 * CLOSE, "Mix did nothing"
 
 
-@pytest.mark.parametrize("kind", ["packed, one stage", "packed, three stages", "plain"])
+@pytest.mark.parametrize("kind", ["packed, one stage", "packed, three stages", "padded"])
 @pytest.mark.parametrize("new", [2, NEW])
 def test_interventions_follow_each_other_without_a_pause_and_each_batch_is_answered_under_its_own(
     case: Case, kind: str, new: int
 ) -> None:
     """While batches are in flight and long answers still decode, the gates are under another batch's transform."""
-    engine: Engine[Any] = PaddedEngine(case.model) if kind == "plain" else PackedEngine(case.model, False)
+    engine: Engine[Any] = PaddedEngine(case.model) if kind == "padded" else PackedEngine(case.model, False)
     if isinstance(engine, PackedEngine):
         engine.stages = 3 if "three" in kind else 1  # batches in flight for as many GPUs, here all on one device
     prefix = case.prefix if isinstance(engine, PackedEngine) else 0
@@ -203,14 +203,15 @@ def test_a_generator_that_is_closed_early_leaves_no_intervention_behind(case: Ca
 
 
 def test_rows_stop_at_their_stop_token_while_others_go_on(case: Case) -> None:
-    unstopped = case.answer(case.plain)
+    unstopped = case.answer(case.padded)
     stop_ids = case.model.stop_ids
     case.model.stop_ids = (unstopped[0].tokens[1][2],)
     try:
-        plain, packed = case.answer(PaddedEngine(case.model)), case.answer(PackedEngine(case.model, False), case.prefix)
+        padded = case.answer(PaddedEngine(case.model))
+        packed = case.answer(PackedEngine(case.model, False), case.prefix)
     finally:
         case.model.stop_ids = stop_ids
-    assert_same(packed, plain)
+    assert_same(packed, padded)
     assert len({len(tokens) for answers in packed for tokens in answers.tokens}) > 1
 
 
@@ -264,11 +265,11 @@ def test_batches_with_long_answers_decode_while_others_are_prefilled_and_answers
         return [drawn[number] for number in numbers]
 
     monkeypatch.setattr(case.model, "stop_ids", ())
-    unstopped = list(case.plain.answer_batches(requests(case.plain), NEW))
+    unstopped = list(case.padded.answer_batches(requests(case.padded), NEW))
     stops, short = stops_between(unstopped[:stages], unstopped[stages:])
     numbers = [*range(stages), *(stages + n for n in short[:16])]
     monkeypatch.setattr(case.model, "stop_ids", stops)
-    expected = list(case.plain.answer_batches(requests(case.plain, numbers), NEW))
+    expected = list(case.padded.answer_batches(requests(case.padded, numbers), NEW))
     lengths = [max(map(len, answers.tokens)) for answers in expected]
     assert lengths[:stages] == [NEW] * stages and max(lengths[stages:]) < 2 and len(lengths) == stages + 16
 
@@ -303,7 +304,7 @@ def test_however_many_batches_decode_on_few_of_them_keep_memory(
     monkeypatch.setattr(case.model, "stop_ids", ())
     recorded = Recorded(case, stages, monkeypatch)
     kinds = [0, 1] * (2 * stages + 2)
-    expected = list(case.plain.answer_batches(many(case, case.plain, kinds), NEW))
+    expected = list(case.padded.answer_batches(many(case, case.padded, kinds), NEW))
     assert_same(list(recorded.engine.answer_batches(many(case, recorded.engine, kinds), NEW, case.prefix)), expected)
     change = {"prefill": 1, "decode_and_copy": 0, "answers": -1}
     in_flight = np.cumsum([change[name] for name, _ in recorded.steps])
@@ -326,7 +327,7 @@ def test_a_row_with_a_non_finite_logit_is_flagged_alone(case: Case) -> None:
     assert [answers.tokens[i] for i in (0, 2)] == [expected.tokens[i] for i in (0, 2)]
 
 
-@pytest.mark.parametrize("kind", ["packed", "plain"])
+@pytest.mark.parametrize("kind", ["packed", "padded"])
 @pytest.mark.parametrize("fitting", [1, 2])
 def test_a_batch_that_does_not_fit_is_answered_in_halves(case: Case, kind: str, fitting: int) -> None:
     engine: Engine[Any] = PackedEngine(case.model, False) if kind == "packed" else PaddedEngine(case.model)
@@ -455,7 +456,7 @@ def test_only_decoders_of_qwen2_s_form_are_packed() -> None:
         assert not Qwen2Layers.supports(Qwen2Model(Qwen2Config(**size)))
 
 
-def test_the_plain_engine_is_there_for_all_others_and_on_request(case: Case) -> None:
+def test_the_padded_engine_is_there_for_all_others_and_on_request(case: Case) -> None:
     assert isinstance(make_engine(case.model), PackedEngine)
     assert isinstance(make_engine(case.model, packed=False), PaddedEngine)
 

@@ -86,7 +86,7 @@ def test_deep_compares_the_shipped_model_with_slow_references() -> None:
     assert self_check("tiny-qwen2.5-omni") == {
         "loads": True, "gates_equal_entry": True, "batched_equals_single": True, "equals_uncached_greedy": True,
         "counts_equal_hook": True,
-        "packed_equals_plain": True, "deactivation_equals_hook": True,
+        "packed_equals_padded": True, "packed_equals_plain": True, "deactivation_equals_hook": True,
     }  # fmt: skip
 
 
@@ -105,7 +105,8 @@ def test_deep_notices_a_model_whose_answers_depend_on_the_padding(omni: Qwen25Om
 def test_deep_notices_a_packed_engine_that_errs(omni: Qwen25Omni, monkeypatch: Any) -> None:
     monkeypatch.setattr(layers, "attend", lambda q_THW, kept, geometry: torch.zeros_like(q_THW))
     claims = check(omni)
-    assert not claims["packed_equals_plain"] and not claims["deactivation_equals_hook"]
+    assert not claims["packed_equals_padded"] and not claims["packed_equals_plain"]
+    assert not claims["deactivation_equals_hook"]
     assert claims["batched_equals_single"] and claims["equals_uncached_greedy"]
 
 

@@ -18,6 +18,9 @@ from esn_dist.models.doctor import diagnose, doctor_text
 from esn_dist.models.download import locate_checkpoint, package_folder
 from esn_dist.models.loading import config_structure, load, spec_of
 from esn_dist.models.resolve import adapter_of, gate_shape, model_attributes
+from esn_dist.runner.prepare import prepare_model
+from esn_dist.store.create import create_root
+from esn_dist.store.folder import StoreFolder
 from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.spec import ModelSpec, Sweep
@@ -109,6 +112,16 @@ def test_name_version_and_source_enter_what_the_store_and_the_feature_cache_know
     assert model_attributes(spec, folder)["provider"].startswith("lalm-extra==1.1:")
     (site / "lalm_extra.py").write_text(SOURCE + "\n# edited\n")
     assert model_attributes(spec, folder)["provider"].split(":")[1] != provider.split(":")[1]
+
+
+def test_workers_are_told_the_version_that_the_sweep_was_planned_with(site: Path) -> None:
+    corpus = {"type": "synthetic", "condition": "studio", "name": "c", "emotions": ["anger", "joy"]}
+    study = {"selectors": ["MAD"], "fractions": "1 %", "interventions": ["deactivate"]}
+    given: dict[str, Any] = {"name": "t", "seed": 1, "corpora": [corpus], "studies": {"s": study}, "models": [NAME]}
+    sweep, folder = Sweep.model_validate(given), StoreFolder(site / "store")
+    create_root(folder, {})
+    provider = prepare_model(sweep.models[0], plan(sweep), {}, folder).provider
+    assert provider.startswith("lalm-extra==1.0:") and load(sweep.models[0], "cpu").provider == provider
 
 
 def test_models_of_this_package_have_no_provider_so_stores_stay_as_they_are() -> None:

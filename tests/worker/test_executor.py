@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.loading import load
 from esn_dist.runner.mask_selection import MaskSelection
@@ -29,7 +30,7 @@ from esn_dist.terms import Outcome
 from esn_dist.worker import cell_transforms
 from esn_dist.worker import executor as executor_module
 from esn_dist.worker.executor import Executor
-from esn_dist.worker.job import Job
+from esn_dist.worker.job import EngineProfile, Job
 from tests.runner.planted import EMOTIONS, write_corpus
 
 MODEL = "tiny-qwen2.5-omni"
@@ -64,12 +65,12 @@ def job_of(tmp_path: Path, text: str) -> Job:
     folder = StoreFolder(sweep.store)
     prepare_root(sweep, folder)
     corpora = {spec.name: prepare_corpus(sweep, spec, folder, workers=1) for spec in sweep.corpora}
-    profile, weights = prepare_model(sweep.models[0], plan(sweep), corpora, folder)
+    profile, weights, provider = prepare_model(sweep.models[0], plan(sweep), corpora, folder)
     emotions = {spec.name: spec.emotions for spec in sweep.corpora}
     selection = MaskSelection(folder, MODEL, emotions, {"tones": 3}, sweep.seed)
     for mask in read_mask_keys(folder, MODEL).values():
         selection.write(mask)
-    return Job(folder.root, sweep.cache, sweep.models[0], weights, profile, corpora, 1, 20, "token")
+    return Job(folder.root, sweep.cache, sweep.models[0], weights, provider, profile, corpora, 1, 20, "token")
 
 
 def answer_unit(executor: Executor) -> AnswerUnit:
@@ -108,7 +109,7 @@ def test_a_clip_that_was_replaced_after_the_scan_is_not_answered(job: Job) -> No
     assert any("sha256" in line for line in lines)
 
 
-def test_cached_features_are_used_when_the_file_is_gone(job: Job) -> None:
+def test_cached_embeddings_are_used_when_the_file_is_gone(job: Job) -> None:
     Executor(job).execute(EncodeUnit(MODEL, "tones", "evaluation", 0))
     delete_clip(job, "test-joy-1")
     lines: list[str] = []
@@ -116,7 +117,7 @@ def test_cached_features_are_used_when_the_file_is_gone(job: Job) -> None:
     assert not lines
 
 
-def test_clips_are_encoded_one_by_one_if_the_profile_says_so_and_share_no_cache_with_groups(
+def test_clips_are_encoded_one_by_one_if_the_profile_says_so_and_share_no_cache_with_batches(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def as_on_a_gpu(spec: ModelSpec, device: Literal["cpu", "cuda"]) -> AudioLM:
@@ -127,24 +128,48 @@ def test_clips_are_encoded_one_by_one_if_the_profile_says_so_and_share_no_cache_
     monkeypatch.setattr(executor_module, "load", as_on_a_gpu)
     unit, hashes = EncodeUnit(MODEL, "tones", "evaluation", 0), [c.sha256 for c in job.corpora["tones"].evaluation]
     cached, calls = dict[bool, torch.Tensor](), dict[bool, int]()
-    for together in (True, False):
-        executor = Executor(replace(job, profile=replace(job.profile, together=together)))
-        calls[together] = 0
+    for batched in (True, False):
+        executor = Executor(replace(job, profile=replace(job.profile, batch_encoding=batched)))
+        calls[batched] = 0
 
-        def count(*_: Any, together: bool = together) -> None:
-            calls[together] += 1
+        def count(*_: Any, batched: bool = batched) -> None:
+            calls[batched] += 1
 
         executor.model.tower.register_forward_pre_hook(count)  # type: ignore[attr-defined]
-        assert executor.features.load(hashes) is None, "features of the other way would be used"
+        assert executor.embedding_cache.load(hashes) is None, "embeddings of the other way would be used"
         executor.execute(unit)
         executor.execute(unit)
-        loaded = executor.features.load(hashes)
+        loaded = executor.embedding_cache.load(hashes)
         assert loaded is not None
-        cached[together] = torch.cat(loaded)
+        cached[batched] = torch.cat(loaded)
     assert calls == {True: 1, False: len(hashes)}
     torch.testing.assert_close(cached[True], cached[False], atol=1e-4, rtol=0)
-    # The identity of versions without groups: their stores find their features.
-    assert executor.features.model == digest(job.fingerprint, job.profile.dtype, job.profile.device)
+    # The identity of versions without batches: their stores find their embeddings.
+    assert executor.embedding_cache.model == digest(job.fingerprint, job.profile.dtype, job.profile.device)
+
+
+@pytest.mark.parametrize(
+    ("planned", "installed"), [("lalm-extra==1.0:ab", "lalm-extra==1.1:cd"), ("lalm-extra==1.0:ab", ""), ("", "x==1:e")]
+)
+def test_a_model_of_another_package_version_than_the_planned_one_is_refused_by_both_names(
+    job: Job, monkeypatch: pytest.MonkeyPatch, planned: str, installed: str
+) -> None:
+    def by_another_package(spec: ModelSpec, device: Literal["cpu", "cuda"]) -> AudioLM:
+        model = load(spec, device)
+        model.provider = installed
+        return model
+
+    monkeypatch.setattr(executor_module, "load", by_another_package)
+    with pytest.raises(UserError, match=f"planned with {planned or 'an adapter of esn_dist'}.*{installed} is"):
+        Executor(replace(job, provider=planned))
+    Executor(replace(job, provider=installed))
+
+
+def test_a_store_that_was_begun_with_clips_encoded_together_keeps_its_profile() -> None:
+    stored: dict[str, str | int] = {"device": "cpu", "dtype": "float32", "scaling": "fold", "token_budget": 64}
+    profile = EngineProfile.from_attributes({**stored, "together": True})
+    assert profile.batch_encoding and not EngineProfile.from_attributes(stored).batch_encoding
+    assert profile.as_attributes()["together"] is True and "batch_encoding" not in profile.as_attributes()
 
 
 def test_a_candidate_that_vanished_has_no_counts_and_no_answer(job: Job) -> None:
