@@ -110,5 +110,5 @@ def _with_emotion(utterance: Utterance, labels: Mapping[str, str]) -> Utterance:
 AUDIOFOLDER = CorpusLoader(
     spec=AudioFolderCorpus,
     load=lambda spec, options: read_audiofolder(spec.path, spec.emotions, columns=spec.columns, labels=spec.labels),
-    not_counted=NEEDS_A_SCAN,
+    no_count_reason=NEEDS_A_SCAN,
 )

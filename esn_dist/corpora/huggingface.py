@@ -145,4 +145,4 @@ def _load(spec: HuggingFaceCorpus, options: LoadOptions) -> LoadedCorpus:
     return read_huggingface(spec.path, options.cache, spec.emotions, columns=spec.columns, labels=spec.labels)
 
 
-HUGGINGFACE = CorpusLoader(spec=HuggingFaceCorpus, load=_load, not_counted=NEEDS_A_SCAN)
+HUGGINGFACE = CorpusLoader(spec=HuggingFaceCorpus, load=_load, no_count_reason=NEEDS_A_SCAN)

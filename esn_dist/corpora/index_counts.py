@@ -22,7 +22,7 @@ def count_labels(spec: CorpusSpec) -> LabelCounts:
     if missing := [path for path in spec.paths if not path.exists()]:
         return LabelCounts(None, f"nothing at {missing[0]}")
     if loader.count_labels is None:
-        return LabelCounts(None, loader.not_counted)
+        return LabelCounts(None, loader.no_count_reason)
     if loader.index_file is not None and loader.index_file(spec).stat().st_size > LARGEST_INDEX:
         return LabelCounts(None, NEEDS_A_SCAN)
     return LabelCounts(loader.count_labels(spec), f"counted in {', '.join(map(str, spec.paths))}")

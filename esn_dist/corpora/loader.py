@@ -47,20 +47,20 @@ class CorpusLoader(CorpusType, Generic[SpecT]):
 
     Attributes:
         load: the utterances of a spec. Opens no audio file; raises UserError for what the user can fix.
-        count_labels: utterances by (split, emotion), fast enough for a plan; None for the reason in `not_counted`.
-        not_counted: why a plan does not count; shown to the user.
+        count_labels: utterances by (split, emotion), fast enough for a plan; None for the reason in `no_count_reason`.
+        no_count_reason: why a plan does not count; shown to the user.
         index_file: the table that `count_labels` reads; a plan does not count a large one.
     """
 
     spec: type[SpecT]
     load: Callable[[SpecT, LoadOptions], LoadedCorpus]
     count_labels: Callable[[SpecT], SplitCounts] | None = None
-    not_counted: str = ""
+    no_count_reason: str = ""
     index_file: Callable[[SpecT], Path] | None = None
 
     def __post_init__(self) -> None:
-        if (self.count_labels is None) != bool(self.not_counted):
-            raise ValueError(f"{self.spec.__name__}: give either `count_labels` or the reason in `not_counted`")
+        if (self.count_labels is None) != bool(self.no_count_reason):
+            raise ValueError(f"{self.spec.__name__}: give either `count_labels` or the reason in `no_count_reason`")
 
 
 def loader_of(spec: CorpusSpec) -> CorpusLoader[Any]:

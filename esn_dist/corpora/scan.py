@@ -13,7 +13,7 @@ from functools import partial
 
 from esn_dist.corpora.loader import ProgressCallback
 from esn_dist.corpora.probe import probe
-from esn_dist.corpora.sets import SetRule, Sets, draw
+from esn_dist.corpora.sets import SetRule, Sets, Validator, draw
 from esn_dist.corpora.subprocess_decode import child_processes, interrupts_blocked
 from esn_dist.corpora.utterance import Clip, Exclusion, Utterance
 from esn_dist.sweep.corpus_spec import Limits
@@ -47,30 +47,12 @@ def scan(
         UserError: as `draw`.
     """
     expected = _expected(utterances, emotions, evaluation, identification)
-    visited = 0
     with _mapping(workers) as map_over:
-
-        def validate(batch: Sequence[Utterance]) -> list[Clip | Exclusion]:
-            nonlocal visited
-            total = max(expected, visited + len(batch))
-            results = []
-            for result in map_over(partial(probe, limits=limits or Limits()), batch):
-                results.append(result)
-                visited += 1
-                if progress is not None:
-                    progress(visited, total)
-            return results
-
+        validate = _validator(partial(map_over, partial(probe, limits=limits or Limits())), expected, progress)
         sets = draw(
-            utterances,
-            emotions,
-            seed=seed,
-            corpus=corpus,
-            evaluation=evaluation,
-            identification=identification,
-            validate=validate,
-            speaker_disjoint=speaker_disjoint,
-        )
+            utterances, emotions, seed=seed, corpus=corpus, evaluation=evaluation, identification=identification,
+            validate=validate, speaker_disjoint=speaker_disjoint,
+        )  # fmt: skip
     logger.info(
         "corpus %s: %d evaluation and %d identification utterances, %d excluded",
         corpus, len(sets.evaluation), len(sets.identification), len(sets.exclusions),
@@ -89,6 +71,28 @@ def probe_all(
             if progress is not None:
                 progress(len(results), len(utterances))
     return results
+
+
+def _validator(
+    probe_batch: Callable[[Sequence[Utterance]], Iterable[Clip | Exclusion]],
+    expected: int,
+    progress: ProgressCallback | None,
+) -> Validator:
+    """`probe_batch` as a validator that reports the clips of all its calls to `progress`."""
+    visited = 0
+
+    def validate(batch: Sequence[Utterance]) -> list[Clip | Exclusion]:
+        nonlocal visited
+        total = max(expected, visited + len(batch))
+        results = []
+        for result in probe_batch(batch):
+            results.append(result)
+            visited += 1
+            if progress is not None:
+                progress(visited, total)
+        return results
+
+    return validate
 
 
 def _expected(

@@ -17,7 +17,7 @@ from esn_dist.seeds import shuffled
 Validator = Callable[[Sequence[Utterance]], Sequence[Clip | Exclusion]]
 """Validates utterances, results in their order. It is called in rounds, never for more than the sets still need."""
 
-Queues = Mapping[str, Sequence[Utterance]]
+OrderedCandidates = Mapping[str, Sequence[Utterance]]
 """Candidates of each emotion in the seeded order."""
 
 
@@ -72,56 +72,56 @@ def draw(
             without any utterance for identification, unless its size is 0.
     """
     _check_splits(utterances, corpus, (evaluation, identification))
-    queues = _queues(utterances, emotions, evaluation.splits, seed, corpus, "evaluation")
-    _check_enough(queues, evaluation, corpus, listed=True)
-    held_out, excluded = _fill(queues, evaluation.per_emotion, validate)
+    candidates = _candidate_order(utterances, emotions, evaluation.splits, seed, corpus, "evaluation")
+    _check_enough(candidates, evaluation, corpus, listed=True)
+    held_out, excluded = _fill(candidates, evaluation.per_emotion, validate)
     _check_enough(held_out, evaluation, corpus, listed=False, excluded=excluded)
 
     evaluated = _concatenated(held_out)
     visited = {clip.utterance.id for clip in evaluated} | {item.id for item in excluded}
     speakers = {clip.utterance.speaker for clip in evaluated} - {""} if speaker_disjoint else set()
     rest = [item for item in utterances if item.id not in visited and item.speaker not in speakers]
-    queues = _queues(rest, emotions, identification.splits, seed, corpus, "identification")
-    pool, also_excluded = _fill(queues, identification.per_emotion, validate)
+    candidates = _candidate_order(rest, emotions, identification.splits, seed, corpus, "identification")
+    pool, also_excluded = _fill(candidates, identification.per_emotion, validate)
     if identification.per_emotion != 0:
         _check_some(pool, corpus, speaker_disjoint)
     return Sets(evaluated, _concatenated(pool), (*excluded, *also_excluded))
 
 
-def _queues(
+def _candidate_order(
     utterances: Sequence[Utterance],
     emotions: Sequence[str],
     splits: Collection[str] | None,
     seed: int,
     corpus: str,
     purpose: str,
-) -> Queues:
+) -> OrderedCandidates:
     by_emotion: dict[str, list[Utterance]] = {emotion: [] for emotion in emotions}
     for utterance in utterances:
         if utterance.emotion in by_emotion and (splits is None or utterance.split in splits):
             by_emotion[utterance.emotion].append(utterance)
     return {
-        emotion: shuffled(candidates, seed, corpus, purpose, key=lambda utterance: utterance.id)
-        for emotion, candidates in by_emotion.items()
+        emotion: shuffled(listed, seed, corpus, purpose, key=lambda utterance: utterance.id)
+        for emotion, listed in by_emotion.items()
     }
 
 
 def _fill(
-    queues: Queues, per_emotion: int | None, validate: Validator
+    candidates: OrderedCandidates, per_emotion: int | None, validate: Validator
 ) -> tuple[dict[str, list[Clip]], tuple[Exclusion, ...]]:
-    """The first `per_emotion` valid clips of each queue, and the invalid candidates before them.
+    """The first `per_emotion` valid clips of each emotion in its order, and the invalid candidates before them.
 
     Each round validates exactly the number of clips that are missing, so no clip after the last
-    accepted one is validated. The visited candidates are a prefix of each queue, whatever the batches are.
+    accepted one is validated. The visited candidates are a prefix of each order, whatever the batches are.
     """
-    valid: dict[str, list[Clip]] = {emotion: [] for emotion in queues}
-    excluded: dict[str, list[Exclusion]] = {emotion: [] for emotion in queues}
-    positions = dict.fromkeys(queues, 0)
+    valid: dict[str, list[Clip]] = {emotion: [] for emotion in candidates}
+    excluded: dict[str, list[Exclusion]] = {emotion: [] for emotion in candidates}
+    positions = dict.fromkeys(candidates, 0)
     while True:
         batch: list[Utterance] = []
-        for emotion, queue in queues.items():
-            missing = len(queue) if per_emotion is None else per_emotion - len(valid[emotion])
-            batch += queue[positions[emotion] : positions[emotion] + missing]
+        for emotion, ordered in candidates.items():
+            missing = len(ordered) if per_emotion is None else per_emotion - len(valid[emotion])
+            batch += ordered[positions[emotion] : positions[emotion] + missing]
             positions[emotion] += missing
         if not batch:
             return valid, tuple(item for items in excluded.values() for item in items)
@@ -165,11 +165,12 @@ def _check_enough(
         reasons[item.emotion][item.reason] += 1
     losses = "; ".join(f"{emotion}: {tally(reasons[emotion])}" for emotion in short if reasons[emotion])
     raise UserError(
-        f"the evaluation set of {corpus!r} wants {rule.per_emotion} utterances of each emotion and "
-        f"{'finds' if listed else 'finds valid'} only: {tally(short)}." + (f" Excluded: {losses}." if losses else ""),
+        f"the evaluation set of {corpus!r} needs {rule.per_emotion} utterances of each emotion, but only "
+        f"{tally(short)} are {'available' if listed else 'available and valid'}."
+        + (f" Excluded: {losses}." if losses else ""),
         expected=f"at least {rule.per_emotion} of each"
         + (f" in the splits {', '.join(map(repr, rule.splits))}" if rule.splits is not None else ""),
-        fix=f"ask for at most {min(short.values())} of each emotion, or allow more splits",
+        fix=f"set at most {min(short.values())} of each emotion, or allow more splits",
     )
 
 

@@ -72,23 +72,23 @@ def survey(
         seed: the sweep's, from which the sets are drawn.
         headers_only: trust the headers; silence and broken samples are not detected.
     """
-    blank = Survey(spec.name, spec.type, spec.emotions, decoded=not headers_only)
+    empty_survey = Survey(spec.name, spec.type, spec.emotions, decoded=not headers_only)
     try:
         corpus = load_corpus(spec, cache, workers=workers, progress=progress)
     except UserError as error:
-        return replace(blank, problem=str(error))
+        return replace(empty_survey, problem=str(error))
     validator = partial(probe_header if headers_only else probe, limits=spec.limits)
     results = probe_all(corpus.utterances, validator, workers=workers, progress=progress)
-    return _with_sets(_with_counts(blank, corpus, results), spec, seed, corpus.utterances, results)
+    return _with_sets(_with_counts(empty_survey, corpus, results), spec, seed, corpus.utterances, results)
 
 
-def _with_counts(blank: Survey, corpus: LoadedCorpus, results: Sequence[Clip | Exclusion]) -> Survey:
+def _with_counts(empty_survey: Survey, corpus: LoadedCorpus, results: Sequence[Clip | Exclusion]) -> Survey:
     clips = [result for result in results if isinstance(result, Clip)]
     samples: Counter[tuple[str, str]] = Counter()
     for clip in clips:
         samples[clip.utterance.split, clip.utterance.emotion] += clip.samples
     return replace(
-        blank,
+        empty_survey,
         root=corpus.root,
         listed=count_by_split(corpus),
         valid=Counter((clip.utterance.split, clip.utterance.emotion) for clip in clips),
@@ -126,5 +126,5 @@ def _with_sets(
 
 def _size(emotions: Sequence[str], clips: Sequence[Clip]) -> SetSize:
     counts = Counter(clip.utterance.emotion for clip in clips)
-    unknown = sum(not clip.utterance.speaker for clip in clips)
-    return SetSize({emotion: counts[emotion] for emotion in emotions}, unknown)
+    clips_without_speaker = sum(not clip.utterance.speaker for clip in clips)
+    return SetSize({emotion: counts[emotion] for emotion in emotions}, clips_without_speaker)

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from esn_dist.corpora.audio import AudioError
-from esn_dist.models.audio_lm import AudioLM, ClipUnfit
+from esn_dist.models.audio_lm import AudioLM, UnsupportedClip
 
 ReadClip = Callable[[], npt.NDArray[np.float32]]
 """Returns a mono 16 kHz clip, or raises AudioError."""
-Encoded = Tensor | AudioError | ClipUnfit
+Encoded = Tensor | AudioError | UnsupportedClip
 """Audio embeddings [R, D] of a clip on the CPU, or the reason why there are none."""
 MAX_THREADS = 8  # a 30 s log-mel takes a thread some 18 ms, and an H100 some 5 ms to encode
 
@@ -69,18 +69,18 @@ def _mapper(threads: int) -> Iterator[Callable[..., Iterable[Any]]]:
 def _preprocess(model: AudioLM, read: ReadClip) -> Any:
     try:
         return model.preprocess(read())
-    except (AudioError, ClipUnfit) as error:
+    except (AudioError, UnsupportedClip) as error:
         return error
 
 
 @torch.inference_mode()
 def _encode(model: AudioLM, inputs: Iterable[Any]) -> list[Encoded]:
     """Embeddings of the preprocessed clips, fetched from the device in one copy; errors keep their places."""
-    errors = list[AudioError | ClipUnfit | None]()
+    errors = list[AudioError | UnsupportedClip | None]()
 
     def input_features() -> Iterator[Any]:
         for item in inputs:
-            errors.append(item if isinstance(item, AudioError | ClipUnfit) else None)
+            errors.append(item if isinstance(item, AudioError | UnsupportedClip) else None)
             if errors[-1] is None:
                 yield item
 

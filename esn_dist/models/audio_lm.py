@@ -9,19 +9,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from esn_dist.models.checkpoint import StoredWeights
-from esn_dist.models.from_pretrained import find_weights
+from esn_dist.models.from_pretrained import find_transformers_weights
 from esn_dist.models.placement import Placement
 from esn_dist.models.structure import ModelStructure, inspect_class, transformers_class
 from esn_dist.terms import Part
 from esn_dist.transfer import to_device_async
+
+Features = TypeVar("Features", default=Any)
+"""Input features of one clip, in the form that an adapter's encoder takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +49,20 @@ class Prompt:
         return cls(np.concatenate([p.ids_L for p in prompts]), np.concatenate([p.part_L for p in prompts]))
 
 
-class ClipUnfit(Exception):
+class UnsupportedClip(Exception):
     """The model cannot take the whole clip. The utterance is recorded as unreadable, never cut or padded."""
 
 
-class ClipTooShort(ClipUnfit):
+class ClipTooShort(UnsupportedClip):
     """The clip gives the model no audio token (Qwen2.5-Omni: under three mel frames, about 30 ms)."""
 
 
-class ClipTooLong(ClipUnfit):
+class ClipTooLong(UnsupportedClip):
     """The official processor would cut the clip without an error."""
 
 
-class AudioLM(ABC):
-    """A loaded audio-language model. An adapter is a subclass.
+class AudioLM(ABC, Generic[Features]):
+    """A loaded audio-language model. An adapter is a subclass, and states the type of its input features.
 
     Attributes:
         decoder: the text model; called with `inputs_embeds` and a cache, it returns `last_hidden_state`.
@@ -128,28 +132,28 @@ class AudioLM(ABC):
             UnknownArchitecture: transformers has no class for the checkpoint.
             UserError: a file or a weight is missing, or a shape differs.
         """
-        return find_weights(cls.transformers_class(config, str(folder)), folder, cls.unneeded_weights)
+        return find_transformers_weights(cls.transformers_class(config, str(folder)), folder, cls.unneeded_weights)
 
     def encode_clip(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
         """Audio embeddings [R, D] of one mono 16 kHz clip, in the decoder's dtype.
 
         Raises:
-            ClipUnfit: the clip gives no audio token, or is longer than the model takes.
+            UnsupportedClip: the clip gives no audio token, or is longer than the model takes.
         """
         return self.encode_audio([self.preprocess(wave_S)])[0]
 
     @abstractmethod
-    def preprocess(self, wave_S: npt.NDArray[np.float32]) -> Any:
+    def preprocess(self, wave_S: npt.NDArray[np.float32]) -> Features:
         """Input features of one clip for this adapter's encoder, such as its log-mel; the CPU's share of the work.
 
         May be called from several threads at once.
 
         Raises:
-            ClipUnfit: the clip gives no audio token, or is longer than the model takes.
+            UnsupportedClip: the clip gives no audio token, or is longer than the model takes.
         """
 
     @abstractmethod
-    def encode_audio(self, input_features: Iterable[Any]) -> list[Tensor]:
+    def encode_audio(self, input_features: Iterable[Features]) -> list[Tensor]:
         """Audio embeddings [R, D] of each clip; the device's share of the work.
 
         The embeddings of a clip are the same, bit for bit, whichever clips are encoded with it.

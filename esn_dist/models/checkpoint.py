@@ -16,7 +16,7 @@ from esn_dist.errors import UserError
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 LONGEST_HEADER = 100_000_000
-BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+STORED_TYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 DAMAGED = "download the file again; a copy that was cut off is the usual cause"
 
 
@@ -30,7 +30,7 @@ class StoredTensor:
 
     @property
     def bytes(self) -> int:
-        return prod(self.shape) * BYTES.get(self.dtype, 1)
+        return prod(self.shape) * STORED_TYPE_BYTES.get(self.dtype, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,9 @@ def _header(path: Path) -> dict[str, StoredTensor]:
     except (ValueError, OSError) as error:
         raise UserError(f"its header cannot be read: {error}", where=str(path), fix=DAMAGED) from None
     tensors = {name: value for name, value in header.items() if name != "__metadata__"}
-    whole = 8 + length + max((value["data_offsets"][1] for value in tensors.values()), default=0)
-    if size != whole:
-        raise UserError(f"has {size} bytes", where=str(path), expected=f"{whole} bytes by its own header", fix=DAMAGED)
+    expected_size = 8 + length + max((value["data_offsets"][1] for value in tensors.values()), default=0)
+    if size != expected_size:
+        raise UserError(
+            f"has {size} bytes", where=str(path), expected=f"{expected_size} bytes by its own header", fix=DAMAGED
+        )
     return {name: StoredTensor(path, tuple(value["shape"]), value["dtype"]) for name, value in tensors.items()}

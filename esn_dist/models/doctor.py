@@ -21,7 +21,7 @@ from esn_dist.models.resolve import adapter_of_config
 from esn_dist.models.structure import ModelStructure, UnknownArchitecture, default_config
 from esn_dist.sweep.model_catalog import MODELS
 
-BYTES = {"bfloat16": 2, "float32": 4}
+DTYPE_BYTES = {"bfloat16": 2, "float32": 4}
 
 
 def diagnose(model: str, sparse: bool = False) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def diagnose(model: str, sparse: bool = False) -> dict[str, Any]:
     structure = config_structure(config, model, sparse, model)
     weights = None if folder is None else _weights(model, config, folder, structure)
     parameters = (weights and weights.parameters) or structure.parameters
-    memory = {dtype: round(parameters * size / 1e9, 4) for dtype, size in BYTES.items()} if parameters else None
+    memory = {dtype: round(parameters * size / 1e9, 4) for dtype, size in DTYPE_BYTES.items()} if parameters else None
     return {
         "model": model, **_structure_facts(structure), "parameters": parameters,
         "weights": None if weights is None else asdict(weights), "deep": {}, "memory_gb": memory,

@@ -63,7 +63,7 @@ def _download(spec: ModelSpec, source: str) -> Path:
         return folder
     except GatedRepoError:
         raise UserError(
-            f"model {spec.name!r}: the repository is gated and this machine has no token that opens it", where=source,
+            f"model {spec.name!r}: the repository is gated, and no valid Hugging Face token was found", where=source,
             fix="accept its terms on the hub, then `hf auth login`; or give a local folder as `source`",
         ) from None  # fmt: skip
     except RepositoryNotFoundError:

@@ -51,7 +51,7 @@ def load_transformers(
     return model.eval()
 
 
-def find_weights(cls: Any, source: Path, unneeded: Sequence[str] = ()) -> StoredWeights:
+def find_transformers_weights(cls: Any, source: Path, unneeded: Sequence[str] = ()) -> StoredWeights:
     """Let transformers match the checkpoint's names and shapes to those of `cls`, without reading a weight.
 
     Raises:

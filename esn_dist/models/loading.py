@@ -90,7 +90,7 @@ def spec_of(model: str) -> ModelSpec:
         return ModelSpec.model_validate(model)
     if not Path(model).is_dir() and ("/" not in model or model.startswith((".", "/"))):
         raise UserError(
-            f"{model!r} is no registered model, folder or hub id: nothing can be loaded",
+            f"unknown model {model!r}: it is no registered model, folder or hub id",
             expected=f"one of {', '.join(MODELS)}; or a folder, or OWNER/NAME",
         )
     return ModelSpec.model_validate({"name": "doctor", "source": model})

@@ -19,7 +19,7 @@ from torch import nn
 from esn_dist.errors import UserError
 
 GB = 10**9
-ACTIVATIONS = 0.1  # share of a GPU's free memory that is left for activations and caches
+ACTIVATION_MEMORY_FRACTION = 0.1  # share of a GPU's free memory that is left for activations and caches
 DeviceMap = dict[str, int | str]
 
 
@@ -77,15 +77,15 @@ class Placement:
                 f"{self.gpus} GPUs per replica are required and this process sees {torch.cuda.device_count()}",
                 fix="set gpus to what one machine has, or device: cpu",
             )
-        return {i: int(torch.cuda.mem_get_info(i)[0] * (1 - ACTIVATIONS)) for i in range(self.gpus)}
+        return {i: int(torch.cuda.mem_get_info(i)[0] * (1 - ACTIVATION_MEMORY_FRACTION)) for i in range(self.gpus)}
 
     def _too_little(self, needed: int, free: int, dtype: torch.dtype) -> UserError:
-        ways = ["dtype: bfloat16"] if dtype == torch.float32 else []
-        ways += [f"gpus: {self.gpus + 1} or more", "offload: cpu"] if self.device == "cuda" else []
+        settings = ["dtype: bfloat16"] if dtype == torch.float32 else []
+        settings += [f"gpus: {self.gpus + 1} or more", "offload: cpu"] if self.device == "cuda" else []
         return UserError(
             f"the weights need {_size(needed)} in {str(dtype).removeprefix('torch.')} "
             f"and {self.device} has {_size(free)} for them",
-            fix=f"set {', or '.join([*ways, 'offload: disk'])}",
+            fix=f"set {', or '.join([*settings, 'offload: disk'])}",
         )
 
 
@@ -110,8 +110,8 @@ def _even_stages(skeleton: Any, dtype: torch.dtype, free: Mapping[int | str, int
             device = devices[int(name.removeprefix(f"{decoder}.")) * len(devices) // layers]
         device_map[name] = device
     # 3. Every stage must fit on its device.
-    used = {d: sum(int(sizes[name]) for name, placed in device_map.items() if placed == d) for d in devices}
-    return device_map if all(used[d] <= free[d] for d in devices) else None
+    placed_bytes = {d: sum(int(sizes[name]) for name, placed in device_map.items() if placed == d) for d in devices}
+    return device_map if all(placed_bytes[d] <= free[d] for d in devices) else None
 
 
 def _modules_to_place(module: nn.Module, prefix: str, stack: str) -> Iterator[str]:

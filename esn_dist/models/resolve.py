@@ -35,18 +35,18 @@ def adapter_of(spec: ModelSpec, folder: Path) -> AdapterEntry:
 
 def adapter_of_config(config: Mapping[str, Any]) -> AdapterEntry:
     """The adapter that claims the architecture of a `config.json`; the generic one where none does."""
-    name = _claiming_model(config)
+    name = _model_for_architecture(config)
     return MODELS[name].adapter if name else BUILTIN_ADAPTERS[GENERIC]
 
 
 def provider_identity(spec: ModelSpec, folder: Path) -> str:
     """Name, version and source digest of the package that the adapter comes from; "" for an adapter of this package."""
-    name = spec.model if spec.model in MODELS else _claiming_model(read_config(folder))
+    name = spec.model if spec.model in MODELS else _model_for_architecture(read_config(folder))
     provider = MODELS.provider(name) if name else None
     return provider.identity if provider else ""
 
 
-def _claiming_model(config: Mapping[str, Any]) -> str | None:
+def _model_for_architecture(config: Mapping[str, Any]) -> str | None:
     """The first registered model whose adapter claims the architecture."""
     architecture = str((config.get("architectures") or [""])[0])
     return next((name for name in MODELS if architecture.startswith(MODELS[name].adapter.architectures)), None)
@@ -58,8 +58,8 @@ def dtype_name(spec: ModelSpec, folder: Path) -> str:
         return spec.dtype
     if spec.model in MODELS:
         return MODELS[spec.model].dtype
-    whole = read_config(folder)
-    parts = [whole, whole.get("thinker_config") or {}, whole.get("text_config") or {}]
+    full_config = read_config(folder)
+    parts = [full_config, full_config.get("thinker_config") or {}, full_config.get("text_config") or {}]
     named = [part.get(key) for part in parts for key in ("dtype", "torch_dtype")]
     return next((name for name in named if name in ("float32", "bfloat16", "float16")), "bfloat16")
 
@@ -110,8 +110,8 @@ def local_gate_shapes(models: Iterable[ModelSpec]) -> dict[str, tuple[int, int]]
 
 def _qwen2_gates(config: Mapping[str, Any]) -> GateShape | None:
     """The gates of a Qwen2 decoder; None for any other, which is built on the meta device instead."""
-    whole = config.get("thinker_config", config)
-    text = whole.get("text_config", {})
+    thinker_config = config.get("thinker_config", config)
+    text = thinker_config.get("text_config", {})
     if text.get("model_type") not in QWEN2_DECODERS or text.get("hidden_act", "silu") != "silu":
         return None
     return GateShape(int(text["num_hidden_layers"]), int(text["intermediate_size"]))

@@ -3,6 +3,7 @@
     from esn_dist.testing.models import AudioLMConformance
 
     class TestMine(AudioLMConformance):
+        adapter = MyAudioLM
         too_short = (160,)
         too_long = 30 * 16_000 + 1
 
@@ -33,12 +34,14 @@ class AudioLMConformance:
     """The promises of an adapter.
 
     Attributes:
+        adapter: class of the model under test.
         seconds: lengths of the clips; the second one is longer than the first.
         too_short: samples of clips that give no audio token.
         too_long: samples of a clip that the official processor would cut; None where it takes any length.
         options: answers "1" to this number must be single tokens.
     """
 
+    adapter: ClassVar[type] = AudioLM
     seconds: ClassVar[tuple[float, ...]] = (0.25, 0.6)
     too_short: ClassVar[tuple[int, ...]] = ()
     too_long: ClassVar[int | None] = None
@@ -50,6 +53,7 @@ class AudioLMConformance:
         raise NotImplementedError("override the fixture `lm`")
 
     def test_a_clip_becomes_audio_embeddings_of_the_decoder_s_width_and_dtype(self, lm: AudioLM) -> None:
+        assert isinstance(lm, self.adapter)
         for seconds in self.seconds:
             embeds_RD = lm.encode_clip(clip(seconds))
             assert embeds_RD.shape[1] == lm.embed_tokens(torch.tensor([0], device=lm.device)).shape[1]

@@ -177,7 +177,7 @@ class TapeCorpus(CorpusSpec):
 TAPE = CorpusLoader(
     spec=TapeCorpus,
     load=lambda spec, options: read_manifest(spec.table, spec.emotions),
-    not_counted="a tape is slow",
+    no_count_reason="a tape is slow",
     published=PublishedCounts("the tape's label", {"": {"anger": 300, "joy": 400}}),
 )
 """
@@ -227,5 +227,5 @@ def test_the_identity_of_a_built_in_type_names_no_provider() -> None:
 
 
 def test_an_entry_without_counts_must_say_why() -> None:
-    with pytest.raises(ValueError, match="either `count_labels` or the reason in `not_counted`"):
+    with pytest.raises(ValueError, match="either `count_labels` or the reason in `no_count_reason`"):
         CorpusLoader(spec=MANIFEST.spec, load=MANIFEST.load)

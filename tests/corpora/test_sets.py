@@ -174,10 +174,10 @@ def test_too_few_for_the_evaluation_set_says_how_many_there_are() -> None:
     corpus = [*forty(), *(utterance(900 + number, "joy", "test") for number in range(9))]
     with pytest.raises(UserError) as listed:
         drawn(corpus, SetRule(("test",), 9), SetRule(None, None))
-    assert "finds only: anger 0, sadness 0" in str(listed.value)
+    assert "but only anger 0, sadness 0 are available." in str(listed.value)
     with pytest.raises(UserError) as valid:
         drawn(corpus, SetRule(("dev",), 38), SetRule(None, None), invalid=lambda item: item.id in {"u0", "u3", "u6"})
-    assert "finds valid only: anger 37. Excluded: anger: silent 3" in str(valid.value)
+    assert "but only anger 37 are available and valid. Excluded: anger: silent 3" in str(valid.value)
     assert "at most 37" in str(valid.value)
 
 

@@ -120,7 +120,7 @@ def test_the_cells_have_the_answers_of_a_second_pass(sweep: Sweep, answers: xr.D
         np.testing.assert_allclose(derived.logprob, logprob, atol=1e-4)
 
 
-def test_the_proof_has_something_to_prove(answers: xr.Dataset) -> None:
+def test_the_fixture_has_nonzero_effects(answers: xr.Dataset) -> None:
     """Several emotions are predicted first, some first answers are none, and steering changes answers."""
     first = answers.isel(cell=0)
     assert len(set(first.answer.values[first.outcome == Outcome.ANSWERED])) == len(EMOTIONS)

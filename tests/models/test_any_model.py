@@ -82,7 +82,7 @@ def test_a_plan_takes_the_shape_from_the_folder_or_says_that_it_is_unknown(tmp_p
 def test_deep_takes_a_hub_id_too_but_no_mere_model_type() -> None:
     spec = spec_of("someone/something")
     assert (spec.model, spec.source) == ("any", "someone/something")
-    with pytest.raises(UserError, match="nothing can be loaded"):
+    with pytest.raises(UserError, match="unknown model"):
         spec_of("voxtral")
 
 

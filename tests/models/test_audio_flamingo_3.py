@@ -159,6 +159,7 @@ def test_the_clip_stands_before_the_question_and_another_order_is_refused(
 
 
 class TestConformance(AudioLMConformance):
+    adapter = AudioFlamingo3
     too_short = (160, 320)
     too_long = 600 * 16_000 + 1
 

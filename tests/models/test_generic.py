@@ -14,6 +14,8 @@ from tests.models.random_models import qwen2_audio
 
 
 class TestConformance(AudioLMConformance):
+    adapter = GenericAudioLM
+
     @pytest.fixture
     def lm(self, case: Case) -> GenericAudioLM:
         return case.lm

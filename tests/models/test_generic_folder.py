@@ -71,7 +71,7 @@ def test_weights_on_disk_give_the_same_counts_and_deactivations(case: Case, tmp_
         scaled(away.gates, member_LN, 0.0, "fold").__enter__()
 
 
-def test_an_audio_encoder_that_asks_a_placeholder_where_it_lies_is_refused_offloaded(tmp_path: Path) -> None:
+def test_an_audio_encoder_that_reads_the_device_of_an_offloaded_weight_is_refused(tmp_path: Path) -> None:
     """Phi-4-multimodal's. At loading and not at the first clip, which would be recorded as unreadable."""
     case = Case(*drawn(phi4_multimodal))
     with pytest.raises(UserError, match="audio encoder offloaded") as error:

@@ -75,6 +75,7 @@ def test_a_second_has_25_audio_tokens(omni: Qwen25Omni, samples: int, rows: int)
 
 
 class TestConformance(AudioLMConformance):
+    adapter = Qwen25Omni
     too_short = (1, 160, 320)
     too_long = 300 * 16_000 + 1
 

@@ -77,7 +77,7 @@ def test_speakers_that_nobody_wanted_apart_are_counted_and_no_note(tmp_path: Pat
 
 
 @pytest.mark.parametrize("disjoint", [True, False])
-def test_status_shows_it_from_the_store(tmp_path: Path, disjoint: bool) -> None:
+def test_status_shows_the_speakers_of_the_stored_sets(tmp_path: Path, disjoint: bool) -> None:
     folder = store(tmp_path, ["Ann", "Bo"], ["", "Di"], disjoint)
     folder.done.mkdir(exist_ok=True)
     result = CliRunner().invoke(app, ["status", str(folder.root)])

@@ -172,7 +172,7 @@ def test_answers_are_those_of_generate_with_and_without_the_masked_columns(
     assert any(answer != baseline for answer in deactivated), "a deactivation that changes no answer shows nothing"
 
 
-def test_mix_on_them_is_refused_before_a_corpus_is_read(folder: Path) -> None:
+def test_mix_on_experts_is_refused_before_a_corpus_is_read(folder: Path) -> None:
     """And not as a TypeError in an actor, days later."""
     mixed = folder / "mixed.yaml"
     text = SWEEP.replace("store: store", "store: mixed").replace("{type: steer, alpha: 0.5}", "{type: mix, alpha: 0.5}")

@@ -72,7 +72,7 @@ class GrowingTable:
         assert set(self.fill(folder, self.block, min(self.block, 2))).isdisjoint(written)
         assert {name: (folder.data / name).read_bytes() for name in written} == written
 
-    def test_rows_that_are_not_asked_for_stay(self, folder: StoreFolder) -> None:
+    def test_rows_that_are_not_requested_are_unchanged(self, folder: StoreFolder) -> None:
         self.grow(folder, self.rows("a", "b"))
         assert set(self.grow(folder, self.rows("c")).row_by_id()) == {"a", "b", "c"}
 

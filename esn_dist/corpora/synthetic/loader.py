@@ -40,4 +40,4 @@ def _load(spec: SyntheticCorpus, options: LoadOptions) -> LoadedCorpus:
     return read_manifest(folder / "manifest.csv", spec.emotions)
 
 
-SYNTHETIC = CorpusLoader(spec=SyntheticCorpus, load=_load, not_counted="made on the spot", generated=True)
+SYNTHETIC = CorpusLoader(spec=SyntheticCorpus, load=_load, no_count_reason="made on the spot", generated=True)

@@ -25,12 +25,12 @@ from esn_dist.models.placement import Placement
 from esn_dist.sweep.model_catalog import BUILTIN_ADAPTERS
 from esn_dist.transfer import to_device_async
 
-LONGEST = 600  # seconds
+MAX_SECONDS = 600  # seconds
 Windows = tuple[Tensor, Tensor]
 """Log-mel [W, M, 3000] of a clip's windows, and their valid frames [W, 3000]."""
 
 
-class AudioFlamingo3(AudioLM):
+class AudioFlamingo3(AudioLM[Windows]):
     """Adapter around a loaded `AudioFlamingo3ForConditionalGeneration`."""
 
     settings: ClassVar = BUILTIN_ADAPTERS["audio-flamingo-3"].settings
@@ -63,8 +63,8 @@ class AudioFlamingo3(AudioLM):
 
     def preprocess(self, wave_S: npt.NDArray[np.float32]) -> Windows:
         rate = self.extractor.sampling_rate
-        if len(wave_S) > LONGEST * rate:
-            raise ClipTooLong(f"{len(wave_S) / rate:.1f} s; the model takes {LONGEST} s at most")
+        if len(wave_S) > MAX_SECONDS * rate:
+            raise ClipTooLong(f"{len(wave_S) / rate:.1f} s; the model takes {MAX_SECONDS} s at most")
         mel_WMF, valid_WF = self.mel(wave_S)
         if not any(map(self._count, valid_WF)):
             raise ClipTooShort(f"{len(wave_S)} samples give {int(valid_WF.sum())} mel frames and no audio token")

@@ -23,6 +23,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from esn_dist.corpora.audio import SAMPLE_RATE
 from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import AudioLM, ClipTooShort, Prompt
 from esn_dist.models.chat_prompt import conversation, prompt_of_ids, special_ids
@@ -35,13 +36,12 @@ from esn_dist.models.processor import MISTRAL, load_processor
 from esn_dist.models.structure import config_of, unsupported
 from esn_dist.sweep.model_catalog import BUILTIN_ADAPTERS, GENERIC
 
-RATE = 16_000
-PROBE = np.zeros(RATE, np.float32)
+PROBE = np.zeros(SAMPLE_RATE, np.float32)
 # Published whole (a thinker and a speech branch); loaded as the part that writes text. By `model_type`.
 THINKERS = {"qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration"}
 
 
-class GenericAudioLM(AudioLM):
+class GenericAudioLM(AudioLM[dict[str, Tensor]]):
     """Adapter around any loaded audio-language model and its processor."""
 
     settings: ClassVar = BUILTIN_ADAPTERS[GENERIC].settings
@@ -131,7 +131,7 @@ def _sampling_rate(processor: Any) -> dict[str, Any]:
     """Options that give the sampling rate to an extractor that takes one; without it some warn at every clip."""
     extractor = getattr(processor, "feature_extractor", None) or getattr(processor, "audio_processor", None)
     takes_rate = extractor is not None and "sampling_rate" in signature(type(extractor).__call__).parameters
-    return {"audio_kwargs": {"sampling_rate": RATE}} if takes_rate else {}
+    return {"audio_kwargs": {"sampling_rate": SAMPLE_RATE}} if takes_rate else {}
 
 
 def _check_offloaded_encoder(lm: GenericAudioLM, source: Path) -> None:
@@ -165,5 +165,5 @@ def _with_samples(messages: list[dict[str, Any]], wave_S: npt.NDArray[np.float32
 def _wav_base64(wave_S: npt.NDArray[np.float32]) -> str:
     """A float WAV file as base64 text, bit for bit."""
     file = io.BytesIO()
-    soundfile.write(file, wave_S, RATE, format="WAV", subtype="FLOAT")
+    soundfile.write(file, wave_S, SAMPLE_RATE, format="WAV", subtype="FLOAT")
     return b64encode(file.getvalue()).decode()

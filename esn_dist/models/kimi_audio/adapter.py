@@ -21,9 +21,9 @@ from esn_dist.errors import UserError
 from esn_dist.models.audio_lm import AudioLM, Prompt, execution_device
 from esn_dist.models.checkpoint import StoredWeights
 from esn_dist.models.fixed_batches import encode_in_fixed_batches
-from esn_dist.models.kimi_audio.audio import audio_token_count, tokenizer_mel, whisper_mel, windows
+from esn_dist.models.kimi_audio.audio import tokenizer_mel, whisper_mel, window_token_count, windows
 from esn_dist.models.kimi_audio.config import ARCHITECTURE, COPIED, WHISPER, KimiConfig, read_kimi
-from esn_dist.models.kimi_audio.prompt import merged, streams
+from esn_dist.models.kimi_audio.prompt import merge_streams, streams
 from esn_dist.models.kimi_audio.tokens import TextTokens
 from esn_dist.models.kimi_audio.weights import checkpoint_weights, load_network, speech_tokenizer_folder
 from esn_dist.models.placement import Placement
@@ -49,7 +49,7 @@ class InputFeatures:
     whisper: tuple[WhisperWindow, ...]
 
 
-class KimiAudio(AudioLM):
+class KimiAudio(AudioLM[InputFeatures]):
     """Adapter around a loaded `KimiNetwork`.
 
     Args:
@@ -103,7 +103,7 @@ class KimiAudio(AudioLM):
 
     def preprocess(self, wave_S: npt.NDArray[np.float32]) -> InputFeatures:
         waves = windows(wave_S)
-        whisper = ((whisper_mel(self.extractors[1], wave), audio_token_count(len(wave))) for wave in waves)
+        whisper = ((whisper_mel(self.extractors[1], wave), window_token_count(len(wave))) for wave in waves)
         return InputFeatures(*tokenizer_mel(self.extractors[0], waves), tuple(whisper))
 
     @torch.inference_mode()
@@ -150,7 +150,7 @@ class KimiAudio(AudioLM):
     def prompt(self, audio_tokens: int, text: str) -> Prompt:
         placeholders = [self.config.audio_offset] * audio_tokens  # their embeddings are replaced by the audio's
         ids = self.tokenizer.encode(text, add_special_tokens=False)
-        return merged(self.config.specials, streams(self.config.specials, ids, placeholders, self.order))
+        return merge_streams(self.config.specials, streams(self.config.specials, ids, placeholders, self.order))
 
     @torch.no_grad()
     def embed(self, prompt: Prompt, audio_embeds_RD: Tensor) -> Tensor:

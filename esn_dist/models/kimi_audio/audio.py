@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from esn_dist.corpora.audio import SAMPLE_RATE
+
 WINDOW = 480_000  # samples: 30 s at 16 kHz
 TOKEN = 1_280  # samples of one code: hop 160 × stride 2 × pool 4
-RATE = 16_000
 
 Wave = npt.NDArray[np.float32]
 
@@ -24,7 +25,7 @@ def windows(wave_S: Wave) -> list[Wave]:
     return [wave_S[start : start + WINDOW] for start in range(0, len(wave_S), WINDOW)]
 
 
-def audio_token_count(samples: int) -> int:
+def window_token_count(samples: int) -> int:
     """Codes, and continuous features, of one window."""
     return (samples - 1) // TOKEN + 1
 
@@ -36,7 +37,7 @@ def tokenizer_mel(extractor: Any, waves: list[Wave]) -> tuple[Tensor, Tensor]:
     The last frame of a clip reflects its end, and would contain silence in a batch with a longer clip.
     """
     features = extractor(
-        waves, sampling_rate=RATE, padding="longest", pad_to_multiple_of=TOKEN, return_attention_mask=True,
+        waves, sampling_rate=SAMPLE_RATE, padding="longest", pad_to_multiple_of=TOKEN, return_attention_mask=True,
         return_tensors="pt",
     )  # fmt: skip
     return features["input_features"], features["attention_mask"]
@@ -44,6 +45,6 @@ def tokenizer_mel(extractor: Any, waves: list[Wave]) -> tuple[Tensor, Tensor]:
 
 def whisper_mel(extractor: Any, wave_S: Wave) -> Tensor:
     """Log-mel [1, M, 3000] of one window, padded with silence to exactly 30 s before the mel is taken."""
-    features = extractor([wave_S], sampling_rate=RATE, padding="max_length", return_tensors="pt")
+    features = extractor([wave_S], sampling_rate=SAMPLE_RATE, padding="max_length", return_tensors="pt")
     mel_1MF: Tensor = features["input_features"]
     return mel_1MF

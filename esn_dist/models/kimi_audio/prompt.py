@@ -47,9 +47,9 @@ def streams(specials: Specials, text: Sequence[int], codes: Sequence[int], order
     return Streams(audio_stream, text_stream, [begin <= i < begin + len(codes) for i in range(len(audio_stream))])
 
 
-def merged(specials: Specials, both: Streams) -> Prompt:
+def merge_streams(specials: Specials, streams: Streams) -> Prompt:
     """The ids that are not blank, with their parts: codes are audio, base tokens text, markers uncounted."""
-    audio_L, text_L, continuous_L = (np.array(stream) for stream in both)
+    audio_L, text_L, continuous_L = (np.array(stream) for stream in streams)
     assert ((audio_L == specials.blank) | (text_L == specials.blank)).all()
     ids_L = np.where(audio_L == specials.blank, text_L, audio_L).astype(np.int64)
     part_L = np.where(continuous_L, int(Part.AUDIO), np.where(ids_L < specials.base, int(Part.TEXT), UNCOUNTED))

@@ -41,7 +41,7 @@ def speech_tokenizer_folder(folder: Path) -> Path:
     )  # fmt: skip
 
 
-def find_weights(network: KimiNetwork, folder: Path, glm: Path) -> dict[str, tuple[str, StoredTensor]]:
+def locate_tensors(network: KimiNetwork, folder: Path, glm: Path) -> dict[str, tuple[str, StoredTensor]]:
     """Stored name and tensor of each parameter, with every file, name and shape checked; `network` may be on meta.
 
     Raises:
@@ -73,7 +73,7 @@ def checkpoint_weights(folder: Path) -> StoredWeights:
     glm = speech_tokenizer_folder(folder)
     with torch.device("meta"):
         network = KimiNetwork(read_kimi(folder, glm))
-    tensors = [tensor for _, tensor in find_weights(network, folder, glm).values()]
+    tensors = [tensor for _, tensor in locate_tensors(network, folder, glm).values()]
     return StoredWeights.of(tensors, sum(p.numel() for p in network.parameters()))
 
 
@@ -81,13 +81,15 @@ def load_network(config: KimiConfig, folder: Path, glm: Path, dtype: torch.dtype
     """The network on the devices of `placement`: the speech tokenizer in float32, the rest in `dtype`."""
     with init_empty_weights():  # buffers stay real: no file holds the rotary table
         network = KimiNetwork(config)
-    located = find_weights(network, folder, glm)
+    located = locate_tensors(network, folder, glm)
     device_map = placement.device_map(network, dtype)
-    whole = device_map.get("")
-    network.load_state_dict(_read(located, dtype, "cpu" if whole is None else whole), assign=True)
+    single_device = device_map.get("")
+    network.load_state_dict(
+        _read_tensors(located, dtype, "cpu" if single_device is None else single_device), assign=True
+    )
     network.eval()
-    if whole is not None:
-        return network.to(whole)  # moves the buffers; the weights are there already
+    if single_device is not None:
+        return network.to(single_device)  # moves the buffers; the weights are there already
     offloaded = tempfile.mkdtemp(prefix="esn-dist-") if "disk" in device_map.values() else None
     placed = dispatch_model(network, device_map, main_device=_main(device_map), offload_dir=offloaded)
     if offloaded:
@@ -100,7 +102,9 @@ def _main(device_map: Mapping[str, int | str]) -> int | str:
     return next((device for device in device_map.values() if isinstance(device, int)), "cpu")
 
 
-def _read(located: Mapping[str, tuple[str, StoredTensor]], dtype: torch.dtype, device: int | str) -> dict[str, Tensor]:
+def _read_tensors(
+    located: Mapping[str, tuple[str, StoredTensor]], dtype: torch.dtype, device: int | str
+) -> dict[str, Tensor]:
     """The tensors, file by file, each in its compute dtype."""
     of_file: dict[Path, list[tuple[str, str]]] = {}
     for name, (spelling, stored) in located.items():
@@ -110,6 +114,6 @@ def _read(located: Mapping[str, tuple[str, StoredTensor]], dtype: torch.dtype, d
         # `whisper-large-v3` has none of the metadata that from_pretrained requires; safe_open does not need it.
         with safe_open(file, "pt", device=str(device) if device == "cpu" else f"cuda:{device}") as tensors:
             for name, spelling in names:
-                full = name.startswith(FULL_PRECISION)
-                state[name] = tensors.get_tensor(spelling).to(torch.float32 if full else dtype)
+                keeps_precision = name.startswith(FULL_PRECISION)
+                state[name] = tensors.get_tensor(spelling).to(torch.float32 if keeps_precision else dtype)
     return state

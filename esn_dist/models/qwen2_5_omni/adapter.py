@@ -31,10 +31,10 @@ HOP = 160  # samples per mel frame at 16 kHz
 # Zeros after the clip. Without them the STFT would reflect the clip's end into its last frame. With fewer of them, a
 # product of few frames uses another kernel, which rounds differently: 640 zeros left clips of under 0.1 s one bit away
 # from the official features.
-TAIL = 3_200
+SILENCE_SAMPLES = 3_200
 
 
-class Qwen25Omni(AudioLM):
+class Qwen25Omni(AudioLM[Tensor]):
     """Adapter around a loaded `Qwen2_5OmniThinkerForConditionalGeneration`."""
 
     settings: ClassVar = BUILTIN_ADAPTERS["qwen2.5-omni"].settings
@@ -127,7 +127,7 @@ class Qwen25Omni(AudioLM):
 
     def mel(self, wave_S: npt.NDArray[np.float32]) -> Tensor:
         """Log-mel [M, F] float32 with F = ceil(S / 160), equal to the official processor's valid frames."""
-        padded = np.concatenate([wave_S, np.zeros(TAIL, np.float32)])
+        padded = np.concatenate([wave_S, np.zeros(SILENCE_SAMPLES, np.float32)])
         features = self.extractor(
             padded, sampling_rate=self.extractor.sampling_rate, padding="longest", truncation=False, return_tensors="pt"
         )

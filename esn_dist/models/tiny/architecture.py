@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from transformers import (
 from esn_dist.task.prompt import question
 
 SYSTEM = "You are a helpful assistant."
-EMOTIONS = ("anger", "frustration", "joy", "neutral", "sadness", "surprise")
+PROMPT_EMOTIONS = ("anger", "frustration", "joy", "neutral", "sadness", "surprise")
 SPECIALS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -128,10 +128,6 @@ def thinker_config(size: TinySize, words: PreTrainedTokenizerFast) -> Qwen2_5Omn
     def id_of(name: str) -> int:
         return words.vocab[name]
 
-    half_head = size.hidden // size.heads // 2
-    # Rotary sections for time, height and width in the 7B model's proportions (16, 24, 24 of 64).
-    time = half_head // 4
-    sections = [time, (half_head - time) // 2, half_head - time - (half_head - time) // 2]
     config = Qwen2_5OmniThinkerConfig(
         audio_config={
             "encoder_layers": size.audio_layers,
@@ -150,14 +146,8 @@ def thinker_config(size: TinySize, words: PreTrainedTokenizerFast) -> Qwen2_5Omn
             "fullatt_block_indexes": [0],
         },
         text_config={
+            **_text_sizes(size),
             "vocab_size": len(words),
-            "hidden_size": size.hidden,
-            "intermediate_size": size.gates,
-            "num_hidden_layers": size.layers,
-            "num_attention_heads": size.heads,
-            "num_key_value_heads": size.key_value_heads,
-            "max_position_embeddings": 4096,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": sections},
             "pad_token_id": id_of("<|endoftext|>"),
             "eos_token_id": id_of("<|im_end|>"),
             "tie_word_embeddings": False,
@@ -175,6 +165,24 @@ def thinker_config(size: TinySize, words: PreTrainedTokenizerFast) -> Qwen2_5Omn
     return config
 
 
+def _text_sizes(size: TinySize) -> dict[str, Any]:
+    """The decoder's sizes, with rotary sections for time, height and width as in the 7B model: 16, 24, 24 of 64."""
+    half_head = size.hidden // size.heads // 2
+    time = half_head // 4
+    height = (half_head - time) // 2
+    return {
+        "hidden_size": size.hidden,
+        "intermediate_size": size.gates,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.key_value_heads,
+        "max_position_embeddings": 4096,
+        "rope_parameters": {
+            "rope_type": "default", "rope_theta": 1e6, "mrope_section": [time, height, half_head - time - height]
+        },
+    }  # fmt: skip
+
+
 def _cutter() -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence(
         [
@@ -185,7 +193,7 @@ def _cutter() -> pre_tokenizers.PreTokenizer:
 
 
 def _prompt_pieces() -> list[str]:
-    texts = ["system\n", "user\n", "assistant\n", SYSTEM, "0123456789", question(EMOTIONS), *EMOTIONS]
+    texts = ["system\n", "user\n", "assistant\n", SYSTEM, "0123456789", question(PROMPT_EMOTIONS), *PROMPT_EMOTIONS]
     return [piece for text in texts for piece, _ in _cutter().pre_tokenize_str(text)]
 
 
@@ -195,8 +203,3 @@ def _draw_audio_tower(tower: torch.nn.Module) -> None:
         for name, value in tower.named_parameters():
             if value.dim() > 1 and "bos_eos" not in name:
                 value.normal_(0.0, math.sqrt(1.0 / value[0].numel()))
-
-
-def describe(size: TinySize) -> dict[str, int]:
-    """`size` as plain numbers, for the training record."""
-    return asdict(size)

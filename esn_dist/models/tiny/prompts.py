@@ -1,6 +1,6 @@
 """Training prompts as tensors: the paper's question in every option order, around audio rows or a word.
 
-Knows neither losses nor schedules. Shape suffixes: B batch, L positions, O option orders, E emotions.
+Knows neither losses nor schedules. Shape letters: see `esn_dist.models`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor
 from esn_dist.models.tiny.architecture import SYSTEM, tokenizer
 from esn_dist.task.prompt import question
 
-HEAD = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<|audio_bos|>"
-TAIL = "<|im_end|>\n<|im_start|>assistant\n"
+PROMPT_HEAD = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<|audio_bos|>"
+PROMPT_TAIL = "<|im_end|>\n<|im_start|>assistant\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +56,20 @@ class Prompts:
             return torch.tensor(words.encode(text, add_special_tokens=False), device=device)
 
         self.orders = list(itertools.permutations(range(len(emotions))))
-        self.head = ids(HEAD)
+        self.head = ids(PROMPT_HEAD)
         self.tails_OL = torch.stack(
-            [ids(f"<|audio_eos|>{question([emotions[code] for code in order])}{TAIL}") for order in self.orders]
+            [ids(f"<|audio_eos|>{question([emotions[code] for code in order])}{PROMPT_TAIL}") for order in self.orders]
         )
-        self.plain_tail = ids(f"<|audio_eos|>{TAIL}")
+        self.plain_tail = ids(f"<|audio_eos|>{PROMPT_TAIL}")
         self.stop, self.placeholder = (words.vocab[name] for name in ("<|im_end|>", "<|AUDIO|>"))
         self.digits = ids("".join(str(number) for number in range(1, len(emotions) + 1)))
         self.words = torch.cat([ids(f" {emotion}") for emotion in emotions])
-        # number_OE[o, e]: zero-based number under which order o lists emotion e
-        self.number_OE = torch.tensor(self.orders, device=device).argsort(dim=1)
+        # number_OA[o, a]: zero-based number under which order o lists emotion a
+        self.number_OA = torch.tensor(self.orders, device=device).argsort(dim=1)
 
     def choice(self, rows_B: Tensor, emotion_B: Tensor, order_B: Tensor, width: int) -> TrainingBatch:
         """Audio and options; the answer is the number of the right option."""
-        answer = self.digits[self.number_OE[order_B, emotion_B]]
+        answer = self.digits[self.number_OA[order_B, emotion_B]]
         return self._assemble(rows_B, self.tails_OL[order_B], answer, width, None)
 
     def word(self, rows_B: Tensor, emotion_B: Tensor, width: int) -> TrainingBatch:
@@ -80,7 +80,7 @@ class Prompts:
     def look_up(self, emotion_B: Tensor, order_B: Tensor, width: int) -> TrainingBatch:
         """The emotion's word in the place of the audio, and options: pure reading."""
         ones_B = torch.ones_like(emotion_B)
-        answer = self.digits[self.number_OE[order_B, emotion_B]]
+        answer = self.digits[self.number_OA[order_B, emotion_B]]
         return self._assemble(ones_B, self.tails_OL[order_B], answer, width, self.words[emotion_B])
 
     def _assemble(

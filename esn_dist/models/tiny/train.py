@@ -1,7 +1,7 @@
 """Trains the tiny model from nothing: `python -m esn_dist.models.tiny.train --out FOLDER --seed N`.
 
 Knows nothing of masks or effects: the model learns to answer the paper's question, and nothing else is asked of it.
-Shape suffixes: B batch, L positions, D model width, S answer positions, V vocabulary.
+Shape letters: see `esn_dist.models`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.nn import functional
 from esn_dist.corpora.synthetic import CONDITIONS, SYNTHETIC_EMOTIONS, materialise
 from esn_dist.models.tiny.architecture import TinySize, build, save
 from esn_dist.models.tiny.prompts import Prompts, TrainingBatch
-from esn_dist.models.tiny.speech import Speech, load
+from esn_dist.models.tiny.speech import Speech, load_speech
 
 CORPUS_SEED = 0
 WARM_UP = 50
@@ -79,7 +79,7 @@ class Trainer:
         self.prompts = Prompts(SYNTHETIC_EMOTIONS, self.device)
         self.random = torch.Generator(self.device).manual_seed(self.seed)
         for layer in self.decoder.layers:
-            layer.mlp.gate_proj.register_forward_hook(lambda module, given, made: self.fired.append(made))
+            layer.mlp.gate_proj.register_forward_hook(lambda module, inputs, output: self.fired.append(output))
         self.tower.requires_grad_(False)
         self.tower.ln_post.requires_grad_(True)
         self.tower.proj.requires_grad_(True)
@@ -117,7 +117,7 @@ class Trainer:
             size *= 2  # reading prompts are short
         item_B, order_B = integers(len(speech), size), integers(len(self.prompts.orders), size)
         emotion_B, rows_B = speech.emotion_N[item_B], speech.rows_N[item_B]
-        width = speech.rows_NRW.shape[1] if choices + words else 1
+        width = speech.rows_NRE.shape[1] if choices + words else 1
         cut = (slice(choices), slice(choices, choices + words), slice(choices + words, None))
         parts = (
             self.prompts.choice(rows_B[cut[0]], emotion_B[cut[0]], order_B[cut[0]], width),
@@ -147,21 +147,21 @@ class Trainer:
         self.fired.clear()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             hidden_BLD = self.decode(self.embed(speech, item_B, batch))
-            place_BS = torch.stack([batch.last_B, batch.last_B + 1], dim=1)
-            read_BSD = hidden_BLD.gather(1, place_BS[..., None].expand(-1, -1, hidden_BLD.shape[-1]))
-            logits_BSV = self.model.lm_head(read_BSD).float()
-        target_BS = torch.stack([batch.answer_B, torch.full_like(batch.answer_B, self.prompts.stop)], dim=1)
-        loss = functional.cross_entropy(logits_BSV.flatten(0, 1), target_BS.flatten())
+            place_BT = torch.stack([batch.last_B, batch.last_B + 1], dim=1)
+            read_BTD = hidden_BLD.gather(1, place_BT[..., None].expand(-1, -1, hidden_BLD.shape[-1]))
+            logits_BTV = self.model.lm_head(read_BTD).float()
+        target_BT = torch.stack([batch.answer_B, torch.full_like(batch.answer_B, self.prompts.stop)], dim=1)
+        loss = functional.cross_entropy(logits_BTV.flatten(0, 1), target_BT.flatten())
         if not self.recipe.sparsity:
             return loss
-        inside_BL = torch.arange(batch.ids_BL.shape[1], device=self.device) <= place_BS[:, 1:]
-        firing = torch.stack([made.relu().mean(dim=-1) for made in self.fired]).mean(dim=0)
+        inside_BL = torch.arange(batch.ids_BL.shape[1], device=self.device) <= place_BT[:, 1:]
+        firing = torch.stack([gates.relu().mean(dim=-1) for gates in self.fired]).mean(dim=0)
         return loss + self.recipe.sparsity * (firing * inside_BL).sum() / inside_BL.sum()
 
     def embed(self, speech: Speech, item_B: Tensor, batch: TrainingBatch) -> Tensor:
         """Embeddings [B, L, D] with the audio rows in their places."""
-        rows_BRW = speech.rows_NRW[item_B]
-        rows_BRD = self.tower.proj(self.tower.ln_post(rows_BRW))
+        rows_BRE = speech.rows_NRE[item_B]
+        rows_BRD = self.tower.proj(self.tower.ln_post(rows_BRE))
         index = batch.audio_BL.clamp(min=0, max=rows_BRD.shape[1] - 1)
         placed_BLD = rows_BRD.gather(1, index[..., None].expand(-1, -1, rows_BRD.shape[-1]))
         text_BLD = self.decoder.embed_tokens(batch.ids_BL)
@@ -213,18 +213,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--corpora", type=Path, default=Path("store/tiny-corpora"), help="folder of the speech")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    given = parser.parse_args()
-    started, recipe, device = time.monotonic(), Recipe(), torch.device(given.device)
+    options = parser.parse_args()
+    started, recipe, device = time.monotonic(), Recipe(), torch.device(options.device)
     corpora = [
-        materialise(given.corpora, condition, {"train": recipe.utterances}, CORPUS_SEED, os.cpu_count() or 1)
+        materialise(options.corpora, condition, {"train": recipe.utterances}, CORPUS_SEED, os.cpu_count() or 1)
         for condition in CONDITIONS
     ]
-    trainer = Trainer(recipe, given.seed, device)
-    trainer.fit(load(corpora, "train", SYNTHETIC_EMOTIONS, trainer.model), print)
-    save(trainer.model, given.out)
-    record = {"seed": given.seed, "corpus_seed": CORPUS_SEED, "recipe": asdict(recipe)}
-    (given.out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    print(f"written to {given.out} after {time.monotonic() - started:.0f} s")
+    trainer = Trainer(recipe, options.seed, device)
+    trainer.fit(load_speech(corpora, "train", SYNTHETIC_EMOTIONS, trainer.model), print)
+    save(trainer.model, options.out)
+    record = {"seed": options.seed, "corpus_seed": CORPUS_SEED, "recipe": asdict(recipe)}
+    (options.out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(f"written to {options.out} after {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -144,6 +144,8 @@ def test_deactivation(kimi: KimiAudio, weights: Any, tools: Any, how: Any) -> No
 
 
 class TestConformance(AudioLMConformance):
+    adapter = KimiAudio
+
     @pytest.fixture
     def lm(self, kimi: KimiAudio) -> KimiAudio:
         return kimi

@@ -17,7 +17,7 @@ from esn_dist.inference.batches import pad
 from esn_dist.models.kimi_audio.adapter import KimiAudio
 from esn_dist.models.kimi_audio.audio import tokenizer_mel
 from esn_dist.models.kimi_audio.config import Specials
-from esn_dist.models.kimi_audio.prompt import merged, streams
+from esn_dist.models.kimi_audio.prompt import merge_streams, streams
 from esn_dist.models.kimi_audio.tokens import TextTokens, _pattern
 from esn_dist.terms import UNCOUNTED, Part
 
@@ -48,7 +48,7 @@ def test_after_text_no_token_asks_for_text() -> None:
 
 @pytest.mark.parametrize("order", ["text, audio", "audio, text"])
 def test_parts_are_codes_and_words_and_nothing_else(order: str) -> None:
-    prompt = merged(REAL, streams(REAL, [5, 6, 7], [152064, 168447], order))
+    prompt = merge_streams(REAL, streams(REAL, [5, 6, 7], [152064, 168447], order))
     parts = dict(zip(prompt.ids_L.tolist(), prompt.part_L.tolist(), strict=True))
     assert {i for i, part in parts.items() if part == Part.AUDIO} == {152064, 168447}
     assert {i for i, part in parts.items() if part == Part.TEXT} == {5, 6, 7}

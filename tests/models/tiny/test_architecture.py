@@ -15,7 +15,7 @@ from esn_dist.models.loading import spec_of
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.resolve import gate_shape
-from esn_dist.models.tiny.architecture import EMOTIONS, SYSTEM, TinySize, build, save, tokenizer
+from esn_dist.models.tiny.architecture import PROMPT_EMOTIONS, SYSTEM, TinySize, build, save, tokenizer
 from esn_dist.sweep.model_catalog import MODELS
 from esn_dist.task.prompt import question
 
@@ -43,14 +43,14 @@ def test_transformers_loads_the_shipped_checkpoint_by_itself() -> None:
 
 def test_every_word_and_digit_of_the_prompt_is_one_token() -> None:
     words = AutoTokenizer.from_pretrained(SHIPPED)
-    text = question(EMOTIONS)
+    text = question(PROMPT_EMOTIONS)
     pieces = words.tokenize(text)
     assert words.decode(words.encode(text, add_special_tokens=False)) == text
     plain = [piece.replace("Ġ", " ").replace("Ċ", "\n") for piece in pieces]
     assert "".join(plain) == text
-    for emotion in EMOTIONS:
+    for emotion in PROMPT_EMOTIONS:
         assert len(words.encode(f" {emotion}", add_special_tokens=False)) == 1
-    for word in (*SYSTEM.split(), *question(EMOTIONS).split()):
+    for word in (*SYSTEM.split(), *question(PROMPT_EMOTIONS).split()):
         assert any(word.strip(".:") in piece for piece in [*plain, *words.tokenize(SYSTEM)]), word
     assert all(len(words.encode(str(digit), add_special_tokens=False)) == 1 for digit in range(10))
 
@@ -73,7 +73,7 @@ def test_a_saved_model_answers_as_the_one_in_memory_up_to_half_precision(tmp_pat
     model = build(TinySize(hidden=32, gates=16, audio_width=32, audio_ffn=32), seed=4)
     save(model, tmp_path)
     loaded = Qwen25Omni.load(tmp_path, torch.float32, Placement(), Qwen25Omni.settings)
-    prompt = loaded.prompt(rows, question(EMOTIONS))
+    prompt = loaded.prompt(rows, question(PROMPT_EMOTIONS))
     embedded_BLD = loaded.embed(prompt, torch.ones(rows, 32))[None]
     with torch.inference_mode():
         ours = loaded.head(loaded.decoder(inputs_embeds=embedded_BLD).last_hidden_state)

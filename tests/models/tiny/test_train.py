@@ -15,7 +15,7 @@ from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
 from esn_dist.models.tiny.architecture import TinySize, build, feature_extractor, save, tokenizer
 from esn_dist.models.tiny.prompts import Prompts
-from esn_dist.models.tiny.speech import Speech, load
+from esn_dist.models.tiny.speech import Speech, load_speech
 from esn_dist.models.tiny.train import Phase, Recipe, Trainer
 from esn_dist.task.prompt import question
 
@@ -55,7 +55,7 @@ def test_a_training_prompt_has_the_ids_of_the_runners_prompt(adapter: Qwen25Omni
 
 def test_training_uses_the_audio_embeddings_that_a_sweep_encodes(corpus: Path) -> None:
     model = build(SIZE, seed=0)
-    speech = load([corpus], "train", SYNTHETIC_EMOTIONS, model)
+    speech = load_speech([corpus], "train", SYNTHETIC_EMOTIONS, model)
     tower = model.model.audio_tower
     runner = Qwen25Omni(
         model, tokenizer(), feature_extractor()
@@ -63,7 +63,7 @@ def test_training_uses_the_audio_embeddings_that_a_sweep_encodes(corpus: Path) -
     for number in range(3):
         wave, _ = soundfile.read(corpus / f"{number}.wav", dtype="float32")
         rows_RD = runner.encode_clip(wave)
-        trained_RD = tower.proj(tower.ln_post(speech.rows_NRW[number, : speech.rows_N[number]]))
+        trained_RD = tower.proj(tower.ln_post(speech.rows_NRE[number, : speech.rows_N[number]]))
         torch.testing.assert_close(rows_RD, trained_RD.detach(), rtol=1e-4, atol=1e-4)
 
 
@@ -88,5 +88,5 @@ def test_nothing_of_the_audio_tower_moves_but_its_last_norm_and_projection() -> 
 
 def _noise() -> Speech:
     generator = torch.Generator().manual_seed(0)
-    rows_NRW = torch.randn(20, 6, SIZE.audio_width, generator=generator)
-    return Speech(rows_NRW, torch.full((20,), 6), torch.arange(20) % 5, torch.zeros(20, dtype=torch.long))
+    rows_NRE = torch.randn(20, 6, SIZE.audio_width, generator=generator)
+    return Speech(rows_NRE, torch.full((20,), 6), torch.arange(20) % 5, torch.zeros(20, dtype=torch.long))
