@@ -1,10 +1,10 @@
-"""Answers of the usual way compared with ours, on the same prompts, with and without a mask, in each dtype.
+"""Answers of the reference (batch 1) compared with ours, on the same prompts, with and without a mask, in each dtype.
 
     python benchmarks/agreement.py --size tiny --json FILE    # the shipped model, where there is a GPU on that
     python benchmarks/agreement.py --size full --json FILE    # Qwen2.5-Omni-7B's sizes, random weights, on one GPU
 
 The shipped model answers real prompts in float32 and bfloat16; random weights show only that the numbers agree. Where
-the usual way's two best options are closer than `TIE`, an answer may differ by rounding alone: such ties are counted.
+the reference's two best options are closer than `TIE`, an answer may differ by rounding alone. Such ties are counted.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from rich.table import Table
 from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS
 from esn_dist.task.answers import read_answer
 from speed.clock import facts
-from speed.subject import Subject, order_of, subject_of, tiny
-from speed.ways import Generate, Mask, Ours
+from speed.methods import Generate, Mask, SweepEngine
+from speed.workload import Workload, order_of, tiny, workload_of
 
 TIE = {"float32": 1e-3, "bfloat16": 0.1}  # between log-probabilities
 
@@ -40,11 +40,11 @@ def main(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with tempfile.TemporaryDirectory() as folder:
         if size == "tiny":
-            subjects = [tiny(Path(folder), utterances or 200, dtype, device) for dtype in TIE]
+            workloads = [tiny(Path(folder), utterances or 200, dtype, device) for dtype in TIE]
         else:
-            subjects = [subject_of(size, Path(folder), utterances or 64, 65_536)]
-        conditions = [facts(subject.lm.device, subject.lm.dtype) for subject in subjects]
-        by_dtype = {str(c["dtype"]): agreement(subject) for c, subject in zip(conditions, subjects, strict=True)}
+            workloads = [workload_of(size, Path(folder), utterances or 64, 65_536)]
+        conditions = [facts(workload.lm.device, workload.lm.dtype) for workload in workloads]
+        by_dtype = {str(c["dtype"]): agreement(workload) for c, workload in zip(conditions, workloads, strict=True)}
     figures = {"size": size, "device": conditions[0]["device"], "versions": conditions[0]["versions"]}
     figures |= {"agreement": by_dtype}
     show(figures)
@@ -52,24 +52,24 @@ def main(
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def agreement(subject: Subject) -> dict[str, dict[str, Any]]:
-    """Both ways compared, without and with a mask."""
-    usual, ours = Generate(subject, subject.clips, 1), Ours(subject, subject.clips)
+def agreement(workload: Workload) -> dict[str, dict[str, Any]]:
+    """Both methods compared, without and with a mask."""
+    reference, ours = Generate(workload, workload.clips, 1), SweepEngine(workload, workload.clips)
     return {
-        name: compared(subject, usual, ours, member_LN)
-        for name, member_LN in {"unsteered": None, "deactivated": subject.mask(0)}.items()
+        name: compared(workload, reference, ours, member_LN)
+        for name, member_LN in {"unsteered": None, "deactivated": workload.mask(0)}.items()
     }
 
 
-def compared(subject: Subject, usual: Generate, ours: Ours, member_LN: Mask | None) -> dict[str, Any]:
+def compared(workload: Workload, reference: Generate, ours: SweepEngine, member_LN: Mask | None) -> dict[str, Any]:
     """Shares and differences over all clips; the tolerance of a tie is by dtype."""
-    tokens, first = usual.generate(member_LN, subject.new_tokens, logits=True)
-    texts = [subject.lm.decode(row) for row in tokens]
-    (rows,) = ours.answer([member_LN], subject.new_tokens)
-    expected = np.array([code_of(text, path) for text, path in zip(texts, subject.clips, strict=True)])
-    logprob_nE = np.stack([options_of(subject, *both) for both in zip(first, subject.clips, strict=True)])
+    tokens, first = reference.generate(member_LN, workload.new_tokens, logits=True)
+    texts = [workload.lm.decode(row) for row in tokens]
+    (rows,) = ours.answer([member_LN], workload.new_tokens)
+    expected = np.array([code_of(text, path) for text, path in zip(texts, workload.clips, strict=True)])
+    logprob_nE = np.stack([options_of(workload, *both) for both in zip(first, workload.clips, strict=True)])
     best_two = np.sort(logprob_nE, axis=1)[:, -2:]
-    tied = best_two[:, 1] - best_two[:, 0] < TIE[str(subject.lm.dtype).removeprefix("torch.")]
+    tied = best_two[:, 1] - best_two[:, 0] < TIE[str(workload.lm.dtype).removeprefix("torch.")]
     equal = expected == rows.answer
     return {
         "utterances": len(texts),
@@ -91,9 +91,9 @@ def code_of(text: str, path: Path) -> int:
     return -1 if number is None else SYNTHETIC_EMOTIONS.index(order[number - 1])
 
 
-def options_of(subject: Subject, logits_V: torch.Tensor, path: Path) -> npt.NDArray[np.float32]:
+def options_of(workload: Workload, logits_V: torch.Tensor, path: Path) -> npt.NDArray[np.float32]:
     """Log-probabilities of the options' numbers, by emotion."""
-    numbers, order = subject.lm.number_tokens(len(SYNTHETIC_EMOTIONS)), order_of(path)
+    numbers, order = workload.lm.number_tokens(len(SYNTHETIC_EMOTIONS)), order_of(path)
     logprob_V = logits_V.log_softmax(-1).cpu().numpy()
     return np.asarray([logprob_V[numbers[order.index(e)]] for e in SYNTHETIC_EMOTIONS], np.float32)
 

@@ -42,7 +42,7 @@ def main(
 
 
 def measure(per_emotion: int) -> dict[str, Any]:
-    """Agreement of both ways, and their rates."""
+    """Agreement of both methods, and their rates."""
     model = load(ModelSpec.model_validate("tiny-qwen2.5-omni"), "cpu")
     with tempfile.TemporaryDirectory() as folder:
         corpus = materialise(Path(folder), "room", {"development": per_emotion}, seed=1, workers=2)

@@ -30,8 +30,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from esn_dist.gates.find import Gate
 from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
-from speed.subject import Subject, subject_of, thinned
-from speed.ways import Generate, IdleObserver, Ours
+from speed.methods import Generate, IdleObserver, SweepEngine
+from speed.workload import Workload, thinned, workload_of
 
 BATCH = 32
 EVERY = {"tiny": 1, "full": 4}  # batched generate answers every n-th clip
@@ -61,19 +61,19 @@ def main(
 ) -> None:
     """Measure, print a table, write JSON."""
     with tempfile.TemporaryDirectory() as folder:
-        subject = subject_of(size, Path(folder), utterances, token_budget)
-        figures = {"size": size, **measure(subject, EVERY[size], rounds)}
+        workload = workload_of(size, Path(folder), utterances, token_budget)
+        figures = {"size": size, **measure(workload, EVERY[size], rounds)}
     show(figures)
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(subject: Subject, every: int, rounds: int) -> dict[str, Any]:
+def measure(workload: Workload, every: int, rounds: int) -> dict[str, Any]:
     """Rates with and without counts, and the time that counting adds to a pass."""
-    device, ours = subject.lm.device, Ours(subject, subject.clips)
-    slow = Generate(subject, thinned(subject.clips, every), BATCH)
-    plain = Ours(subject, subject.clips, packed=False, encoded_by=ours)
-    passes = passes_of(subject, ours, plain, slow)
+    device, ours = workload.lm.device, SweepEngine(workload, workload.clips)
+    slow = Generate(workload, thinned(workload.clips, every), BATCH)
+    plain = SweepEngine(workload, workload.clips, packed=False, encoded_by=ours)
+    passes = passes_of(workload, ours, plain, slow)
     with at_threads(thread_counts(device)[0]):
         warm = {name: work() for name, work in passes.items()}
         times: dict[str, list[float]] = {name: [] for name in passes}
@@ -84,8 +84,8 @@ def measure(subject: Subject, every: int, rounds: int) -> dict[str, Any]:
     extra = {name: added_work(busy[name], busy[plain]) for name, plain in PLAIN.items() if busy}
     clips = {name: len((slow if name.startswith("batched") else ours).clips) for name in passes}
     return {
-        **facts(device, subject.lm.dtype), "utterances": clips,
-        "tokens_per_prompt": round(ours.tokens_per_prompt, 1), "new_tokens": subject.new_tokens,
+        **facts(device, workload.lm.dtype), "utterances": clips,
+        "tokens_per_prompt": round(ours.tokens_per_prompt, 1), "new_tokens": workload.new_tokens,
         "answers_per_second": {name: rounded(clips[name] / median(taken)) for name, taken in times.items()},
         "added_to_time": {name: rounded(added(times[name], times[plain])) for name, plain in PLAIN.items()},
         "added_to_gpu_time": {name: rounded(kernels) for name, (kernels, _) in extra.items()},
@@ -95,24 +95,24 @@ def measure(subject: Subject, every: int, rounds: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def passes_of(subject: Subject, ours: Ours, plain: Ours, slow: Generate) -> dict[str, Pass]:
+def passes_of(workload: Workload, ours: SweepEngine, plain: SweepEngine, slow: Generate) -> dict[str, Pass]:
     """Each pass answers all its clips once, without a mask."""
 
     def answered() -> object:
-        return plain.prompt_batches.answer(subject.new_tokens)
+        return plain.prompt_batches.answer(workload.new_tokens)
 
     def generated() -> object:
-        return slow.answer([None], subject.new_tokens)
+        return slow.answer([None], workload.new_tokens)
 
     return {
-        "ours": lambda: ours.prompt_batches.answer(subject.new_tokens),
-        "ours, every token": lambda: ours.prompt_batches.answer(subject.new_tokens, transform=IdleObserver()),
-        "ours, counted": lambda: ours.prompt_batches.answer_and_count(subject.new_tokens, subject.gates),
-        "ours, counted, fetched": lambda: ours.prompt_batches.answer(subject.new_tokens, counted=subject.gates),
+        "ours": lambda: ours.prompt_batches.answer(workload.new_tokens),
+        "ours, every token": lambda: ours.prompt_batches.answer(workload.new_tokens, transform=IdleObserver()),
+        "ours, counted": lambda: ours.prompt_batches.answer_and_count(workload.new_tokens, workload.gates),
+        "ours, counted, fetched": lambda: ours.prompt_batches.answer(workload.new_tokens, counted=workload.gates),
         "plain engine": answered,
-        "plain engine, usual hook": under_usual_hook(subject.gates, answered),
+        "plain engine, usual hook": under_usual_hook(workload.gates, answered),
         "batched": generated,
-        "batched, usual hook": under_usual_hook(subject.gates, generated),
+        "batched, usual hook": under_usual_hook(workload.gates, generated),
     }
 
 

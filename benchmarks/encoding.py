@@ -31,7 +31,7 @@ from esn_dist.models.loading import load
 from esn_dist.sweep.spec import ModelSpec
 from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
 from speed.encoded import encode_all
-from speed.subject import subject_of
+from speed.workload import workload_of
 
 Encode = Callable[[Sequence[Path]], list[Tensor]]
 ALONE, GROUPED = "one by one", "in groups"
@@ -49,9 +49,9 @@ def main(
 ) -> None:
     """Measure, print a table, write JSON."""
     with tempfile.TemporaryDirectory() as clips:
-        subject = subject_of(size, Path(clips), utterances, token_budget=0)
-        lm = loaded(model, folder) if folder else subject.lm
-        figures = {"size": size, "model": model if folder else type(lm).__name__, **measure(lm, subject.clips, rounds)}
+        workload = workload_of(size, Path(clips), utterances, token_budget=0)
+        lm = loaded(model, folder) if folder else workload.lm
+        figures = {"size": size, "model": model if folder else type(lm).__name__, **measure(lm, workload.clips, rounds)}
     show(figures)
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -64,14 +64,16 @@ def loaded(model: str, folder: Path) -> AudioLM:
 
 
 def measure(lm: AudioLM, clips: Sequence[Path], rounds: int) -> dict[str, Any]:
-    """Rates of both ways, and the difference of their embeddings."""
-    ways: dict[str, Encode] = {ALONE: partial(alone, lm), GROUPED: partial(grouped, lm)}
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    """Rates of both methods, and the difference of their embeddings."""
+    methods: dict[str, Encode] = {ALONE: partial(alone, lm), GROUPED: partial(grouped, lm)}
+    times: dict[str, list[float]] = {name: [] for name in methods}
     with at_threads(thread_counts(lm.device)[0]):
-        audio_embeds = {name: encode(clips) for name, encode in ways.items()}  # the first pass picks kernels, allocates
+        audio_embeds = {
+            name: encode(clips) for name, encode in methods.items()
+        }  # the first pass picks kernels, allocates
         reversed_embeds = grouped(lm, clips[::-1])[::-1]
         for _ in range(rounds):
-            for name, encode in ways.items():
+            for name, encode in methods.items():
                 times[name].append(seconds_of(lambda encode=encode: encode(clips)))  # type: ignore[misc]
         stages = {name: rounded(len(clips) / seconds) for name, seconds in stage_seconds(lm, clips).items()}
     changed = sum(not torch.equal(a, b) for a, b in zip(audio_embeds[GROUPED], reversed_embeds, strict=True))
@@ -117,7 +119,7 @@ def differences(alone: Sequence[Tensor], grouped: Sequence[Tensor]) -> dict[str,
 
 def show(figures: Mapping[str, Any]) -> None:
     """The table."""
-    table = Table("way", "clips/s")
+    table = Table("method", "clips/s")
     for name, rate in {**figures["clips_per_second"], **figures["parts_per_second"]}.items():
         if name != OLD_PREPROCESSING:
             table.add_row(name, f"{rate:g}")

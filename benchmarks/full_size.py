@@ -214,6 +214,23 @@ def write_flamingo(folder: Path, small: bool) -> None:
 def write_kimi(folder: Path, small: bool) -> None:
     """All 453 names, the speech branch's among them, with the oddly named last shard; Whisper; the speech tokenizer."""
     base = 256 if small else 151643
+    text = _write_kimi_configs(folder, small, base)
+    _write_kimi_processors(folder, base)
+    with torch.device("meta"):
+        network = KimiNetwork(kimi := read_kimi(folder, folder / SPEECH_TOKENIZER))
+    parameters = dict(network.named_parameters())
+    shapes = {key: Shapes() for key in ("", WHISPER, SPEECH_TOKENIZER)}
+    for name, key, spellings in network.stored_names():
+        shapes[key][spellings[0]] = tuple(parameters[name].shape)
+    speech_branch = _speech_branch(text, shapes[""])
+    answers = ForcedAnswers(tuple(ord(str(n)) for n in range(1, len(EMOTIONS) + 1)), kimi.specials.text_end)
+    _shards(folder, {**speech_branch, **shapes[""]}, odd="model-36-of-36.safetensors", answers=answers)
+    _shards(folder / WHISPER, shapes[WHISPER])
+    _shards(folder / SPEECH_TOKENIZER, shapes[SPEECH_TOKENIZER], torch.float32)
+
+
+def _write_kimi_configs(folder: Path, small: bool, base: int) -> dict[str, Any]:
+    """The three `config.json`; returns the decoder's sizes."""
     text: dict[str, Any] = {
         "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
         "num_key_value_heads": 4, **(SMALL_TEXT if small else {}), "vocab_size": base + 421 + 16384,
@@ -234,34 +251,30 @@ def write_kimi(folder: Path, small: bool) -> None:
     _write_json(folder / "config.json", text | more)
     _write_json(folder / WHISPER / "config.json", {"model_type": "whisper", **sizes, "encoder_layers": 32})
     _write_json(folder / SPEECH_TOKENIZER / "config.json", sizes | glm)
-    for place in (WHISPER, SPEECH_TOKENIZER):
-        WhisperFeatureExtractor(feature_size=128).save_pretrained(folder / place)
+    return text
+
+
+def _write_kimi_processors(folder: Path, base: int) -> None:
+    """Both feature extractors, and a tokenizer of `base` ranks: the bytes, then fillers."""
+    for key in (WHISPER, SPEECH_TOKENIZER):
+        WhisperFeatureExtractor(feature_size=128).save_pretrained(folder / key)
     ranks = [bytes([i]) if i < 256 else b"\x00" + i.to_bytes(4, "big") for i in range(base)]
     lines = b"\n".join(base64.b64encode(token) + b" %d" % rank for rank, token in enumerate(ranks))
     (folder / "tiktoken.model").write_bytes(lines)
-    with torch.device("meta"):
-        network = KimiNetwork(kimi := read_kimi(folder, folder / SPEECH_TOKENIZER))
-    parameters, places = (
-        dict(network.named_parameters()),
-        {place: Shapes() for place in ("", WHISPER, SPEECH_TOKENIZER)},
-    )
-    for name, place, spellings in network.stored_names():
-        places[place][spellings[0]] = tuple(parameters[name].shape)
-    layer = {n.removeprefix("model.layers.0."): s for n, s in places[""].items() if n.startswith("model.layers.0.")}
-    mimo: Shapes = {f"model.mimo_layers.{i}.{n}": s for i in range(6) for n, s in layer.items()}
-    mimo |= {
+
+
+def _speech_branch(text: Mapping[str, Any], decoder: Shapes) -> Shapes:
+    """Shapes of the branch that is stored and never loaded: six more layers, and the rotary tables of all layers."""
+    layer = {n.removeprefix("model.layers.0."): s for n, s in decoder.items() if n.startswith("model.layers.0.")}
+    branch: Shapes = {f"model.mimo_layers.{i}.{n}": s for i in range(6) for n, s in layer.items()}
+    branch |= {
         "model.mimo_norm.weight": (text["hidden_size"],),
         "mimo_output.weight": (text["vocab_size"], text["hidden_size"]),
     }
     half = text["hidden_size"] // text["num_attention_heads"] // 2
-    stems = [f"model.layers.{i}" for i in range(text["num_hidden_layers"])] + [
-        f"model.mimo_layers.{i}" for i in range(6)
-    ]
-    mimo |= {f"{stem}.self_attn.rotary_emb.inv_freq": (half,) for stem in stems}
-    answers = ForcedAnswers(tuple(ord(str(n)) for n in range(1, len(EMOTIONS) + 1)), kimi.specials.text_end)
-    _shards(folder, {**mimo, **places[""]}, odd="model-36-of-36.safetensors", answers=answers)
-    _shards(folder / WHISPER, places[WHISPER])
-    _shards(folder / SPEECH_TOKENIZER, places[SPEECH_TOKENIZER], torch.float32)
+    stems = [f"model.layers.{i}" for i in range(text["num_hidden_layers"])]
+    stems += [f"model.mimo_layers.{i}" for i in range(6)]
+    return branch | {f"{stem}.self_attn.rotary_emb.inv_freq": (half,) for stem in stems}
 
 
 def _renamed(meta: Any, moved: Mapping[str, str]) -> Shapes:

@@ -29,8 +29,8 @@ from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS
 from esn_dist.gates.mix import Mix
 from esn_dist.gates.scale import Scale, ScaleMethod
 from speed.clock import at_threads, facts, rounded, seconds_of, thread_counts
-from speed.subject import Subject, subject_of
-from speed.ways import SCALE, IdleObserver, Mask, Ours
+from speed.methods import SCALE, IdleObserver, Mask, SweepEngine
+from speed.workload import Workload, workload_of
 
 MASKS = (1, 8, 32)  # per batch
 MIX = (1.0, 0.1)
@@ -50,81 +50,88 @@ def main(
     """Measure, print a table, write JSON."""
     with tempfile.TemporaryDirectory() as folder:
         count = utterances or {"tiny": 128, "full": 1_024}[size]
-        subject = subject_of(size, Path(folder), count, token_budget)
-        figures = {"size": size, **measure(subject, rounds)}
+        workload = workload_of(size, Path(folder), count, token_budget)
+        figures = {"size": size, **measure(workload, rounds)}
     show(figures)
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(subject: Subject, rounds: int) -> dict[str, Any]:
+def measure(workload: Workload, rounds: int) -> dict[str, Any]:
     """Answers per second of every condition, and its overhead against the unsteered cell of its pair."""
-    device, ours = subject.lm.device, Ours(subject, subject.clips)
-    hooked = Ours(subject, subject.clips, packed=False, encoded_by=ours)
-    conditions = {name: (ours, work) for masks in MASKS for name, work in split(subject, ours, masks).items()}
-    conditions |= {name: (way, work) for way in (ours, hooked) for name, work in single(subject, way).items()}
+    device, ours = workload.lm.device, SweepEngine(workload, workload.clips)
+    hooked = SweepEngine(workload, workload.clips, packed=False, encoded_by=ours)
+    conditions = {
+        name: (ours, work) for masks in MASKS for name, work in many_mask_conditions(workload, ours, masks).items()
+    }
+    conditions |= {
+        name: (engine, work)
+        for engine in (ours, hooked)
+        for name, work in one_mask_conditions(workload, engine).items()
+    }
     with at_threads(thread_counts(device)[0]):
         pairs = {
-            name: [paired(way, name, work, seed) for seed in range(rounds)] for name, (way, work) in conditions.items()
+            name: [timed_pair(engine, name, work, seed) for seed in range(rounds)]
+            for name, (engine, work) in conditions.items()
         }
-    count = len(subject.clips)
+    count = len(workload.clips)
     return {
-        **facts(device, subject.lm.dtype),
-        "utterances": count, "tokens_per_prompt": round(ours.tokens_per_prompt, 1), "new_tokens": subject.new_tokens,
+        **facts(device, workload.lm.dtype),
+        "utterances": count, "tokens_per_prompt": round(ours.tokens_per_prompt, 1), "new_tokens": workload.new_tokens,
         "unsteered": rounded(count / median(plain for both in pairs.values() for plain, _ in both)),
         "answers_per_second": {n: rounded(count / median(steered for _, steered in both)) for n, both in pairs.items()},
         "overhead": {n: rounded(median(steered / plain - 1 for plain, steered in both)) for n, both in pairs.items()},
     }  # fmt: skip
 
 
-def paired(ours: Ours, name: str, work: Work, seed: int) -> tuple[float, float]:
+def timed_pair(ours: SweepEngine, name: str, work: Work, seed: int) -> tuple[float, float]:
     """Seconds of an unsteered pass of the same engine and of `work`, one after the other."""
-    new, idle, steered = ours.subject.new_tokens, IdleObserver() if name == MIXED else None, work(seed)
+    new, idle, steered = ours.workload.new_tokens, IdleObserver() if name == MIXED else None, work(seed)
     if seed == 0:
         ours.prompt_batches.answer(new, transform=idle)
         steered()  # picks kernels, allocates
     return seconds_of(lambda: ours.prompt_batches.answer(new, transform=idle)), seconds_of(steered)
 
 
-def single(subject: Subject, ours: Ours) -> dict[str, Work]:
+def one_mask_conditions(workload: Workload, ours: SweepEngine) -> dict[str, Work]:
     """Conditions with one mask over all utterances: folded in the packed engine, at the gate in the padded one."""
     method: ScaleMethod = "fold" if ours.packed else "gate"
 
     def steered(one_layer: bool) -> Work:
         def work(seed: int) -> Callable[[], object]:
-            member_LN = only_middle(subject.mask(seed)) if one_layer else subject.mask(seed)
+            member_LN = only_middle(workload.mask(seed)) if one_layer else workload.mask(seed)
             return partial(
-                ours.prompt_batches.answer_under, [Scale(subject.gates, member_LN, SCALE, method)], subject.new_tokens
+                ours.prompt_batches.answer_under, [Scale(workload.gates, member_LN, SCALE, method)], workload.new_tokens
             )
 
         return work
 
     def unsteered(seed: int) -> Callable[[], object]:
-        return partial(ours.prompt_batches.answer, subject.new_tokens)
+        return partial(ours.prompt_batches.answer, workload.new_tokens)
 
     def mixed(seed: int) -> Callable[[], object]:
         member_ELN = np.stack(
-            [subject.mask(len(SYNTHETIC_EMOTIONS) * seed + e) for e in range(len(SYNTHETIC_EMOTIONS))]
+            [workload.mask(len(SYNTHETIC_EMOTIONS) * seed + e) for e in range(len(SYNTHETIC_EMOTIONS))]
         )
-        return partial(ours.prompt_batches.answer, subject.new_tokens, transform=Mix(subject.gates, member_ELN, *MIX))
+        return partial(ours.prompt_batches.answer, workload.new_tokens, transform=Mix(workload.gates, member_ELN, *MIX))
 
     layers = {"one layer": True, "all layers": False}
     conditions = {f"{name}, {method}": steered(one_layer) for name, one_layer in layers.items()}
     return {**conditions, **({"unsteered again": unsteered, MIXED: mixed} if ours.packed else {})}
 
 
-def split(subject: Subject, ours: Ours, masks: int) -> dict[str, Work]:
+def many_mask_conditions(workload: Workload, ours: SweepEngine, masks: int) -> dict[str, Work]:
     """One mask after the other, each over a share of the utterances, whose batches are composed before."""
-    if masks > len(subject.clips):
+    if masks > len(workload.clips):
         return {}
-    shares = [ours.prompt_batches_of(range(start, len(subject.clips), masks)) for start in range(masks)]
+    shares = [ours.prompt_batches_of(range(start, len(workload.clips), masks)) for start in range(masks)]
 
     def work(seed: int) -> Callable[[], object]:
-        transforms = [Scale(subject.gates, subject.mask(masks * seed + n), SCALE, "fold") for n in range(masks)]
+        transforms = [Scale(workload.gates, workload.mask(masks * seed + n), SCALE, "fold") for n in range(masks)]
 
         def answered() -> None:
             for share, transform in zip(shares, transforms, strict=True):
-                share.answer_under([transform], subject.new_tokens)
+                share.answer_under([transform], workload.new_tokens)
 
         return answered
 

@@ -3,7 +3,7 @@
     python benchmarks/full_size.py write qwen2.5-omni-7b /data/omni    # once: random weights in the published form
     python benchmarks/sharded.py qwen2.5-omni-7b /data/omni --gpus 2 --json FILE
 
-The same questions in the same batches, under the same masks, cell after cell, in three ways. `whole`: on one GPU.
+The same questions in the same batches, under the same masks, cell after cell, by three methods. `whole`: on one GPU.
 `naive`: over all GPUs, with a wait for all of them before the next batch is prefilled, so that one GPU works at a time
 (but for the decode steps of long answers, as in ours). `ours`: over all GPUs, as an actor does it, with several batches
 in flight. Without a GPU all three run on the CPU, and speed means nothing.
@@ -74,8 +74,8 @@ def _waiting(requests: Iterable[BatchRequest[Any]]) -> Iterator[BatchRequest[Any
 
 
 @dataclass
-class Way:
-    """Results of one way: answers of each cell, peak of each GPU's memory, answers/s by round, utilisation samples."""
+class MethodResult:
+    """One method's answers of each cell, peak of each GPU's memory, answers/s by round, and utilisation samples."""
 
     cells: list[AnswerRows]
     peak_gb: list[float]
@@ -98,7 +98,7 @@ def main(
     rounds: int = 2,
     token_budget: Annotated[int, typer.Option(help="Tokens of a batch. A small number means more batches.")] = 16_384,
 ) -> None:
-    """Measure, print the figures as JSON, the ways' answers compared."""
+    """Measure, print the figures as JSON, the methods' answers compared."""
     device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
     alone = loaded(model, checkpoint, 1, device)
     conditions = facts(alone.device, alone.dtype)
@@ -109,11 +109,11 @@ def main(
     gc.collect()  # modules and their hooks hold each other
     torch.cuda.empty_cache()
     shared = prompt_batches_of(loaded(model, checkpoint, gpus, device), rows, token_budget)
-    ways = whole | measure({"ours": shared, "naive": one_by_one(shared)}, drawn, rounds)
+    methods = whole | measure({"ours": shared, "naive": one_by_one(shared)}, drawn, rounds)
     figures = {
         "model": model, "gpus": gpus, **conditions, "utterances": utterances, "cells": len(drawn),
-        "answered": float(np.mean([rows.answer >= 0 for rows in ways["whole"].cells])),
-        "batches": len(shared.batches), "devices": devices_of(shared.engine.model), **compared(ways),
+        "answered": float(np.mean([rows.answer >= 0 for rows in methods["whole"].cells])),
+        "batches": len(shared.batches), "devices": devices_of(shared.engine.model), **compared(methods),
     }  # fmt: skip
     typer.echo(json.dumps(figures, indent=1))
     if json_file:
@@ -151,16 +151,16 @@ def one_by_one(prompt_batches: PromptBatches) -> PromptBatches:
     return naive
 
 
-def measure(ways: dict[str, PromptBatches], masks: Masks, rounds: int) -> dict[str, Way]:
-    """Results of each way: one pass to warm up, whose answers are kept, then timed passes in turns."""
-    results, gpus = dict[str, Way](), range(torch.cuda.device_count())
-    for name, prompt_batches in ways.items():
+def measure(methods: dict[str, PromptBatches], masks: Masks, rounds: int) -> dict[str, MethodResult]:
+    """Results of each method: one pass to warm up, whose answers are kept, then timed passes in turns."""
+    results, gpus = dict[str, MethodResult](), range(torch.cuda.device_count())
+    for name, prompt_batches in methods.items():
         for gpu in gpus:
             torch.cuda.reset_peak_memory_stats(gpu)
         cells = cells_of(prompt_batches, masks)
-        results[name] = Way(cells, [rounded(torch.cuda.max_memory_allocated(gpu) / 1e9) for gpu in gpus])
+        results[name] = MethodResult(cells, [rounded(torch.cuda.max_memory_allocated(gpu) / 1e9) for gpu in gpus])
     for _ in range(rounds):
-        for name, prompt_batches in ways.items():
+        for name, prompt_batches in methods.items():
             with sampled_utilisation(results[name].utilisation):
                 seconds = seconds_of(
                     partial(cells_of, prompt_batches, masks)
@@ -180,15 +180,15 @@ def devices_of(lm: AudioLM) -> dict[str, int]:
     return dict(Counter(str(gate.down.device) for gate in find_gates(lm.decoder)))
 
 
-def compared(ways: dict[str, Way]) -> dict[str, Any]:
+def compared(methods: dict[str, MethodResult]) -> dict[str, Any]:
     """Rates, and the differences of the answers of `naive` and `ours` from those of `whole`."""
-    figures = {name: way.figures() for name, way in ways.items()}
-    rate, cells = {name: way["answers_per_second"] for name, way in figures.items()}, ways["whole"].cells
+    figures = {name: method.figures() for name, method in methods.items()}
+    rate, cells = {name: method["answers_per_second"] for name, method in figures.items()}, methods["whole"].cells
     return {
         **figures,
         "ours_over_naive": rounded(rate["ours"] / rate["naive"]),
         "masks_move_logprob": against(cells[:1] * len(cells), cells)["largest_logprob_difference"],
-        "against_whole": {name: against(cells, ways[name].cells) for name in ("naive", "ours")},
+        "against_whole": {name: against(cells, methods[name].cells) for name in ("naive", "ours")},
     }
 
 

@@ -32,9 +32,9 @@ from esn_dist.inference.selfcheck import clip
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_cells
 from esn_dist.store.run_log import RunLog
+from speed.done_marks import Marked, Pace, answered, done_marks, encoded, identified, pace
 from speed.forecast import STEPS, Measured, errors
 from speed.gpus import mean_utilisation, query_gpus, utilisation
-from speed.marks import Marked, Pace, answered, encoded, identified, marks, pace
 
 CORPUS = "buzz"
 EMOTIONS = ("anger", "joy", "neutral", "sadness", "surprise")
@@ -64,7 +64,7 @@ ENOUGH = {1: (5, 160), 2: (15, 224), 4: (35, 448), 8: (75, 832)}
 """By number of actors: seeds for ten units of 2,000 answers each, and candidates for two units of counts each."""
 
 
-def enough(column: int) -> str:
+def help_for_steady_rate(column: int) -> str:
     """The help's sentence on seeds (0) or candidates (1)."""
     each = ", ".join(f"{sizes[column]} for {actors}" for actors, sizes in ENOUGH.items())
     return f"For a steady pace, by actors: {each}."
@@ -77,8 +77,10 @@ def main(
     actors: int = 1,
     gpus: Annotated[int, typer.Option(help="GPUs of each replica.")] = 1,
     per_emotion: Annotated[int, typer.Option(help="Evaluation utterances of each of five emotions.")] = 200,
-    candidates: Annotated[int, typer.Option(help=f"Identification utterances of each emotion. {enough(1)}")] = 64,
-    seeds: Annotated[int, typer.Option(help=f"Seeds of RND, of two cells each. {enough(0)}")] = 5,
+    candidates: Annotated[
+        int, typer.Option(help=f"Identification utterances of each emotion. {help_for_steady_rate(1)}")
+    ] = 64,
+    seeds: Annotated[int, typer.Option(help=f"Seeds of RND, of two cells each. {help_for_steady_rate(0)}")] = 5,
     kill: Annotated[bool, typer.Option("--kill", help="Kill one actor once some answers are done.")] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder of encoded clips that several runs share.")] = None,
     keep: Annotated[Path | None, typer.Option(help="New folder of clips and store; default: a temporary one.")] = None,
@@ -153,7 +155,7 @@ def watch(folder: Path, actors: int, kill: bool) -> ObservedRun:
         while process.poll() is None:
             time.sleep(0.5)
             observed.host_gb = max(observed.host_gb, psutil.virtual_memory().used / 1e9)
-            units = sum(1 for _ in marks(StoreFolder(folder / "store"), "answer"))
+            units = sum(1 for _ in done_marks(StoreFolder(folder / "store"), "answer"))
             if not units:
                 continue
             sample_cpu(cpu_times, driver)
@@ -227,7 +229,7 @@ def figures_of(
         "answers_per_second": paces["answer"].best,
         "steady": {step: pace.steady is not None for step, pace in paces.items()},
         "first_to_last_per_second": {step: pace.overall for step, pace in paces.items()},
-        "units": {step: len(list(marks(store, step))) for step in ("encode", "identify", "select", "answer")},
+        "units": {step: len(list(done_marks(store, step))) for step in ("encode", "identify", "select", "answer")},
         **forecast_figures(model, actors, measured(done, paces, ready, excluded)),
         "peak_gb": round(observed.result["peak_bytes"] / 1e9, 2),
         "splits": observed.result["splits"],

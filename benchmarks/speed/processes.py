@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from speed.subject import Subject
-from speed.ways import Mask, Ours
+from speed.methods import Mask, SweepEngine
+from speed.workload import Workload
 
 PROCESSES = 2
 TIMEOUT_SECONDS = 600  # of one process's wait for the other one
@@ -20,15 +20,15 @@ TIMEOUT_SECONDS = 600  # of one process's wait for the other one
 _start: Any = None
 
 
-def rates_of_two(subject: Subject, new_tokens: Sequence[int], cells: int) -> dict[int, list[float]]:
+def rates_of_two(workload: Workload, new_tokens: Sequence[int], cells: int) -> dict[int, list[float]]:
     """Answers per second of two parallel processes, by `new_tokens`, one per cell: from first start to last end."""
     context = get_context("spawn")
-    unloaded = replace(subject)  # without the model: each process loads one
+    unloaded = replace(workload)  # without the model: each process loads one
     barrier = (context.Barrier(PROCESSES),)
     with ProcessPoolExecutor(PROCESSES, context, initializer=_keep_barrier, initargs=barrier) as pool:
         jobs = [pool.submit(_spans, unloaded, [*new_tokens] * cells, seed) for seed in range(PROCESSES)]
         spans = [job.result() for job in jobs]
-    answers = PROCESSES * len(subject.clips)
+    answers = PROCESSES * len(workload.clips)
     rates = [
         answers / (max(stop for _, stop in both) - min(start for start, _ in both)) for both in zip(*spans, strict=True)
     ]
@@ -40,19 +40,19 @@ def _keep_barrier(barrier: Any) -> None:
     _start = barrier
 
 
-def _spans(subject: Subject, new_tokens: Sequence[int], seed: int) -> list[tuple[float, float]]:
+def _spans(workload: Workload, new_tokens: Sequence[int], seed: int) -> list[tuple[float, float]]:
     """Start and end of one cell for each of `new_tokens`, by a clock that all processes of a machine share."""
     torch.set_num_threads(1)
     try:
-        ours = Ours(subject, subject.clips)
-        ours.answer([None], subject.new_tokens)
-        return [_span(ours, subject.mask(PROCESSES * cell + seed), new) for cell, new in enumerate(new_tokens)]
+        ours = SweepEngine(workload, workload.clips)
+        ours.answer([None], workload.new_tokens)
+        return [_span(ours, workload.mask(PROCESSES * cell + seed), new) for cell, new in enumerate(new_tokens)]
     except BaseException:
         _start.abort()  # else the other process would wait
         raise
 
 
-def _span(ours: Ours, mask: Mask, new_tokens: int) -> tuple[float, float]:
+def _span(ours: SweepEngine, mask: Mask, new_tokens: int) -> tuple[float, float]:
     _start.wait(TIMEOUT_SECONDS)
     started = time.monotonic()
     ours.answer([mask], new_tokens)

@@ -1,4 +1,4 @@
-"""Encoding is measured both ways, and wrong embeddings are detected."""
+"""Encoding is measured by both methods, and wrong embeddings are detected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 import encoding
 from esn_dist.corpora.audio import decode
 from full_size import write_flamingo
-from speed.subject import Subject
+from speed.workload import Workload
 from tests.benchmarks.smoke import figures
 
 RATES = {"one by one", "in groups"}
@@ -35,7 +35,7 @@ def test_a_written_folder_is_encoded_both_ways(tmp_path: Path) -> None:
     assert measured["mean_difference"] < 1e-2 * measured["root_mean_square"]
 
 
-def test_embeddings_that_depend_on_neighbours_or_are_of_another_clip_are_detected(spoken: Subject) -> None:
+def test_embeddings_that_depend_on_neighbours_or_are_of_another_clip_are_detected(spoken: Workload) -> None:
     lm, clips = spoken.lm, spoken.clips[:3]
     alone = encoding.alone(lm, clips)
     assert encoding.differences(alone, alone)["largest_difference"] == 0

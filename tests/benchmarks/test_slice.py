@@ -19,8 +19,8 @@ from esn_dist.sweep.units import cells_per_block, identify_units
 from esn_dist.terms import SHARD_ROWS
 from full_size import write_omni
 from speed import gpus
+from speed.done_marks import Pace, done_marks, pace
 from speed.forecast import STEPS, Measured, errors
-from speed.marks import Pace, marks, pace
 from tests.benchmarks.smoke import run
 
 MODEL = "qwen2.5-omni-7b"
@@ -56,10 +56,10 @@ def test_marks_and_log_are_compared_with_the_planner_s_forecast(
     """As if a GPU had encoded a block every two seconds, counted two seconds later, and answered at second 15."""
     shutil.copytree(ran, folder := tmp_path / "slice")
     store = StoreFolder(folder / "store")
-    for number, mark in enumerate(sorted(marks(store, "encode"), key=lambda mark: mark.name)):
+    for number, mark in enumerate(sorted(done_marks(store, "encode"), key=lambda mark: mark.name)):
         os.utime(mark, (0, BEGAN + 2 * number))
-    os.utime(next(marks(store, "identify")), (0, BEGAN + 12))
-    os.utime(next(marks(store, "answer")), (0, BEGAN + 15))
+    os.utime(next(done_marks(store, "identify")), (0, BEGAN + 12))
+    os.utime(next(done_marks(store, "answer")), (0, BEGAN + 15))
     moment = datetime.fromtimestamp(BEGAN - 5, UTC).isoformat(timespec="seconds")
     event = {"time": moment, "event": "ready", "unit": "actor 0", "details": ["its model was loaded in 3 s"]}
     (store.log / "events.jsonl").write_text(json.dumps(event) + "\n")

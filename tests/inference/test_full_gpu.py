@@ -22,7 +22,7 @@ from esn_dist.inference.packed.elementwise_ops import has_c_compiler
 from esn_dist.inference.packed.engine import PackedEngine, make_engine
 from esn_dist.models.audio_lm import AudioLM
 from esn_dist.models.tiny.architecture import TinySize, thinker_config, tokenizer
-from speed.subject import drawn
+from speed.workload import drawn
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="only a GPU can be full")
 
@@ -34,7 +34,7 @@ PROMPTS, BUDGET, NEW = 200, 16_384, 2
 TIE = {torch.float32: 0.01, torch.bfloat16: 1.5}
 
 
-def subject(dtype: torch.dtype) -> AudioLM:
+def random_model(dtype: torch.dtype) -> AudioLM:
     """A model in which every layer changes the answer, and whose best word is clear."""
     lm = drawn(thinker_config(SIZE, tokenizer()), DEVICE, dtype)
     draw = torch.Generator(DEVICE).manual_seed(1)
@@ -83,7 +83,7 @@ def logprobs(answers: Sequence[BatchAnswers]) -> np.ndarray[Any, np.dtype[np.flo
 
 @pytest.mark.parametrize("dtype", TIE, ids=str)
 def test_batches_that_do_not_fit_are_answered_in_halves_as_with_enough_memory(dtype: torch.dtype) -> None:
-    lm = subject(dtype)
+    lm = random_model(dtype)
     engine = make_engine(lm, kernels=has_c_compiler())
     assert isinstance(engine, PackedEngine)
     requests, prefix = batches_of(lm, engine)

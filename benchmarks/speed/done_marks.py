@@ -19,7 +19,7 @@ Marked = Sequence[tuple[float, int]]
 """When units were marked as done, and the number of clips or answers of each."""
 
 
-def marks(store: StoreFolder, step: str) -> Iterator[Path]:
+def done_marks(store: StoreFolder, step: str) -> Iterator[Path]:
     """Done-marks of one step."""
     return store.done.glob(f"*/{step}-*.json")
 
@@ -27,7 +27,7 @@ def marks(store: StoreFolder, step: str) -> Iterator[Path]:
 def encoded(store: StoreFolder, corpus: str) -> Marked:
     """Clips of each block; a mark's name has the set and the block."""
     units = []
-    for mark in marks(store, "encode"):
+    for mark in done_marks(store, "encode"):
         pool, block = mark.stem.split("-")[-2:]
         units.append((mark.stat().st_mtime, clips_of(store, corpus, pool, {int(block)})))
     return units
@@ -36,7 +36,7 @@ def encoded(store: StoreFolder, corpus: str) -> Marked:
 def identified(store: StoreFolder, corpus: str) -> Marked:
     """Candidates of each unit: a mark lists a file for each shard."""
     units = []
-    for mark in marks(store, "identify"):
+    for mark in done_marks(store, "identify"):
         shards = {int(number) for number in SHARD_OF_T.findall(mark.read_text(encoding="utf-8"))}
         units.append((mark.stat().st_mtime, clips_of(store, corpus, "identification", shards)))
     return units
@@ -45,7 +45,7 @@ def identified(store: StoreFolder, corpus: str) -> Marked:
 def answered(store: StoreFolder, cells: int, utterances: int) -> Marked:
     """Answers of each unit of the only corpus; a mark's name has its first cell."""
     block = cells_per_block(utterances)
-    first = {mark: int(mark.name.split("-")[-2]) for mark in marks(store, "answer")}
+    first = {mark: int(mark.name.split("-")[-2]) for mark in done_marks(store, "answer")}
     return [(mark.stat().st_mtime, utterances * min(block, cells - start)) for mark, start in first.items()]
 
 

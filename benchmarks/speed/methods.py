@@ -1,4 +1,4 @@
-"""Three ways to answer the same questions under the same mask: one by one, in padded batches, and ours.
+"""Three methods to answer the same questions under the same mask: one by one, in padded batches, and ours.
 
 The first two are transformers' own `generate` of the whole class, with a hook on every gate, from the file to the
 answer: decoding, log-mel and the audio encoder are inside. They are spared the official processor, which pads every
@@ -31,14 +31,14 @@ from esn_dist.task.prompt import question
 from esn_dist.worker.prompt_batches import AnswerRows, PromptBatches
 from speed.clock import at_threads, seconds_of, thread_counts
 from speed.encoded import encode_all
-from speed.subject import Subject, order_of
+from speed.workload import Workload, order_of
 
 Mask = npt.NDArray[np.bool_]
 SCALE = 0.0  # of masked gates: deactivation
 
 
-class Way(Protocol):
-    """A way to answer all `clips` under masks."""
+class Method(Protocol):
+    """A method to answer all `clips` under masks."""
 
     clips: Sequence[Path]
 
@@ -47,19 +47,19 @@ class Way(Protocol):
 
 
 class Generate:
-    """`generate` in batches of `size`; of 1, the usual way."""
+    """`generate` in batches of `size`; of 1, the reference."""
 
-    def __init__(self, subject: Subject, clips: Sequence[Path], size: int) -> None:
-        self.subject, self.clips, self.size = subject, clips, size
+    def __init__(self, workload: Workload, clips: Sequence[Path], size: int) -> None:
+        self.workload, self.clips, self.size = workload, clips, size
 
     def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> list[list[str]]:
         """The texts, mask by mask."""
-        return [[self.subject.lm.decode(row) for row in self.generate(mask, new_tokens)[0]] for mask in masks]
+        return [[self.workload.lm.decode(row) for row in self.generate(mask, new_tokens)[0]] for mask in masks]
 
     def generate(self, member_LN: Mask | None, new_tokens: int, logits: bool = False) -> tuple[list[Any], list[Tensor]]:
         """New tokens of each clip, and where `logits` is True its logits [V] at the first of them."""
-        lm, tokens, first = self.subject.lm, list[Any](), list[Tensor]()
-        with hooked(self.subject.gates, member_LN):
+        lm, tokens, first = self.workload.lm, list[Any](), list[Tensor]()
+        with hooked(self.workload.gates, member_LN):
             for start in range(0, len(self.clips), self.size):  # as they come: such studies do not sort
                 inputs = inputs_of(lm, self.clips[start : start + self.size])
                 output: Any = lm.thinker.generate(
@@ -106,7 +106,7 @@ def hooked(gates: Sequence[Gate], member_LN: Mask | None) -> Iterator[None]:
             handle.remove()
 
 
-class Ours:
+class SweepEngine:
     """Our engine, as an actor uses it.
 
     Args:
@@ -119,40 +119,40 @@ class Ours:
     """
 
     def __init__(
-        self, subject: Subject, clips: Sequence[Path], packed: bool = True, encoded_by: Ours | None = None
+        self, workload: Workload, clips: Sequence[Path], packed: bool = True, encoded_by: SweepEngine | None = None
     ) -> None:
-        self.subject, self.clips, self.packed = subject, clips, packed
-        self.engine = make_engine(subject.lm, packed=packed, kernels=subject.lm.device.type == "cuda")
+        self.workload, self.clips, self.packed = workload, clips, packed
+        self.engine = make_engine(workload.lm, packed=packed, kernels=workload.lm.device.type == "cuda")
         self._audio_embeds: list[Tensor] = encoded_by._audio_embeds if encoded_by else []
-        encode_all(subject.lm, [partial(decode, clips[0])])
-        with at_threads(thread_counts(subject.lm.device)[0]):  # one on a CPU, as in an actor
+        encode_all(workload.lm, [partial(decode, clips[0])])
+        with at_threads(thread_counts(workload.lm.device)[0]):  # one on a CPU, as in an actor
             self.encode_seconds = seconds_of(self._encode)
             self.compose_seconds = seconds_of(self._compose)
 
     def answer(self, masks: Sequence[Mask | None], new_tokens: int) -> list[AnswerRows]:
         """The answers of each cell, computed as those of a sweep's unit."""
-        transforms = [None if mask is None else Scale(self.subject.gates, mask, SCALE, "fold") for mask in masks]
+        transforms = [None if mask is None else Scale(self.workload.gates, mask, SCALE, "fold") for mask in masks]
         return self.prompt_batches.answer_under(transforms, new_tokens)
 
     def _encode(self) -> None:
         self._audio_embeds = self._audio_embeds or encode_all(
-            self.subject.lm, [partial(decode, path) for path in self.clips]
+            self.workload.lm, [partial(decode, path) for path in self.clips]
         )
 
     def _compose(self) -> None:
         self.prompt_batches = self.prompt_batches_of(range(len(self.clips)))
 
     def prompt_batches_of(self, which: Sequence[int]) -> PromptBatches:
-        """The questions about some of the clips, in batches under the subject's token budget."""
+        """The questions about some of the clips, in batches under the workload's token budget."""
         audio_embeds, orders = [self._audio_embeds[i] for i in which], [order_of(self.clips[i]) for i in which]
         return PromptBatches(
-            self.engine, audio_embeds, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, self.subject.token_budget
+            self.engine, audio_embeds, orders, SYNTHETIC_EMOTIONS, SYNTHETIC_EMOTIONS, self.workload.token_budget
         )
 
     @property
     def tokens_per_prompt(self) -> float:
         """Average length of a prompt, its audio included."""
-        lm = self.subject.lm
+        lm = self.workload.lm
         prompts = [
             lm.prompt(len(r), question(order_of(path))) for r, path in zip(self._audio_embeds, self.clips, strict=True)
         ]

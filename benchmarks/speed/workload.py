@@ -1,8 +1,9 @@
-"""The subject of a benchmark: one model, clips on disk, and a question about each; at tiny and at full size.
+"""The workload of a benchmark: one model, clips on disk, and a question about each; at tiny and at full size.
 
 `tiny` is the shipped model on synthetic speech: it answers, and stops. `full` has the sizes of Qwen2.5-Omni-7B and
-random weights, which never stop: its stop token is outside the vocabulary, so every way generates the same two tokens.
-Knows no way of answering.
+random weights, which never stop: its stop token is outside the vocabulary. So every method generates the same two
+tokens.
+Knows no method.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ STOP_TOKENS = 20  # at most, of an answer that ends by itself: what a sweep allo
 
 
 @dataclass(frozen=True)
-class Subject:
+class Workload:
     """A model and its clips.
 
     Attributes:
@@ -76,8 +77,8 @@ def thinned(clips: Sequence[Path], every: int) -> tuple[Path, ...]:
     return tuple(path for path in clips if path in kept)
 
 
-def subject_of(size: str, folder: Path, utterances: int, token_budget: int, dots: int = 0) -> Subject:
-    """The subject of a size, with speech in `folder`; of 0 utterances, the usual number.
+def workload_of(size: str, folder: Path, utterances: int, token_budget: int, dots: int = 0) -> Workload:
+    """The workload of a size, with speech in `folder`; of 0 utterances, the usual number.
 
     Args:
         token_budget: of our batches at full size.
@@ -88,12 +89,12 @@ def subject_of(size: str, folder: Path, utterances: int, token_budget: int, dots
     return full(folder, utterances or 512, token_budget, SYSTEM + dots * ".")
 
 
-def tiny(folder: Path, utterances: int, dtype: str = "float32", device: str = "cpu") -> Subject:
+def tiny(folder: Path, utterances: int, dtype: str = "float32", device: str = "cpu") -> Workload:
     """The shipped model on synthetic speech in `folder`."""
     corpus = materialise(folder, "room", {"development": ceil(utterances / len(SYNTHETIC_EMOTIONS))}, seed=1, workers=2)
     paths = sorted(corpus.rglob("*.wav"))
     shuffled = np.random.default_rng(0).permutation(len(paths))[:utterances]  # a folder is sorted by emotion
-    return Subject(partial(shipped, dtype, device), tuple(paths[i] for i in shuffled), STOP_TOKENS, 4_096)
+    return Workload(partial(shipped, dtype, device), tuple(paths[i] for i in shuffled), STOP_TOKENS, 4_096)
 
 
 def shipped(dtype: str, device: str) -> Qwen25Omni:
@@ -104,7 +105,7 @@ def shipped(dtype: str, device: str) -> Qwen25Omni:
     return model
 
 
-def full(folder: Path, utterances: int, token_budget: int, system: str) -> Subject:
+def full(folder: Path, utterances: int, token_budget: int, system: str) -> Workload:
     """Qwen2.5-Omni-7B's sizes in bfloat16 on the GPU, with a system prompt."""
     load = partial(drawn, full_config(), "cuda", torch.bfloat16, system)
     return forced(load, folder, utterances, token_budget, system)
@@ -112,9 +113,9 @@ def full(folder: Path, utterances: int, token_budget: int, system: str) -> Subje
 
 def forced(
     load: Callable[[], Qwen25Omni], folder: Path, utterances: int, token_budget: int, system: str = SYSTEM
-) -> Subject:
+) -> Workload:
     """A model that never stops: its answers have a first token, and a second one instead of the stop token."""
-    return Subject(load, buzzes(folder, utterances, system), 2, token_budget)
+    return Workload(load, buzzes(folder, utterances, system), 2, token_budget)
 
 
 def full_config() -> Any:
