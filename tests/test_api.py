@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -137,8 +137,23 @@ def test_neither_import_nor_use_loads_anything_heavy(small_store: Path) -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_a_full_size_store_opens_in_under_a_second(tmp_path: Path) -> None:
-    """28 layers of 18,944 gates, 5,120 identification and 2,500 evaluation utterances."""
+def test_a_full_size_store_opens_without_reading_the_counts_of_a_gate(tmp_path: Path, opened_files: list[str]) -> None:
+    """28 layers of 18,944 gates, 5,120 identification and 2,500 evaluation utterances.
+
+    It opens as many files as a store of one layer and thirty utterances, but for T's, which has a few bytes a shard.
+    """
+    opened = {}
+    for name, sizes in {"small": (1, 8, 20, 10), "large": (28, 18944, 5120, 2500)}.items():
+        folder = _store_without_counts(tmp_path / name, *sizes)
+        opened_files.clear()
+        sweep = esn_dist.open(folder)
+        assert sweep.counts()["K"].shape[1:] == (3, *sizes[:2])
+        opened[name] = [path for path in opened_files if f"{name}/" in path and "/counts/T/c." not in path]
+    assert 20 < len(opened["large"]) == len(opened["small"])
+    assert not [path for path in opened["large"] if "/counts/K/c" in path]
+
+
+def _store_without_counts(root: Path, layers: int, width: int, identification: int, evaluation: int) -> Path:
     emotions = ("anger", "joy", "neutral", "sadness", "surprise")
 
     def utterances(prefix: str, count: int) -> UtteranceTable:
@@ -147,13 +162,24 @@ def test_a_full_size_store_opens_in_under_a_second(tmp_path: Path) -> None:
         rest = (("",) * count, names, (16000,) * count, ("0" * 64,) * count)
         return UtteranceTable(names, names, labels, ((1, 2, 3, 4, 5),) * count, *rest)
 
-    folder = StoreFolder(tmp_path / "large")
+    folder = StoreFolder(root)
     create.create_root(folder, {"sweep": "large", "seed": 1})
-    pool = in_whole_shards(utterances("i", 5120), emotions)
-    create.add_corpus(folder, "c", emotions, utterances("e", 2500), pool, ExclusionTable.empty(), {})
-    create.add_model(folder, "m", 28, 18944, {})
+    pool = in_whole_shards(utterances("i", identification), emotions)
+    create.add_corpus(folder, "c", emotions, utterances("e", evaluation), pool, ExclusionTable.empty(), {})
+    create.add_model(folder, "m", layers, width, {})
     create.add_counts(folder, "m", "c")
-    started = time.perf_counter()
-    sweep = esn_dist.open(folder.root)
-    assert sweep.counts()["K"].shape[1:] == (3, 28, 18944)
-    assert time.perf_counter() - started < 1
+    return root
+
+
+@pytest.fixture
+def opened_files() -> Iterator[list[str]]:
+    """Paths of the files that are opened, in every thread."""
+    opened, recording = list[str](), True
+
+    def record(event: str, arguments: tuple[object, ...]) -> None:
+        if recording and event == "open":
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(record)  # a hook stays as long as the process
+    yield opened
+    recording = False

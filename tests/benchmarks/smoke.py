@@ -35,13 +35,17 @@ SMOKE = {
     "--keep FOLDER",
     "tiny_model": "--out FOLDER --seeds 1 --json JSON",
 }
-ELSEWHERE = {"scheduler", "store"}
-"""Scripts whose commands `test_scale.py` runs."""
+IN_PROCESSES_OF_THEIR_OWN = {
+    "scheduler": "--size tiny --workers --ray --json JSON",
+    "store": "--size tiny --json JSON",
+}
+"""What `test_scale.py` runs: these measure their own memory, or files that no other test has touched."""
 
 
 def arguments(command: str, **paths: Path) -> list[str]:
     """The smoke command's arguments, its capitals replaced."""
-    return [str(paths[word.lower()]) if word.isupper() else word for word in shlex.split(SMOKE[command])]
+    words = shlex.split((SMOKE | IN_PROCESSES_OF_THEIR_OWN)[command])
+    return [str(paths[word.lower()]) if word.isupper() else word for word in words]
 
 
 def run(command: str, **paths: Path) -> str:

@@ -103,7 +103,7 @@ def test_a_tokenizer_without_a_chat_template(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("refusal", "problem", "fix"),
     [
-        (errors.GatedRepoError, "gated and this machine has no token", "hf auth login"),
+        (errors.GatedRepoError, "gated, and no valid Hugging Face token was found", "hf auth login"),
         (errors.RepositoryNotFoundError, "neither a local folder nor a repository", "OWNER/NAME"),
     ],
 )

@@ -109,6 +109,22 @@ def test_the_mark_lists_every_file_of_the_unit(folder: StoreFolder, shard: Path)
     assert damaged(folder) == []
 
 
+def test_units_are_known_from_the_names_of_marks_alone(folder: StoreFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million marks: none is opened, and each folder is listed once."""
+    for number in range(600):
+        (marks := folder.done / f"{number % 3:02x}").mkdir(parents=True, exist_ok=True)
+        (marks / f"answer-{number}.json").write_bytes(b"not JSON")
+    listed, scandir = list[str](), os.scandir
+
+    def recorded(path: str) -> Any:
+        listed.append(str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", recorded)
+    assert len(done_units(folder) - {"identify-0"}) == 600
+    assert len(listed) == len(set(listed)) == 1 + sum(path.is_dir() for path in folder.done.iterdir())
+
+
 @pytest.mark.parametrize("unit", ["a/b", "..", "ümlaut 😀", "a%2Fb", "x.json", UNIT])
 def test_any_unit_name_comes_back_from_its_mark(folder: StoreFolder, lease: Lease, unit: str) -> None:
     publish(folder, unit, ["zarr.json"], lease)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+import re
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +16,15 @@ import torch
 from esn_dist.corpora.synthetic import SYNTHETIC_EMOTIONS
 from esn_dist.models.placement import Placement
 from esn_dist.models.qwen2_5_omni.adapter import Qwen25Omni
+from esn_dist.models.tiny import train
 from esn_dist.models.tiny.architecture import TinySize, build, feature_extractor, save, tokenizer
 from esn_dist.models.tiny.prompts import Prompts
 from esn_dist.models.tiny.speech import Speech, load_speech
 from esn_dist.models.tiny.train import Phase, Recipe, Trainer
 from esn_dist.task.prompt import question
 
+ROOT = Path(__file__).parents[3]
+COMMAND = re.compile(r"python -m esn_dist\.models\.tiny\.train (--[^#\n`]+)")
 SIZE = TinySize(hidden=32, gates=16, audio_width=32, audio_ffn=32)
 
 
@@ -84,6 +90,21 @@ def test_nothing_of_the_audio_tower_moves_but_its_last_norm_and_projection() -> 
     trainer.fit(_noise(), lambda line: None)
     moved = {name for name, value in trainer.tower.state_dict().items() if not torch.equal(value, before[name])}
     assert moved == {"ln_post.weight", "ln_post.bias", "proj.weight", "proj.bias"}
+
+
+def test_the_documented_command_writes_a_checkpoint_and_how_it_was_trained(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (options,) = COMMAND.findall((ROOT / "docs/tiny_model.md").read_text(encoding="utf-8"))
+    recipe = replace(Recipe(), size=SIZE, batch=8, phases=(Phase("reading", 1, look_up=1.0),) * 2)
+    monkeypatch.setattr(train, "Recipe", lambda: recipe)
+    monkeypatch.setattr(train, "materialise", lambda *arguments: corpus)
+    words = [str(tmp_path / "model") if word == "FOLDER" else word for word in options.split()]
+    monkeypatch.setattr(sys, "argv", ["train", *words, "--device", "cpu"])
+    train.main()
+    record = json.loads((tmp_path / "model/training.json").read_text(encoding="utf-8"))
+    assert record["seed"] == 3 and record["recipe"]["size"] == asdict(SIZE)
+    assert Qwen25Omni.load(tmp_path / "model", torch.float32, Placement(), Qwen25Omni.settings).tokenizer
 
 
 def _noise() -> Speech:
