@@ -64,7 +64,7 @@ class Mix:
         return nullcontext()
 
     def observer(self) -> ActivationObserver:
-        """Mix itself."""
+        """This transform, which is its own observer."""
         return self
 
     def begin_forward(self, positions: TokenPositions) -> None:

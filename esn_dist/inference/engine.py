@@ -29,7 +29,7 @@ class EngineBatch(Protocol):
     def __len__(self) -> int: ...
 
     def halves(self) -> tuple[Self, Self]:
-        """The first half of the rows, and the others."""
+        """The first half of the rows, and the other rows."""
 
 
 BatchT = TypeVar("BatchT", bound=EngineBatch)
@@ -65,7 +65,7 @@ class Engine(ABC, Generic[BatchT]):
     """A loaded model that answers batches.
 
     Attributes:
-        kernels: whether element-wise steps and observers run as Triton kernels.
+        kernels: whether element-wise operations and observers run as Triton kernels.
         splits: batches that did not fit into memory and were answered in halves.
     """
 

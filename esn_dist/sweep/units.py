@@ -15,7 +15,7 @@ from esn_dist.seeds import digest
 from esn_dist.terms import SHARD_ROWS
 
 ENCODE_BLOCK = SHARD_ROWS
-"""Utterances whose audio features share one cache file: the smallest number that a round can need."""
+"""Utterances whose audio embeddings share one cache file: the smallest number that a round can need."""
 SHARDS_PER_UNIT = 8
 """Shards of an identify unit: 256 utterances are enough to fill length-sorted batches."""
 ANSWERS_PER_BLOCK = 2_000
@@ -33,7 +33,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EncodeUnit:
-    """Audio features of block number `block` of one of a corpus's two sets ("evaluation", "identification")."""
+    """Audio embeddings of block number `block` of one of a corpus's two sets ("evaluation", "identification")."""
 
     step: ClassVar[Step] = Step.ENCODE
 

@@ -48,7 +48,7 @@ class EngineProfile:
         token_budget: largest number of tokens in a batch.
         threads: torch threads of a CPU actor.
         engine: "packed" (if the decoder has the form for it) or "padded".
-        kernels: whether custom kernels count gates and compute the packed engine's element-wise steps.
+        kernels: whether custom kernels count gates and compute the packed engine's element-wise operations.
         batch_encoding: whether clips are encoded in batches, if the adapter can.
     """
 

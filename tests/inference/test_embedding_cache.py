@@ -1,4 +1,4 @@
-"""The feature cache: what comes back is what went in, bit for bit, or nothing."""
+"""The cache of audio embeddings: what comes back is what went in, bit for bit, or nothing."""
 
 from __future__ import annotations
 

@@ -38,10 +38,10 @@ def test_a_set_of_unreadable_clips_has_outcomes_and_no_numbers(omni: Qwen25Omni,
 
 
 @pytest.mark.parametrize("new", [1, 3])
-def test_a_single_clip_is_answered_as_by_the_plain_engine(omni: Qwen25Omni, new: int) -> None:
-    alone, plain = (prompt_batches(omni, [None, clip(9)], packed).answer(new) for packed in (True, False))
-    assert alone.text == plain.text and alone.outcome.tolist() == plain.outcome.tolist()
-    np.testing.assert_allclose(alone.logprob, plain.logprob, atol=2e-5)
+def test_a_single_clip_is_answered_as_by_the_padded_engine(omni: Qwen25Omni, new: int) -> None:
+    alone, padded = (prompt_batches(omni, [None, clip(9)], packed).answer(new) for packed in (True, False))
+    assert alone.text == padded.text and alone.outcome.tolist() == padded.outcome.tolist()
+    np.testing.assert_allclose(alone.logprob, padded.logprob, atol=2e-5)
 
 
 def test_fetching_counts_keeps_no_prompts(omni: Qwen25Omni) -> None:

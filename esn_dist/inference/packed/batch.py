@@ -54,7 +54,7 @@ class PackedBatch:
         return self.embedded_TD[token_T], layout
 
     def halves(self) -> tuple[PackedBatch, PackedBatch]:
-        """The first half of the rows, and the others."""
+        """The first half of the rows, and the other rows."""
         middle = len(self) // 2
         tokens = sum(self.lengths[:middle])
         return (

@@ -55,7 +55,7 @@ class Qwen2Layers:
 
     Args:
         decoder: one that the class `supports`.
-        kernels: whether element-wise steps run as Triton kernels.
+        kernels: whether element-wise operations run as Triton kernels.
     """
 
     def __init__(self, decoder: nn.Module, kernels: bool) -> None:
