@@ -6,6 +6,7 @@ Knows no package. The spelling of names and the numbers are those inside `data.z
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal
 
 
 class Part(IntEnum):
@@ -18,6 +19,9 @@ class Part(IntEnum):
 
 PARTS = tuple(part.name.lower() for part in Part)
 """Names of the parts as the store and the YAML spell them."""
+
+PartName = Literal["audio", "text", "generated"]
+"""One of `PARTS`, as a type."""
 
 UNCOUNTED = -1
 """In place of a `Part`: special tokens such as template markers, which no count covers."""

@@ -108,3 +108,41 @@ def test_only_backends_imports_ray() -> None:
         if name.split(".")[0] == "ray"
     }
     assert importers == {"backends"}
+
+
+KERNELS_AND_REFERENCES = {"apply_rope_and_write_kv", "rms_norm", "silu_and_mul"}
+IN_EVERY_SUCH_MODULE = {"logger", "main"}
+TO_BE_RENAMED = {
+    "AnyTable",
+    "BYTES",
+    "EMOTIONS",
+    "RATE",
+    "ROUNDING",
+    "TAIL",
+    "VERSION",
+    "audio_token_count",
+    "describe",
+    "find_weights",
+    "load",
+}
+
+
+def public_names(tree: ast.Module) -> Iterator[str]:
+    """Classes, functions and constants that a module defines for others."""
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.append(node.name)
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def test_a_public_name_is_defined_in_one_module_only() -> None:
+    definitions: dict[str, set[str]] = {}
+    for path, _, tree in modules():
+        for name in public_names(tree):
+            definitions.setdefault(name, set()).add(path.as_posix())
+    allowed = KERNELS_AND_REFERENCES | IN_EVERY_SUCH_MODULE | TO_BE_RENAMED
+    assert {name: paths for name, paths in definitions.items() if len(paths) > 1 and name not in allowed} == {}

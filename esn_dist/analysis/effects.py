@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from esn_dist.analysis.bootstrap import Floats, Resample, resample
 from esn_dist.analysis.trials import Group, Trials, emotions_of
@@ -49,14 +48,6 @@ def point_gap(trials: Trials, group: Group) -> float:
     """The self–cross gap of the sample itself in percentage points; NaN where it is undefined."""
     unresampled = resample(trials.label, len(trials.emotions), draws=0)
     return float(contrast(accuracy_changes(trials, group, unresampled), group, trials.emotions).gap[0])
-
-
-def effect_matrix(trials: Trials, group: Group) -> xr.DataArray:
-    """Δ[source, evaluation] in percentage points, as in the paper's heat maps; NaN where nothing is paired."""
-    unresampled = resample(trials.label, len(trials.emotions), draws=0)
-    changes = accuracy_changes(trials, group, unresampled)[:, :, 0]
-    coords = {"source": list(group.sources), "evaluation": list(trials.emotions)}
-    return xr.DataArray(changes, dims=("source", "evaluation"), coords=coords, attrs={"units": "percentage points"})
 
 
 def contrast(changes: Floats, group: Group, emotions: tuple[str, ...]) -> Contrast:

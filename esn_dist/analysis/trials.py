@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from esn_dist.sweep.interventions import INTERVENTIONS, NO_PARAMETERS, InterventionParameters
+from esn_dist.sweep.interventions import NO_PARAMETERS, PARAMETER_COLUMNS, InterventionParameters
+from esn_dist.sweep.records import parameters_of
 from esn_dist.terms import JOIN, Outcome
 
 
@@ -141,24 +142,23 @@ def conditions_of(answers: xr.Dataset) -> list[Condition]:
     """The condition of every cell of "answers"; that of the baseline has no selector, gain or masks."""
     selectors, interventions, corpora = (_texts(answers, n) for n in ("selector", "intervention", "source_corpus"))
     sizes, parts = _column(answers, "identification_size", -1), _column(answers, "parts", "")
+    parameters = _parameters(answers)
     return [
         Condition(
             selectors[cell], interventions[cell], float(answers["alpha"].values[cell]),
-            float(answers["fraction"].values[cell]), corpora[cell], _parameters(answers, interventions[cell], cell),
+            float(answers["fraction"].values[cell]), corpora[cell], parameters[cell],
             int(sizes[cell]), str(parts[cell]),
         )
         for cell in range(answers.sizes["cell"])
     ]  # fmt: skip
 
 
-def _parameters(answers: xr.Dataset, intervention: str, cell: int) -> InterventionParameters:
-    """From the text column `parameters`, and from the columns that some parameters have for themselves."""
-    stored = InterventionParameters.from_json(str(_column(answers, "parameters", "")[cell]))
-    entry = INTERVENTIONS.get(intervention)
-    columns = {
-        p.name: _column(answers, p.column, np.nan)[cell] for p in (entry.parameters if entry else ()) if p.column
-    }
-    return stored.with_values({name: float(value) for name, value in columns.items() if np.isfinite(value)})
+def _parameters(answers: xr.Dataset) -> list[InterventionParameters]:
+    """Of every cell, from the text column `parameters` and the columns that some parameters have for themselves."""
+    names = [name for name in ("parameters", *PARAMETER_COLUMNS) if name in answers.coords]
+    columns = [answers[name].values.tolist() for name in names]
+    cells = range(answers.sizes["cell"])
+    return [parameters_of({name: of[cell] for name, of in zip(names, columns, strict=True)}) for cell in cells]
 
 
 def _groups(answers: xr.Dataset, baseline: int) -> tuple[Group, ...]:

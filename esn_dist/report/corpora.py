@@ -12,6 +12,7 @@ from typing import Any
 
 from esn_dist.corpora.survey import SetSize, Survey
 from esn_dist.corpora.utterance import Exclusion, Reason, tally
+from esn_dist.report.numbers import decimal_text
 
 EXAMPLES = 3  # of each reason, in the text; JSON has them all
 
@@ -105,7 +106,7 @@ def _row(survey: Survey, splits: Sequence[str], emotions: Sequence[str], title: 
     valid = sum(survey.valid.get(key, 0) for key in keys)
     hours = sum(survey.hours.get(key, 0.0) for key in keys)
     listed = [*by_split, sum(by_split)] if len(splits) > 1 else by_split
-    return [title, *(f"{count:,}" for count in [*listed, valid]), f"{hours:.2f}" if hours >= 0.1 else f"{hours:.4f}"]
+    return [title, *(f"{count:,}" for count in [*listed, valid]), decimal_text(hours, 2 if hours >= 0.1 else 4)]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from rich.filesize import decimal
 
+from esn_dist.report.numbers import decimal_text
 from esn_dist.sweep.cost import TotalHours, Work, WorkHours
 from esn_dist.sweep.forecast import Forecast, ModelForecast, StudyForecast
 from esn_dist.sweep.work_amounts import CorpusForecast
@@ -89,7 +90,7 @@ def _without(total: TotalHours) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours:.2f}" if hours >= 0.01 else "under 0.01" if hours else "no"
+    return decimal_text(hours, 2) if hours >= 0.01 else "under 0.01" if hours else "no"
 
 
 def _number(count: int | None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import model_validator
 
 from esn_dist.sweep.base_spec import InvalidName, Name, Spec, identity
+from esn_dist.terms import PartName
 
 SHARED_EMOTIONS = ("anger", "joy", "neutral", "sadness")
 """Emotions of all three of the paper's corpora; IEMOCAP adds frustration, the other two surprise."""
@@ -41,7 +42,7 @@ class IdentificationSpec(Spec):
     size: int | Literal["auto"] = identity("auto", description="correct ones used per emotion; auto: what all have")
     splits: tuple[str, ...] | None = identity(None, description="splits to draw from; default: all")
     speaker_disjoint: bool = identity(False, description="leave out speakers of the evaluation set")
-    parts: tuple[Literal["audio", "text", "generated"], ...] = identity(
+    parts: tuple[PartName, ...] = identity(
         ("audio", "text", "generated"), description="positions whose counts are summed"
     )
 

@@ -37,7 +37,6 @@ class Parameter:
         title: what it is, such as "temperature".
         default: the value where the YAML gives none.
         check: whether a value is valid; `expected` says in words what is.
-        column: the store's column that holds it; "": the text column `parameters`.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Parameter:
     default: float
     check: Callable[[float], bool] = isfinite
     expected: str = "finite"
-    column: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,7 +99,8 @@ class InterventionType:
         gate_path: whether the transform acts at the gate in every forward call. Else the engine profile says whether
             it is folded into the weights.
         refused_on_experts: why models of experts cannot run it; "" where they can.
-        answered_by: the type whose cells hold its answers, where it is an analysis of them; "" elsewhere.
+        answered_by: the type whose cells hold its answers; "" where it has cells of its own. Each utterance has the
+            answer of the cell whose source is the emotion that the unintervened model answered (paper eqs. 12-13).
         single_type: the type that does the same with the mask of one emotion; "" where there is none.
         searchable: whether `reach` may search its fraction.
         named_in_id: whether its name enters the hash of a cell. False where mask and gain already tell the type.
@@ -145,7 +144,10 @@ def _positive(value: float) -> bool:
     return 0 < value < float("inf")
 
 
-TEMPERATURE = Parameter("tau", "τ", "temperature", 0.5, _positive, "positive and finite", column="tau")  # Table 2
+PARAMETER_COLUMNS: Final = ("tau",)
+"""Names of parameters that have a column of their own in the store; all others share the text column `parameters`."""
+
+TEMPERATURE = Parameter("tau", "τ", "temperature", 0.5, _positive, "positive and finite")  # Table 2
 
 _TYPES = (
     InterventionType(BASELINE, "Baseline", "none", "", fixed_gain=0.0, named_in_id=False),
@@ -173,6 +175,11 @@ INTERVENTIONS: Registry[InterventionType] = Registry(
     "esn_dist.interventions", "intervention", InterventionType, {entry.name: entry for entry in _TYPES}
 )
 """Every type by name: those of this package in the order of reports, then those of other packages."""
+
+
+def derived_types() -> dict[str, str]:
+    """Types without cells of their own, each with the type whose cells hold its answers."""
+    return {name: entry.answered_by for name, entry in INTERVENTIONS.items() if entry.answered_by}
 
 
 def intervention_provider(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.read import read_masks
 from esn_dist.store.tables import CellTable, MaskTable
-from esn_dist.sweep.interventions import INTERVENTIONS, TEMPERATURE, InterventionParameters
+from esn_dist.sweep.interventions import PARAMETER_COLUMNS, InterventionParameters
 from esn_dist.sweep.keys import Cell, MaskKey
 from esn_dist.terms import JOIN
 
@@ -66,7 +66,7 @@ def cell_record(cell: Cell) -> Record:
         "mask_seed": mask.seed if mask else -1,
         "mask": mask.id if mask else "",
         "alpha": cell.alpha,
-        **parameter_columns(cell.intervention, cell.parameters),
+        **parameter_columns(cell.parameters),
         "provider": cell.provider,
     }
 
@@ -79,23 +79,18 @@ def cell_of(model: str, corpus: str, record: Record, masks: Mapping[str, MaskKey
     )  # fmt: skip
 
 
-def parameter_columns(intervention: str, parameters: InterventionParameters) -> Record:
-    """The columns that hold the parameters: one of its own for the temperature, one text for all others."""
+def parameter_columns(parameters: InterventionParameters) -> Record:
+    """The columns that hold the parameters: those of `PARAMETER_COLUMNS`, and one text for all others."""
     values = dict(parameters.values)
-    temperature = values.pop(TEMPERATURE.name, nan) if _has_temperature(intervention) else nan
-    return {TEMPERATURE.column: temperature, "parameters": InterventionParameters.of(values).json}
+    columns = {name: values.pop(name, nan) for name in PARAMETER_COLUMNS}
+    return {**columns, "parameters": InterventionParameters.of(values).json}
 
 
 def parameters_of(record: Record) -> InterventionParameters:
     """The inverse of `parameter_columns`; a column that is not in `record` holds nothing."""
     parameters = InterventionParameters.from_json(record.get("parameters", ""))
-    temperature = record.get(TEMPERATURE.column, nan)
-    return parameters if isnan(temperature) else parameters.with_values({TEMPERATURE.name: temperature})
-
-
-def _has_temperature(intervention: str) -> bool:
-    entry = INTERVENTIONS.get(intervention)
-    return entry is not None and TEMPERATURE in entry.parameters
+    columns = {name: float(record.get(name, nan)) for name in PARAMETER_COLUMNS}
+    return parameters.with_values({name: value for name, value in columns.items() if not isnan(value)})
 
 
 def mask_table(masks: Sequence[MaskKey], budget: Callable[[Decimal], int]) -> MaskTable:

@@ -22,7 +22,7 @@ from esn_dist.sweep.selectors import (
     matched_selector,
     study_selectors,
 )
-from esn_dist.terms import PARTS
+from esn_dist.terms import PARTS, PartName
 
 
 def _fraction(value: Any) -> Any:
@@ -48,7 +48,6 @@ def _listed_fields(data: Any, *names: str) -> Any:
     return {**data, **single}
 
 
-PartName = Literal["audio", "text", "generated"]
 CountedParts = Annotated[tuple[PartName, ...], BeforeValidator(_parts), Field(min_length=1)]
 SizeSpec = Annotated[int, Field(ge=1)] | Literal["auto"]
 Fraction = Annotated[Decimal, BeforeValidator(_fraction), Field(gt=0, le=1)]

@@ -6,16 +6,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from esn_dist.analysis.bootstrap import resample
-from esn_dist.analysis.effects import accuracy_changes, contrast, effect_matrix
+from esn_dist.analysis.effects import accuracy_changes, contrast
 from esn_dist.analysis.trials import Trials, read_trials
 
 A, J = "anger", "joy"
 LABELS = [A, A, A, A, J, J, J, J]
 RIGHT = list(LABELS)
+
+
+def effect_matrix(trials: Trials) -> xr.DataArray:
+    """Δ[source, evaluation] of the first group, in percentage points; NaN where nothing is paired."""
+    group = trials.groups[0]
+    changes = accuracy_changes(trials, group, resample(trials.label, len(trials.emotions), draws=0))[:, :, 0]
+    coords = {"source": list(group.sources), "evaluation": list(trials.emotions)}
+    return xr.DataArray(changes, dims=("source", "evaluation"), coords=coords)
 
 
 def _changes(trials: Trials, group: int = 0) -> tuple[float, float, float]:
@@ -30,7 +39,7 @@ def test_planted_effects_by_hand(build: Any) -> None:
     joy = build.cell([A, A, A, A, A, A, A, J], source_emotion=J)  # 0 of 4 anger, 3 of 4 joy lost
     trials = read_trials(build.dataset(LABELS, [joy, build.baseline(RIGHT), anger]))
     assert _changes(trials) == pytest.approx((-62.5, -12.5, -50.0))
-    matrix = effect_matrix(trials, trials.groups[0])
+    matrix = effect_matrix(trials)
     assert matrix.sel(source=A).values.tolist() == [-50.0, -25.0]
     assert matrix.sel(source=J, evaluation=J) == -75.0
 
@@ -48,20 +57,20 @@ def test_rnd_is_the_mean_over_emotions_and_seeds_and_has_no_gap(build: Any) -> N
 def test_a_missing_answer_removes_the_pair_and_is_not_wrong(build: Any, lost: str) -> None:
     cells = [build.baseline([A, A, A, lost, J, J, J, J]), build.cell([J, lost, A, A, *RIGHT[4:]], source_emotion=A)]
     trials = read_trials(build.dataset(LABELS, cells))
-    matrix = effect_matrix(trials, trials.groups[0])
+    matrix = effect_matrix(trials)
     assert matrix.sel(source=A).values.tolist() == [-50.0, 0.0]  # pairs left: first (lost) and third (kept)
 
 
 def test_an_answer_that_cannot_be_parsed_is_wrong(build: Any) -> None:
     cells = [build.baseline(RIGHT), build.cell([A, A, A, "?", *RIGHT[4:]], source_emotion=A)]
     trials = read_trials(build.dataset(LABELS, cells))
-    assert effect_matrix(trials, trials.groups[0]).values.tolist() == [[-25.0, 0.0]]
+    assert effect_matrix(trials).values.tolist() == [[-25.0, 0.0]]
 
 
 def test_an_answer_that_cannot_be_parsed_can_be_left_out_instead(build: Any) -> None:
     cells = [build.baseline([*RIGHT[:7], "?"]), build.cell([J, A, A, "?", *RIGHT[4:]], source_emotion=A)]
     trials = read_trials(build.dataset(LABELS, cells), invalid_is_wrong=False)
-    np.testing.assert_allclose(effect_matrix(trials, trials.groups[0]).values, [[-100 / 3, 0.0]])
+    np.testing.assert_allclose(effect_matrix(trials).values, [[-100 / 3, 0.0]])
 
 
 def test_a_cell_that_was_never_run_is_undefined_and_so_is_every_mean_over_it(build: Any) -> None:
@@ -111,7 +120,7 @@ def test_effects_equal_counting_by_hand(build: Any, seed: int) -> None:
     answers = build.random(seed)
     trials = read_trials(answers)
     expected = _by_hand(answers)
-    np.testing.assert_allclose(effect_matrix(trials, trials.groups[0]).values, expected, atol=1e-9)
+    np.testing.assert_allclose(effect_matrix(trials).values, expected, atol=1e-9)
     np.testing.assert_allclose(_changes(trials)[0], np.diag(expected).mean(), atol=1e-9)
     np.testing.assert_allclose(_changes(trials)[1], expected[~np.eye(3, dtype=bool)].mean(), atol=1e-9)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import esn_dist.report
 from esn_dist.analysis.bootstrap import Estimate
 from esn_dist.report.csv_files import csv_files
 from esn_dist.report.document import Document, Number, Section, Share, TableCell, table
@@ -70,3 +73,15 @@ def test_the_page_gets_no_number_that_its_script_would_have_to_format(document: 
     data = json.loads(json.dumps(html_data(document)))
     tables = [block for section in data["sections"] for block in section["blocks"] if block["type"] == "tables"]
     assert len(tables) > 20 and numbers(tables) == []
+
+
+def test_no_module_of_reports_rounds_a_number_by_itself() -> None:
+    folder = Path(esn_dist.report.__file__).parent
+    rounding = re.compile(r":[ +,]*(?:\d*)\.\d+[ef%]}")
+    rounded = [
+        f"{path.name}:{number}: {line.strip()}"
+        for path in sorted(folder.rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if rounding.search(line)
+    ]
+    assert rounded == [], "print it with esn_dist.report.numbers"

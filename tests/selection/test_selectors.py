@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from esn_dist.selection.firing import Firing
 from esn_dist.selection.masks import top_neurons
 from esn_dist.selection.scores import conact, lap, lape, lape_filtered, mad
 from esn_dist.selection.selection_input import Scores, SelectionInput, compute_scores, scores_of
-from esn_dist.sweep.selectors import SELECTORS, Selector
+from esn_dist.sweep.selectors import LOGGED_STATISTICS, SELECTORS, Selector
 from esn_dist.testing.selectors import SelectorConformance
+
+GLOSSARY = Path(__file__).parents[2] / "docs/glossary.md"
 
 NEVER = -math.inf
 HALF_A_DIGIT = 5.01e-12  # what rounding to 12 significant digits may move a score by
@@ -67,9 +71,17 @@ class TestASelectorOfSingleUtterances(SelectorConformance):
     entry = BY_UTTERANCE
 
 
-def test_every_selector_of_this_package_is_under_the_conformance_tests() -> None:
-    tested = {test.entry.name for test in SelectorConformance.__subclasses__() if hasattr(test, "entry")}
-    assert tested >= set(SELECTORS)
+@pytest.mark.parametrize("name", [name for name in SELECTORS if SELECTORS.provider(name) is None])
+def test_no_selector_forgets_what_another_module_needs(name: str) -> None:
+    """One pass over the registry; the message names what is missing."""
+    entry = SELECTORS[name]
+    assert entry.name == name, "the entry has another name than its place in the registry"
+    assert callable(resolve_name(entry.scores)), "`scores` names no function"
+    assert entry.formula, "reports print an empty formula"
+    assert set(entry.statistics) <= set(LOGGED_STATISTICS), "no store has these statistics"
+    tested = [test.entry for test in SelectorConformance.__subclasses__() if hasattr(test, "entry")]
+    assert any(entry is other for other in tested), "no class inherits SelectorConformance for it"
+    assert f"| {name} |" in GLOSSARY.read_text(encoding="utf-8"), "docs/glossary.md has no line for it"
 
 
 def test_a_selector_that_needs_more_than_sums_is_refused_where_only_sums_are_known() -> None:

@@ -62,7 +62,7 @@ def cells(draw: st.DrawFn) -> Cell:
 @given(st.dictionaries(NAMES, st.floats(allow_nan=False, allow_infinity=False)))
 def test_parameters_of_another_package_survive_in_one_text_column(values: dict[str, float]) -> None:
     parameters = InterventionParameters.of(values)
-    columns = parameter_columns("of-another-package", parameters)
+    columns = parameter_columns(parameters)
     assert math.isnan(columns["tau"])
     assert parameters_of(columns) == parameters
 

@@ -15,7 +15,7 @@ from esn_dist.report.sections.failures import failed_units
 from esn_dist.report.sections.pairs import without_single_emotions
 from esn_dist.report.speakers import unverified_speakers
 from esn_dist.report.titles import identification_title, masks_title
-from esn_dist.sweep.interventions import TWO_PASS
+from esn_dist.sweep.interventions import derived_types
 from esn_dist.terms import JOIN
 
 UNANSWERED = "pairs without an answer in the cell or in the baseline are left out of every effect, and counted"
@@ -48,8 +48,8 @@ def _cards(results: Results) -> Iterator[Card]:
 
 
 def _answered(answers: xr.Dataset) -> int:
-    """Answers of a model; 2-Pass, which the steering cells imply, has none of its own."""
-    return int((answers["intervention"] != TWO_PASS).sum()) * answers.sizes["utterance"]
+    """Answers of a model; 2-Pass and other derived types have none of their own."""
+    return int((~answers["intervention"].isin(list(derived_types()))).sum()) * answers.sizes["utterance"]
 
 
 def _small_masks(masks: Mapping[str, xr.Dataset]) -> Iterator[str]:

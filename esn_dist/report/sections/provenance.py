@@ -8,6 +8,7 @@ from typing import Any
 from esn_dist.report.document import Block, Bullets, Section, table
 from esn_dist.report.numbers import DASH
 from esn_dist.report.results import Results
+from esn_dist.sweep.selectors import SELECTORS
 
 RUN_FACTS = ("started", "finished", "ended", "host", "git", "command")
 
@@ -31,6 +32,8 @@ def _summary(results: Results) -> tuple[str, ...]:
         f"Answers that name no option: {invalid}",
     ]
     lines += [f"{name}: weights {facts.get('weights', DASH)}" for name, facts in results.description.models.items()]
+    used = {str(name) for masks in results.masks.values() for name in masks["selector"].values}
+    lines += [f"{name}: {entry.formula}" for name, entry in SELECTORS.items() if name in used]
     for run in results.provenance:
         lines.append("Run: " + ", ".join(f"{name} {run[name]}" for name in RUN_FACTS if run.get(name)))
     return tuple(lines)

@@ -17,7 +17,7 @@ from esn_dist.report.document import PageFigure, Paragraph, Section
 from esn_dist.report.results import Place, Results
 from esn_dist.report.titles import condition_title, place_title
 from esn_dist.store.read import read_texts
-from esn_dist.sweep.interventions import BASELINE, TWO_PASS
+from esn_dist.sweep.interventions import BASELINE, derived_types
 from esn_dist.terms import Outcome
 
 MOST_ANSWERS = 400_000
@@ -43,8 +43,8 @@ def utterance_section(results: Results) -> Section:
 
 
 def _place(results: Results, place: Place, answers: xr.Dataset, share: int) -> dict[str, Any]:
-    # 2-Pass has no texts of its own: each of its answers is that of a steering cell.
-    answers = answers.isel(cell=(answers["intervention"] != TWO_PASS).values)
+    # 2-Pass has no texts of its own, as all derived types: each of its answers is that of a steering cell.
+    answers = answers.isel(cell=(~answers["intervention"].isin(list(derived_types()))).values)
     kept = _first_of_each(answers, share // max(1, answers.sizes["cell"]))
     shown = answers.isel(utterance=kept)
     texts: dict[str, int] = {}
