@@ -99,7 +99,7 @@ def test_a_part_without_a_rate_is_unknown_and_the_total_names_it(monkeypatch: py
     assert facts.hours["H100"].hours == pytest.approx((answers / 10 + clips / 5) / 3600)
     assert facts.hours["H100"].left_out == (f"identification of {QWEN}",)
     text = plan_text(facts)
-    assert "answering 0.02, identification unknown, encoding up to 0.01 hours of H100 (measured 2026-01-02)" in text
+    assert "answering 0.02, identification unknown, encoding up to 0.02 hours of H100 (measured 2026-01-02)" in text
     assert f"hours    up to 0.03 hours of H100 without identification of {QWEN} (unknown)" in text
 
 
