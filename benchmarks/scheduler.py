@@ -269,6 +269,9 @@ class SimulatedPool(FakePool):
         self.clock.now = max(self.clock.now, end)
         return [self._finished(actor, unit)]
 
+    def stop(self) -> None:
+        self._ends.clear()
+
     def _seconds(self, unit: Unit) -> float:
         spread = float(np.exp(SPREAD * generator("spread", unit.id).normal()))
         if isinstance(unit, AnswerUnit):

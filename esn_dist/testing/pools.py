@@ -1,4 +1,4 @@
-"""Tests that every `ActorPool` must pass: inherit a class here and say how a pool is started.
+"""Tests that every `ActorPool` must pass: inherit the classes here that fit it, and say how its pools are started.
 
 Knows no Ray. Shipped with the package, so that a backend elsewhere can inherit the tests.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 from esn_dist.sweep.units import EncodeUnit
-from esn_dist.worker.protocol import MAX_IN_FLIGHT, ActorEvent, ActorPool, Died, Finished, Joined, Left
+from esn_dist.worker.protocol import MAX_IN_FLIGHT, ActorEvent, ActorPool, Died, Failed, Finished, Joined, Left
 
 SIZE = 2
 HANG_SECONDS = 600.0  # an actor takes seconds to join; only a hang takes so long
@@ -29,6 +29,11 @@ class JoinedPool:
 
 def unit(number: int) -> EncodeUnit:
     return EncodeUnit("model", "corpus", "evaluation", number)
+
+
+def first_joined(pool: ActorPool) -> int:
+    """The first actor that joins."""
+    return next(event.actor for event in events_until(pool, Joined) if isinstance(event, Joined))
 
 
 def events_until(pool: ActorPool, kind: type[ActorEvent], number: int = 1) -> list[ActorEvent]:
@@ -82,6 +87,57 @@ class ActorPoolConformance:
 
     def test_an_idle_pool_reports_nothing(self, joined: JoinedPool) -> None:
         assert joined.pool.events(0.01) == []
+
+    def test_a_stopped_pool_reports_none_of_the_units_that_were_in_flight(self) -> None:
+        pool = self.start_pool(1)
+        actor = first_joined(pool)
+        for number in range(MAX_IN_FLIGHT):
+            pool.submit(actor, unit(number))
+        pool.stop()
+        assert pool.events(0.1) == []
+
+
+class FailingPoolConformance:
+    """A unit that raises is reported as failed. For pools whose units can fail; inherit it beside the pool's tests."""
+
+    @classmethod
+    def start_failing_pool(cls, reason: str) -> ActorPool:
+        """A pool of one actor in which every unit raises an `OSError` with the text `reason`."""
+        raise NotImplementedError
+
+    def test_a_failed_unit_is_reported_with_its_reason_and_the_actor_takes_the_next(self) -> None:
+        pool = self.start_failing_pool("no such device")
+        actor = first_joined(pool)
+        for number in range(2):
+            pool.submit(actor, unit(number))
+            (failed,) = events_until(pool, Failed)
+            assert isinstance(failed, Failed) and (failed.actor, failed.unit) == (actor, unit(number).id)
+            assert "no such device" in failed.reason and "no such device" in failed.traceback
+            assert pool.least_loaded(1) == actor and pool.size == 1
+        pool.stop()
+
+
+class PreemptiblePoolConformance:
+    """A preempted actor leaves and does not die. For pools whose cluster takes actors away."""
+
+    @classmethod
+    def start_pool(cls, size: int) -> ActorPool:
+        """A new pool of `size` actors that finish any `EncodeUnit`."""
+        raise NotImplementedError
+
+    def preempt_actor(self, pool: ActorPool, actor: int) -> None:
+        """Take `actor` away as the cluster does."""
+        raise NotImplementedError
+
+    def test_a_preempted_actor_leaves_and_another_one_joins(self) -> None:
+        pool = self.start_pool(1)
+        actor = first_joined(pool)
+        self.preempt_actor(pool, actor)
+        pool.submit(actor, unit(0))
+        events = events_until(pool, Joined)
+        assert [event.actor for event in events if isinstance(event, Left)] == [actor]
+        assert not any(isinstance(event, Died | Finished | Failed) for event in events) and pool.size == 1
+        pool.stop()
 
 
 class ReplacingPoolConformance(ActorPoolConformance):

@@ -166,7 +166,7 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """A kind of cluster."""
+    """A kind of cluster. `esn_dist.testing.sessions.BackendConformance` tests an implementation."""
 
     def session(self, actors: int | None) -> AbstractContextManager[Session]:
         """Attach to the cluster, or start one with cores for `actors`; shut it down, or detach, at the end."""

@@ -12,8 +12,14 @@ from esn_dist.backends.ray_actor import start_actor
 from esn_dist.backends.ray_pool import RayPool
 from esn_dist.errors import UserError
 from esn_dist.sweep.units import EncodeUnit, Unit
-from esn_dist.testing.pools import ActorPoolConformance, ReplacingPoolConformance, events_until
-from esn_dist.worker.protocol import ActorEvent, ActorPool, Died, Failed, Finished, Joined, Left, Receipt
+from esn_dist.testing.pools import (
+    ActorPoolConformance,
+    FailingPoolConformance,
+    PreemptiblePoolConformance,
+    ReplacingPoolConformance,
+    events_until,
+)
+from esn_dist.worker.protocol import ActorEvent, ActorPool, Died, Finished, Joined, Receipt
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +59,42 @@ class Broken:
             raise self.problem
 
 
+def quick_pool(size: int) -> RayPool:
+    return RayPool(lambda: start_actor(Quick, num_cpus=0), size)
+
+
 def broken_pool(problem: Exception, method: str) -> RayPool:
     return RayPool(lambda: start_actor(Broken, problem, method, num_cpus=0), 1)
 
 
 @pytest.mark.usefixtures("cluster")
-class TestRayPool(ReplacingPoolConformance):
+class TestRayPool(ReplacingPoolConformance, FailingPoolConformance):
     @classmethod
     def start_pool(cls, size: int) -> ActorPool:
-        return RayPool(lambda: start_actor(Quick, num_cpus=0), size)
+        return quick_pool(size)
+
+    @classmethod
+    def start_failing_pool(cls, reason: str) -> ActorPool:
+        return broken_pool(OSError(reason), "execute")
 
     def kill_actor(self, pool: ActorPool, actor: int) -> None:
+        assert isinstance(pool, RayPool)
+        pool._actors[actor].kill()
+
+
+@pytest.mark.usefixtures("cluster")
+class TestPreemptedRayPool(PreemptiblePoolConformance):
+    """A cluster that takes a node away reports it with the actor's error."""
+
+    @pytest.fixture(autouse=True)
+    def preempted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ActorDiedError, "preempted", True)
+
+    @classmethod
+    def start_pool(cls, size: int) -> ActorPool:
+        return quick_pool(size)
+
+    def preempt_actor(self, pool: ActorPool, actor: int) -> None:
         assert isinstance(pool, RayPool)
         pool._actors[actor].kill()
 
@@ -92,32 +123,12 @@ def test_invalid_input_is_raised_as_the_actor_reported_it(cluster: None) -> None
     pool.stop()
 
 
-def test_a_fault_while_loading_is_a_death_and_a_fault_of_a_unit_is_a_failure(cluster: None) -> None:
+def test_a_fault_while_loading_is_a_death(cluster: None) -> None:
     for method in ("construction", "load_seconds"):
         pool = broken_pool(OSError("no such device"), method)
         died = first(pool, Died)
         assert isinstance(died, Died) and "no such device" in died.reason and pool.size == 1
         pool.stop()
-    pool = broken_pool(OSError("no such device"), "execute")
-    ready = first(pool, Joined)
-    assert isinstance(ready, Joined)
-    pool.submit(ready.actor, EncodeUnit("m", "c", "evaluation", 0))
-    failed = first(pool, Failed)
-    assert isinstance(failed, Failed) and "no such device" in failed.reason
-    pool.stop()
-
-
-def test_a_preempted_actor_has_left_and_is_no_death(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cluster that takes a node away reports it with the actor's error."""
-    monkeypatch.setattr(ActorDiedError, "preempted", True)
-    pool = RayPool(lambda: start_actor(Quick, num_cpus=0), 1)
-    ready = first(pool, Joined)
-    assert isinstance(ready, Joined)
-    pool._actors[ready.actor].kill()
-    pool.submit(ready.actor, EncodeUnit("m", "c", "evaluation", 0))
-    left = first(pool, Left)
-    assert isinstance(left, Left) and left.actor == ready.actor
-    pool.stop()
 
 
 def test_an_actor_that_the_cluster_has_no_resources_for_is_given_no_unit(cluster: None) -> None:

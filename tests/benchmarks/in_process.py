@@ -1,37 +1,56 @@
-"""A backend of one actor in this process: the real body of an actor, without a process or a cluster to start."""
+"""A backend in this process: the program's own executor, without a process or a cluster to start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from esn_dist.backends.ray_actor import Actor
 from esn_dist.sweep.units import Unit
 from esn_dist.worker.job import Job
-from esn_dist.worker.protocol import ActorEvent, Finished, GpuInfo, Joined
+from esn_dist.worker.load_tracker import LoadTracker
+from esn_dist.worker.protocol import ActorEvent, Failed, Finished, GpuInfo, Joined, UnitExecutor
 
 
 class InProcessPool:
-    """An `ActorPool`; a unit is executed when it is submitted."""
+    """An `ActorPool`; a unit is executed when it is submitted.
 
-    size = 1
+    Args:
+        start: makes the executor of one actor.
+    """
 
-    def __init__(self, job: Job) -> None:
-        self._actor = Actor(job)
-        self._events: list[ActorEvent] = [Joined(0, self._actor.load_seconds())]
+    def __init__(self, start: Callable[[], UnitExecutor], size: int) -> None:
+        self.size = size
+        self._executors = [start() for _ in range(size)]
+        self._load = LoadTracker()
+        self._ended: list[Finished | Failed] = []
 
     def least_loaded(self, max_in_flight: int) -> int | None:
-        return 0 if len(self._events) < max_in_flight else None
+        return self._load.least_loaded(max_in_flight)
 
     def submit(self, actor: int, unit: Unit) -> None:
-        self._events.append(Finished(actor, self._actor.execute(unit)))
+        self._load.change(actor, +1)
+        try:
+            self._ended.append(Finished(actor, self._executors[actor].execute(unit)))
+        except Exception as error:
+            self._ended.append(Failed(actor, unit.id, str(error), traceback.format_exc()))
 
     def events(self, timeout: float) -> list[ActorEvent]:
-        events, self._events = self._events, []
-        return events
+        if not len(self._load):
+            return self._join()
+        ended, self._ended = self._ended, []
+        for event in ended:
+            self._load.change(event.actor, -1)
+        return [*ended]
 
     def stop(self) -> None:
-        """Nothing to kill."""
+        self._ended.clear()
+
+    def _join(self) -> list[ActorEvent]:
+        for actor in range(self.size):
+            self._load.add(actor)
+        return [Joined(actor, executor.load_seconds()) for actor, executor in enumerate(self._executors)]
 
 
 class InProcessBackend:
@@ -50,4 +69,4 @@ class InProcessBackend:
         raise NotImplementedError("there is no GPU")
 
     def start_pool(self, job: Job, size: int) -> InProcessPool:
-        return InProcessPool(job)
+        return InProcessPool(lambda: Actor(job), size)

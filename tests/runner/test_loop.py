@@ -24,7 +24,7 @@ from esn_dist.runner.stages import ModelPlan, Stages
 from esn_dist.store.folder import StoreFolder
 from esn_dist.store.run_log import RunLog
 from esn_dist.sweep.units import EncodeUnit, SelectUnit, Unit
-from esn_dist.testing.pools import ReplacingPoolConformance
+from esn_dist.testing.pools import FailingPoolConformance, PreemptiblePoolConformance, ReplacingPoolConformance
 from esn_dist.worker.load_tracker import LoadTracker
 from esn_dist.worker.protocol import (
     MAX_IN_FLIGHT,
@@ -86,14 +86,22 @@ def finished(actor: int, unit: Unit) -> ActorEvent:
     return Finished(actor, Receipt(unit.id, 0.0))
 
 
-class TestFakePool(ReplacingPoolConformance):
+class TestFakePool(ReplacingPoolConformance, FailingPoolConformance, PreemptiblePoolConformance):
     @classmethod
     def start_pool(cls, size: int) -> ActorPool:
         return FakePool(size)
 
+    @classmethod
+    def start_failing_pool(cls, reason: str) -> ActorPool:
+        return FakePool(1, lambda actor, unit: Failed(actor, unit.id, reason, f"OSError: {reason}"))
+
     def kill_actor(self, pool: ActorPool, actor: int) -> None:
         assert isinstance(pool, FakePool)
         pool.end = lambda number, unit: Died(actor, "killed") if number == actor else finished(number, unit)
+
+    def preempt_actor(self, pool: ActorPool, actor: int) -> None:
+        assert isinstance(pool, FakePool)
+        pool.end = lambda number, unit: Left(actor, "drained") if number == actor else finished(number, unit)
 
 
 HANG_SECONDS = 600  # only a loop that waits for the selection reaches it
