@@ -20,7 +20,7 @@ TESTED = (test_audio_flamingo_3, test_generic, test_qwen2_5_omni, test_against_t
 def test_no_adapter_forgets_what_another_module_needs(name: str) -> None:
     entry = BUILTIN_ADAPTERS[name]
     adapter = adapter_class(entry)
-    assert not isabstract(adapter), f"{adapter.__name__} lacks {sorted(adapter.__abstractmethods__)}"
+    assert not isabstract(adapter), f"not defined: {sorted(adapter.__abstractmethods__)}"
     assert getattr(adapter, "settings", None) == entry.settings, "`settings` is not that of its entry"
     assert entry.architectures or name == GENERIC, "no architecture of a checkpoint leads to it"
     classes = [module.TestConformance for module in TESTED]

@@ -27,23 +27,23 @@ BLANK = 151666
 
 def test_audio_alone_gives_the_recorded_ids() -> None:
     codes = [152064 + code for code in (0, 1, 16383)]
-    both = streams(REAL, [], codes, "text, audio")
-    assert both.audio == [151670, 151661, 152064, 152065, 168447, 151663, 151675, 151645, 151671]
-    assert both.text == [BLANK] * 9
-    assert both.continuous == [False, False, True, True, True, False, False, False, False]
+    built = streams(REAL, [], codes, "text, audio")
+    assert built.audio == [151670, 151661, 152064, 152065, 168447, 151663, 151675, 151645, 151671]
+    assert built.text == [BLANK] * 9
+    assert built.continuous == [False, False, True, True, True, False, False, False, False]
 
 
 def test_text_before_audio_is_the_official_order() -> None:
-    both = streams(REAL, [108386, 11], [152070], "text, audio")
-    assert both.audio == [151670, BLANK, BLANK, 151661, 152070, 151663, 151675, 151645, 151671]
-    assert both.text == [BLANK, 108386, 11, *[BLANK] * 6]
+    built = streams(REAL, [108386, 11], [152070], "text, audio")
+    assert built.audio == [151670, BLANK, BLANK, 151661, 152070, 151663, 151675, 151645, 151671]
+    assert built.text == [BLANK, 108386, 11, *[BLANK] * 6]
 
 
 def test_after_text_no_token_asks_for_text() -> None:
     """The official code adds it only where the turn's last message is audio: another, weaker prompt."""
-    both = streams(REAL, [108386], [152070], "audio, text")
-    assert both.audio == [151670, 151661, 152070, 151663, BLANK, 151645, 151671]
-    assert both.text == [BLANK, BLANK, BLANK, BLANK, 108386, BLANK, BLANK]
+    built = streams(REAL, [108386], [152070], "audio, text")
+    assert built.audio == [151670, 151661, 152070, 151663, BLANK, 151645, 151671]
+    assert built.text == [BLANK, BLANK, BLANK, BLANK, 108386, BLANK, BLANK]
 
 
 @pytest.mark.parametrize("order", ["text, audio", "audio, text"])
