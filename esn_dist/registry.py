@@ -7,6 +7,7 @@ hurts only those who use it. What a foreign entry computes is identified by its 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ from typing import Generic, TypeVar
 from esn_dist.errors import UserError, did_you_mean
 
 Entry = TypeVar("Entry")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,16 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in self._entry_points
+
+    def usable(self) -> dict[str, Entry]:
+        """Every entry that can be loaded, for questions about all entries. A broken one is logged and left out."""
+        entries: dict[str, Entry] = {}
+        for name in self:
+            try:
+                entries[name] = self[name]
+            except UserError as error:
+                logger.warning("%s", error)
+        return entries
 
     def require(self, name: str, where: str | None = None) -> Entry:
         """The entry called `name`, or a `UserError` that lists the names and suggests the nearest one."""

@@ -112,19 +112,6 @@ def test_only_backends_imports_ray() -> None:
 
 KERNELS_AND_REFERENCES = {"apply_rope_and_write_kv", "rms_norm", "silu_and_mul"}
 IN_EVERY_SUCH_MODULE = {"logger", "main"}
-TO_BE_RENAMED = {
-    "AnyTable",
-    "BYTES",
-    "EMOTIONS",
-    "RATE",
-    "ROUNDING",
-    "TAIL",
-    "VERSION",
-    "audio_token_count",
-    "describe",
-    "find_weights",
-    "load",
-}
 
 
 def public_names(tree: ast.Module) -> Iterator[str]:
@@ -144,5 +131,5 @@ def test_a_public_name_is_defined_in_one_module_only() -> None:
     for path, _, tree in modules():
         for name in public_names(tree):
             definitions.setdefault(name, set()).add(path.as_posix())
-    allowed = KERNELS_AND_REFERENCES | IN_EVERY_SUCH_MODULE | TO_BE_RENAMED
+    allowed = KERNELS_AND_REFERENCES | IN_EVERY_SUCH_MODULE
     assert {name: paths for name, paths in definitions.items() if len(paths) > 1 and name not in allowed} == {}

@@ -72,6 +72,15 @@ def test_a_package_that_cannot_be_imported_is_named_and_hurts_only_its_own_entry
     assert error.value.where == "broken 1.0"
 
 
+def test_a_question_about_all_entries_leaves_out_a_broken_package_and_says_so(
+    installed: Installed, caplog: pytest.LogCaptureFixture
+) -> None:
+    installed.add("broken", "import no_such_module", "broken = broken:thing")
+    installed.add("plug", "three = 3", "three = plug:three")
+    assert registry().usable() == {"one": 1, "two": 2, "three": 3}
+    assert "'broken' cannot be loaded" in caplog.text
+
+
 def test_an_entry_of_another_type_is_refused(installed: Installed) -> None:
     installed.add("plug", "word = 'word'", "word = plug:word")
     with pytest.raises(UserError, match="the thing 'word' is a str"):

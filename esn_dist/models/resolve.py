@@ -49,7 +49,8 @@ def provider_identity(spec: ModelSpec, folder: Path) -> str:
 def _model_for_architecture(config: Mapping[str, Any]) -> str | None:
     """The first registered model whose adapter claims the architecture."""
     architecture = str((config.get("architectures") or [""])[0])
-    return next((name for name in MODELS if architecture.startswith(MODELS[name].adapter.architectures)), None)
+    usable = MODELS.usable().items()
+    return next((name for name, entry in usable if architecture.startswith(entry.adapter.architectures)), None)
 
 
 def dtype_name(spec: ModelSpec, folder: Path) -> str:

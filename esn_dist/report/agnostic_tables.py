@@ -161,7 +161,7 @@ def _columns(selected: Sequence[EffectRow], random: Sequence[EffectRow]) -> tupl
     """Gains of the selected masks; at each, plain steering first, then the types in the order of their registry."""
     gains = {row.condition.alpha for row in selected}
     columns = {_column(row) for row in (*selected, *random) if row.condition.alpha in gains}
-    order = [STEER, *(name for name in INTERVENTIONS if is_agnostic(name))]
+    order = [STEER, *(name for name, entry in INTERVENTIONS.usable().items() if entry.agnostic)]
     return tuple(sorted(columns, key=lambda c: (c.alpha, order.index(c.intervention), c.parameters)))
 
 

@@ -91,7 +91,7 @@ def compute_scores(selector: Selector, firing: Firing) -> Scores:
     if selector.needs_utterances and inputs.utterance_stream is None:
         raise UserError(
             f"selector {selector.name!r} needs the counts of single utterances, and only their sums are known here",
-            expected=f"one of {', '.join(name for name, other in SELECTORS.items() if other.from_sums)}",
+            expected=f"one of {', '.join(name for name, other in SELECTORS.usable().items() if other.from_sums)}",
         )
     if missing := [name for name in selector.statistics if name not in inputs.statistics]:
         raise UserError(

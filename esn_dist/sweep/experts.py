@@ -22,7 +22,8 @@ def refuse_on_experts(studies: Mapping[str, Iterable[Cell]], model: str, experts
     for title, cells in studies.items() if experts else ():
         for name in dict.fromkeys(cell.intervention for cell in cells if cell.model == model):
             if reason := INTERVENTIONS[name].refused_on_experts:
-                allowed = [n for n, entry in INTERVENTIONS.items() if not entry.refused_on_experts and n != BASELINE]
+                usable = INTERVENTIONS.usable().items()
+                allowed = [n for n, entry in usable if not entry.refused_on_experts and n != BASELINE]
                 raise UserError(
                     f"study {title!r} asks for {name} on model {model!r}, whose layers are made of {experts} experts: "
                     f"{reason}",

@@ -179,7 +179,7 @@ INTERVENTIONS: Registry[InterventionType] = Registry(
 
 def derived_types() -> dict[str, str]:
     """Types without cells of their own, each with the type whose cells hold its answers."""
-    return {name: entry.answered_by for name, entry in INTERVENTIONS.items() if entry.answered_by}
+    return {name: entry.answered_by for name, entry in INTERVENTIONS.usable().items() if entry.answered_by}
 
 
 def intervention_provider(name: str) -> str:

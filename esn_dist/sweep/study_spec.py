@@ -121,7 +121,7 @@ class InterventionSpec(Spec):
 
     def _unknown(self, name: str) -> ValueError:
         """`name` is no parameter of this type: whose it is, or what was probably meant."""
-        for entry in INTERVENTIONS.values():
+        for entry in INTERVENTIONS.usable().values():
             for parameter in entry.parameters:
                 if parameter.name == name:
                     return ValueError(f"only {entry.name} has a {parameter.title}")
@@ -196,7 +196,7 @@ class StudySpec(Spec):
             if any(map(is_random, self.selectors)):
                 raise ValueError("`reach` compares self and cross effects, which random masks do not have")
             if not all(intervention.entry.searchable for intervention in self.interventions):
-                searchable = [name for name, entry in INTERVENTIONS.items() if entry.searchable]
+                searchable = [name for name, entry in INTERVENTIONS.usable().items() if entry.searchable]
                 raise ValueError(f"`reach` knows {' and '.join(searchable)} only")
         return self
 

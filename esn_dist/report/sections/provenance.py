@@ -33,7 +33,7 @@ def _summary(results: Results) -> tuple[str, ...]:
     ]
     lines += [f"{name}: weights {facts.get('weights', DASH)}" for name, facts in results.description.models.items()]
     used = {str(name) for masks in results.masks.values() for name in masks["selector"].values}
-    lines += [f"{name}: {entry.formula}" for name, entry in SELECTORS.items() if name in used]
+    lines += [f"{name}: {SELECTORS[name].formula}" for name in SELECTORS if name in used]
     for run in results.provenance:
         lines.append("Run: " + ", ".join(f"{name} {run[name]}" for name in RUN_FACTS if run.get(name)))
     return tuple(lines)

@@ -46,7 +46,7 @@ def stabilities(
         for origin in dict.fromkeys(origin for origin in origins if origin[0]):
             corpus, size, parts, fraction = origin
             used = of_model["selector"].values[[other == origin for other in origins]]
-            selectors = [name for name, entry in SELECTORS.items() if name in used and entry.from_sums]
+            selectors = [name for name in SELECTORS if name in used and SELECTORS[name].from_sums]
             if selectors and all(name in description.models[model]["counts"] for name in corpus.split(JOIN)):
                 pool = identification_pool(folder, model, corpus, size=size or "auto", parts=parts.split(JOIN))
                 yield mask_stability(pool, selectors, f"{fraction:.10g}", seed, draws=draws)
