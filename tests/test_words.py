@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import ast
 import re
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -20,6 +19,11 @@ RULES = Path("docs/words.yaml")
 FOLDERS = ("benchmarks", "configs", "docs", "esn_dist", "launch", "tests")
 SUFFIXES = {".cfg", ".css", ".html", ".jinja", ".js", ".md", ".mjs", ".py", ".sh", ".toml", ".yaml"}
 HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+DEFINITIONS = {ast.arg: "arg", ast.FunctionDef: "name", ast.AsyncFunctionDef: "name", ast.ClassDef: "name"}
+# In which field a node of a syntax tree has its name.
+NAME_FIELDS = {
+    **DEFINITIONS, ast.Name: "id", ast.Attribute: "attr", ast.keyword: "arg", ast.alias: "asname", ast.MatchAs: "name"
+}  # fmt: skip
 
 
 class Strict(BaseModel):
@@ -31,9 +35,9 @@ class Word(Strict):
     use: str
     forms: str = ""
 
-    def pattern(self) -> re.Pattern[str]:
-        forms = (self.forms or self.word).replace(" ?", r"[\s_#]*").replace(" ", r"[\s_#]+")
-        return re.compile(rf"(?<![a-z])(?:{forms})(?![a-z])", re.IGNORECASE)
+    def pattern(self) -> str:
+        """A regular expression of all forms, in which a space also matches an underscore and the end of a line."""
+        return (self.forms or self.word).replace(" ?", r"[\s_#]*").replace(" ", r"[\s_#]+")
 
 
 class Kept(Strict):
@@ -45,6 +49,7 @@ class Kept(Strict):
 class Words(Strict):
     text: tuple[Word, ...]
     names: dict[str, str]
+    definitions: dict[str, str]
     parts: dict[str, str]
     kept: tuple[Kept, ...]
 
@@ -79,26 +84,36 @@ def uses_in_text(path: str, text: str) -> Iterator[Use]:
         if fnmatch(path, kept.files):
             text = re.sub(kept.text, lambda match: re.sub(r"\S", "·", match[0]), text)
     for match in any_word().finditer(text):
-        use = next(word.use for word in rules.text if word.pattern().fullmatch(match[0]))
+        use = next(word.use for word in rules.text if re.fullmatch(word.pattern(), match[0], re.IGNORECASE))
         yield Use(path, text.count("\n", 0, match.start()) + 1, match[0], use)
 
 
 def uses_in_names(path: str, source: str) -> Iterator[Use]:
     rules = words()
-    if not any(name in source for name in rules.names) and not any(part in source.lower() for part in rules.parts):
-        return
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.NAME:
-            parts = map(str.lower, HUMP.findall(token.string))
-            use = rules.names.get(token.string) or next(filter(None, map(rules.parts.get, parts)), None)
+    for node in ast.walk(ast.parse(source)):
+        name = getattr(node, NAME_FIELDS.get(type(node), ""), None)
+        if name:
+            use = rules.names.get(name) or (is_definition(node) and rules.definitions.get(name)) or use_of_part(name)
             if use:
-                yield Use(path, token.start[0], token.string, use)
+                yield Use(path, node.lineno, name, use)
+
+
+def is_definition(node: ast.AST) -> bool:
+    """Whether the project chose the name. The attribute `frame.at` is a name of another library."""
+    return type(node) in DEFINITIONS or isinstance(getattr(node, "ctx", None), ast.Store)
+
+
+@cache
+def use_of_part(name: str) -> str | None:
+    parts = map(str.lower, HUMP.findall(name))
+    return next(filter(None, map(words().parts.get, parts)), None)
 
 
 @cache
 def any_word() -> re.Pattern[str]:
     """All words in one expression, so that a file is read once."""
-    return re.compile("|".join(word.pattern().pattern for word in words().text), re.IGNORECASE)
+    forms = "|".join(word.pattern() for word in words().text)
+    return re.compile(rf"(?<![a-z])(?:{forms})(?![a-z])", re.IGNORECASE)
 
 
 def test_no_file_uses_a_word_that_the_project_gave_up() -> None:
@@ -116,6 +131,12 @@ def test_no_file_uses_a_word_that_the_project_gave_up() -> None:
 )
 def test_a_word_is_found_over_lines_and_in_names(text: str) -> None:
     assert list(uses_in_text("page.md", text))
+
+
+@pytest.mark.parametrize("source", ["for at in (0, 1): ...", "class A:\n    own: int", "def f(one): ...", "a.found", "OwnDesk"])
+def test_a_name_is_found_where_the_project_chose_it(source: str) -> None:
+    assert list(uses_in_names("module.py", source))
+    assert not list(uses_in_names("module.py", "frame.at[0], all_at_once, OwnMask"))
 
 
 def test_every_kept_text_still_occurs() -> None:
