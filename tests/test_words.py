@@ -133,7 +133,9 @@ def test_a_word_is_found_over_lines_and_in_names(text: str) -> None:
     assert list(uses_in_text("page.md", text))
 
 
-@pytest.mark.parametrize("source", ["for at in (0, 1): ...", "class A:\n    own: int", "def f(one): ...", "a.found", "OwnDesk"])
+@pytest.mark.parametrize(
+    "source", ["for at in (0, 1): ...", "class A:\n    own: int", "def f(one): ...", "a.found", "OwnDesk"]
+)
 def test_a_name_is_found_where_the_project_chose_it(source: str) -> None:
     assert list(uses_in_names("module.py", source))
     assert not list(uses_in_names("module.py", "frame.at[0], all_at_once, OwnMask"))
