@@ -38,7 +38,7 @@ EVERY = {"tiny": {"reference": 1, "batched": 1}, "full": {"reference": 16, "batc
 Recorded = dict[tuple[str, str, int], list[float]]
 """By method, setting and new tokens."""
 OLD_NAMES = {"reference": "usual", "ratio_to_reference": "ratio_to_usual"}
-"""Earlier spellings of keys in the JSON, which stay beside the new ones."""
+"""Earlier spellings of keys in the JSON, which stay next to the new ones."""
 
 
 def main(
@@ -166,7 +166,7 @@ def by_setting(recorded: Recorded) -> dict[str, dict[str, list[float]]]:
 
 
 def with_old_names(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures, at any depth, with the values of `OLD_NAMES` beside those of the new names."""
+    """The figures, at any depth, with the values of `OLD_NAMES` next to those of the new names."""
     named = {key: with_old_names(value) if isinstance(value, dict) else value for key, value in figures.items()}
     return named | {OLD_NAMES[key]: value for key, value in named.items() if key in OLD_NAMES}
 

@@ -1,12 +1,13 @@
-"""The cost of interventions: one layer, all layers, several masks per batch, the gate path and Mix, against unsteered.
+"""The cost of interventions, against unintervened cells: one or all layers, masks per batch, the gate path and Mix.
 
     python benchmarks/interventions.py --size tiny --json FILE    # on a CPU: about a minute
     python benchmarks/interventions.py --size full --json FILE    # on one GPU
 
 Steering engines publish their costs in this form. Our engine always has one mask at a time: 8 or 32 masks per batch are
-8 or 32 cells one after the other, each over 1/8 or 1/32 of the utterances. Every condition takes turns with unsteered
-cells; its overhead is the median over such pairs. The gate path runs in the padded engine, against unsteered cells of
-the same engine. Mix needs every position of a row, so it is compared with an unsteered cell that computes them all too.
+8 or 32 cells one after the other, each over 1/8 or 1/32 of the utterances. Every condition takes turns with
+unintervened cells; its overhead is the median over such pairs. The gate path runs in the padded engine, against
+unintervened cells of the same engine. Mix needs every position of a row, so it is compared with an unintervened cell
+that computes them all too.
 Masks are prepared before the clock runs: in a sweep they are prepared while another unit is answered.
 """
 
@@ -58,7 +59,7 @@ def main(
 
 
 def measure(workload: Workload, rounds: int) -> dict[str, Any]:
-    """Answers per second of every condition, and its overhead against the unsteered cell of its pair."""
+    """Answers per second of every condition, and its overhead against the unintervened cell of its pair."""
     device, ours = workload.lm.device, SweepEngine(workload, workload.clips)
     hooked = SweepEngine(workload, workload.clips, packed=False, encoded_by=ours)
     conditions = {
@@ -85,7 +86,7 @@ def measure(workload: Workload, rounds: int) -> dict[str, Any]:
 
 
 def timed_pair(ours: SweepEngine, name: str, work: Work, seed: int) -> tuple[float, float]:
-    """Seconds of an unsteered pass of the same engine and of `work`, one after the other."""
+    """Seconds of an unintervened pass of the same engine and of `work`, one after the other."""
     new, idle, steered = ours.workload.new_tokens, IdleObserver() if name == MIXED else None, work(seed)
     if seed == 0:
         ours.prompt_batches.answer(new, transform=idle)

@@ -1,7 +1,7 @@
 """Registries that other installed packages can join: entries by name, built in or from an entry point.
 
 Knows nothing of what an entry is. An entry point is loaded when its name is first asked for, so that a broken package
-hurts only those who use it. What a foreign entry computes is identified by its package's name, version and source.
+hurts only those who use it. An entry of another package is identified by that package's name, version and source.
 """
 
 from __future__ import annotations

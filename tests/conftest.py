@@ -213,7 +213,7 @@ def _answers_of(
 
 
 def _add_surroundings(folder: StoreFolder) -> None:
-    """The files beside the data: the run's provenance, and a failed unit."""
+    """The files next to the data: the run's provenance, and a failed unit."""
     facts = {"started": "2026-01-02T03:04:05+00:00", "finished": "2026-01-02T03:05:05+00:00", "host": HOSTILE}
     facts |= {"command": "esn-dist run small.yaml", "git": "0123abc", "ended": "to its end", "sweep": "name: small"}
     folder.provenance.mkdir()

@@ -93,7 +93,7 @@ def test_an_emotion_that_a_corpus_does_not_have_is_named_before_any_model_is_loa
     assert "no utterance has the emotion 'angr'. Did you mean 'anger'?" in result.stderr
 
 
-def test_json_of_a_run_keeps_the_names_of_earlier_versions_beside_the_new_ones() -> None:
+def test_json_of_a_run_keeps_the_names_of_earlier_versions_next_to_the_new_ones() -> None:
     result = RunResult(finished=3, remaining=1, failed={"answer-9": "why"}, unreadable_clips={"b: gone", "a: gone"})
     facts = run_facts(Path("store/small"), result)
     assert facts["remaining"] == facts["left"] == 1

@@ -24,7 +24,7 @@ class Condition:
 
     Attributes:
         parameters: what the type of intervention takes besides its gain.
-        identification_size, parts: of the masks; −1 and "" where they rest on no counts.
+        identification_size, parts: of the masks; −1 and "" where they use no counts.
     """
 
     selector: str

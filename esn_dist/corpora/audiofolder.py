@@ -1,4 +1,4 @@
-"""A folder in Hugging Face's `audiofolder` layout: metadata tables beside the audio, or one folder per label.
+"""A folder in Hugging Face's `audiofolder` layout: metadata tables next to the audio, or one folder per label.
 
 Opens no audio file. An id is the file's path inside the folder.
 """

@@ -64,7 +64,7 @@ def read_iemocap(path: Path, emotions: Sequence[str], *, excited_is_joy: bool = 
 
     Args:
         path: the folder that contains Session1 … Session5, or its parent.
-        excited_is_joy: `exc` counts as joy beside `hap`.
+        excited_is_joy: `exc` counts as joy, as `hap` does.
 
     Raises:
         UserError: no sessions, no label files, two labels for one utterance, an emotion that no utterance has.

@@ -1,6 +1,6 @@
 """One entry per type of corpus: its spec, its loader, its label counter, its published counts.
 
-Knows no file format: each entry is declared beside its loader, and looked up by the `type` of a spec.
+Knows no file format: each entry is declared next to its loader, and looked up by the `type` of a spec.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def read_meld(path: Path, emotions: Sequence[str], *, prefer_recuts: bool = True
 
     Args:
         path: MELD.Raw or its parent.
-        prefer_recuts: take `final_videos_testdia…` where a test clip has one beside the plain file.
+        prefer_recuts: take `final_videos_testdia…` where a test clip has one next to the plain file.
 
     Raises:
         UserError: no csv, a column or cell missing in one, a duplicate row, an emotion that no row has.

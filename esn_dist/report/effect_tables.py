@@ -77,7 +77,7 @@ Key = tuple[str, str, MaskOrigin]
 def effect_tables(rows: Iterable[EffectRow]) -> list[EffectTable]:
     """Tables in the order of the rows; columns in the order of their selectors.
 
-    RND rests on no counts: it is in every table of its fraction, whatever the other masks were identified from. The
+    RND uses no counts: it is in every table of its fraction, whatever the other masks were identified from. The
     budget is what is equal, as in the paper; a mask may be smaller than its budget.
     """
     rows = list(rows)

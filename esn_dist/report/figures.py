@@ -75,9 +75,9 @@ def curves(frame: xr.Dataset, axis: Axis) -> Figure:
 
 
 def accuracies(frame: xr.Dataset, axis: Axis, unmasked: float) -> Figure:
-    """Figure 2d: accuracy (%) on the masks' own emotions and on the others, and that of the unmasked model.
+    """Figure 2d: accuracy (%) on the masks' own emotions and on the others, and that of the unintervened model.
 
-    Both are means over emotions, so each is the unmasked model's mean accuracy plus the effect (exactly so where no
+    Both are means over emotions, so each is the unintervened model's mean accuracy plus the effect (exactly so where no
     answer is missing). The bands are those of the effects.
     """
     figure, plot = _axes_of_curves(frame, axis)

@@ -133,7 +133,7 @@ def paper_corpora(emotions: Mapping[str, Sequence[str]]) -> frozenset[str]:
 def published_table_2(model: str, corpus: str) -> dict[tuple[str, float, InterventionParameters], str]:
     """Table 2's line of one model and corpus as printed, a dagger at flagged numbers; empty where it has none.
 
-    Keys are intervention, gain and parameters; `baseline` is the unmasked model, `steer` the column RND.
+    Keys are intervention, gain and parameters; `baseline` is the unintervened model, `steer` the column RND.
     """
     types = {printed: name for name, printed in TABLE_2_TYPES.items()} | {"none": BASELINE}
     line = {}

@@ -73,7 +73,7 @@ class MaskSelection:
         )
 
     def _single(self, mask: MaskKey) -> tuple[npt.NDArray[np.bool_], int]:
-        """member[layer, neuron] of one emotion (or of none: RND), and utterances per emotion that it rests on."""
+        """member[layer, neuron] of one emotion (or of none: RND), and utterances per emotion that it uses."""
         layers, width = self.shape
         if mask.selector == FROM_FILE:
             return self._from_file(mask)
@@ -89,7 +89,7 @@ class MaskSelection:
         return member_LN, utterances
 
     def _score(self, selector: str, source: CountSource) -> tuple[Scores, int]:
-        """Scores[emotion, layer, neuron], and how many utterances of each emotion they rest on."""
+        """Scores[emotion, layer, neuron], and how many utterances of each emotion they come from."""
         inputs, utterances = self.inputs.input(source)
         return scores_of(selector, inputs), utterances
 

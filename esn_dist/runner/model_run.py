@@ -56,7 +56,7 @@ class ModelPlacement:
 
 
 def run_model(context: RunContext, placement: ModelPlacement) -> None:
-    """Run the units of one model. Studies that search are run in rounds, each of which rests on the one before."""
+    """Run the units of one model. Studies that search are run in rounds, each of which depends on the one before."""
     searched: SearchedCells = {}
     while not context.result.interrupted:
         _run_round(context, placement, searched)

@@ -21,7 +21,7 @@ from esn_dist.terms import JOIN, PARTS
 
 @dataclass(frozen=True, slots=True)
 class CountSource:
-    """The counts that a mask rests on: corpora joined by "+", requested size, and counted parts."""
+    """The counts that a mask is selected from: corpora joined by "+", requested size, and counted parts."""
 
     corpora: str
     size: IdentificationSize
@@ -29,9 +29,9 @@ class CountSource:
 
     @classmethod
     def of(cls, mask: MaskKey) -> CountSource:
-        """Raises ValueError for a mask that rests on no counts."""
+        """Raises ValueError for a mask that uses no counts."""
         if mask.size == "":
-            raise ValueError(f"a mask of {mask.selector} rests on no counts")
+            raise ValueError(f"a mask of {mask.selector} uses no counts")
         return cls(mask.corpus, mask.size, mask.parts)
 
     @property
@@ -69,7 +69,7 @@ class SelectionInputs:
         return shared_emotions([self.emotions[corpus] for corpus in corpora])
 
     def _input(self, source: CountSource) -> tuple[SelectionInput, int]:
-        """Counts of all corpora of `source` together, and how many utterances of each emotion they rest on.
+        """Counts of all corpora of `source` together, and how many utterances of each emotion they come from.
 
         Raises:
             NothingIdentified: an emotion has no correctly answered utterance, or none with a counted position.

@@ -86,7 +86,7 @@ class Stages:
         """Add the selection of each waiting mask whose corpora are identified, and of RND masks, which need none.
 
         The selection of a mask whose corpus left the sweep is added at once, and fails with that reason. Masks that
-        rest on the same counts are adjacent, so that the counts are read once.
+        use the same counts are adjacent, so that the counts are read once.
         """
         waiting: list[MaskKey] = []
         selectable: list[MaskKey] = []

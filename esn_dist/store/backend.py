@@ -3,7 +3,7 @@
 A backend holds keys such as `done/3f/unit.json` with bytes. A prefix is a key's beginning up to a "/". Knows nothing of
 what the bytes mean.
 
-Durability is explicit, because Zarr never calls fsync: first `sync` the data, then `write` the mark that rests on it.
+Durability is explicit, because Zarr never calls fsync: first `sync` the data, then `write` the mark that depends on it.
 An implementation passes the tests of `esn_dist.testing.backends`.
 """
 
@@ -55,7 +55,7 @@ class StorageBackend(Protocol):
     def swap(self, key: str, expected: bytes | None, content: bytes | None) -> bool:
         """Replace `key` if it still holds `expected`: one winner among all processes. None means no file.
 
-        Returns: whether `content` is now in place. The lock of a store rests on this.
+        Returns: whether `content` is now in place. The lock of a store depends on this.
         """
 
     def delete(self, key: str) -> None:

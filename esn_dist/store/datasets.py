@@ -30,7 +30,7 @@ def open_answers(folder: StoreFolder, model: str, corpus: str, *, complete: bool
     """answer[cell, utterance], outcome, logprob[cell, utterance, emotion], option_number[utterance, emotion].
 
     Coordinates are the columns of the cells, and of their masks `parts` and `identification_size` (0: as many as all
-    emotions have; -1: the mask rests on no counts). Cells not written yet have outcome 0 everywhere.
+    emotions have; -1: the mask uses no counts). Cells not written yet have outcome 0 everywhere.
 
     Args:
         complete: leave out every cell with any such answer.

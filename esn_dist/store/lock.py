@@ -1,7 +1,7 @@
 """One driver per store: a file that names the holder, a counter that shows that it lives, a token for its workers.
 
 Times of other machines are never compared. A holder elsewhere is dead when its counter does not change for
-`stale_after_seconds` of this machine's monotonic clock. Rests on the backend's `swap`. Does not know what it protects.
+`stale_after_seconds` of this machine's monotonic clock. Uses the backend's `swap`. Does not know what it protects.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class StudyCondition:
     Attributes:
         source_corpus: identification corpus of the masks.
         identification_size: utterances per emotion that were requested; 0: as many as all emotions have.
-        parts: positions whose counts the masks rest on, joined by "+".
+        parts: positions whose counts the masks are selected from, joined by "+".
     """
 
     model: str

@@ -64,7 +64,7 @@ class ArraySpec:
 def count_arrays(
     rows: int, layers: int, width: int, emotions: Sequence[str], experts: int = 0
 ) -> tuple[ArraySpec, ...]:
-    """K[utterance, part, layer, neuron] in shards, T[utterance, part], and the answers of the unmodified model.
+    """K[utterance, part, layer, neuron] in shards, T[utterance, part], and the answers of the unintervened model.
 
     K_correct[shard, part, layer, neuron] sums K over each shard's correctly answered utterances. A model with experts
     has T_expert[utterance, part, layer, expert] too.

@@ -1,6 +1,6 @@
 """The settings that every corpus has, as pydantic models: labels studied, sets drawn, limits of a clip.
 
-Every default is the paper's or the protocol's. Knows no type of corpus: each is declared beside its loader.
+Every default is the paper's or the protocol's. Knows no type of corpus: each is declared next to its loader.
 """
 
 from __future__ import annotations
@@ -115,5 +115,5 @@ class CorpusSpec(Spec):
 
 
 def _absolute(path: Path) -> Path:
-    """Absolute, but a link as last part stays a link: a manifest's clips are beside the link, not beside its target."""
+    """Absolute, but a link as last part stays a link: a manifest's clips are next to the link, not to its target."""
     return path.parent.resolve() / path.name

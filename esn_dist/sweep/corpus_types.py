@@ -1,6 +1,6 @@
 """The registry of corpus types: from the `type` of a corpus in the YAML to its settings and its published counts.
 
-Knows no loader: `esn_dist.corpora` and other packages declare entries beside their loaders, found by import string.
+Knows no loader: `esn_dist.corpora` and other packages declare entries next to their loaders, found by import string.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def mask_record(mask: MaskKey, budget: int) -> Record:
 
 
 def mask_of(model: str, record: Record) -> MaskKey:
-    """The inverse of `mask_record`. The column has 0 for the size "auto", and for masks that rest on no counts."""
+    """The inverse of `mask_record`. The column has 0 for the size "auto", and for masks that use no counts."""
     parts = tuple(part for part in record["parts"].split(JOIN) if part)
     return MaskKey(
         model,

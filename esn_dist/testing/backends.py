@@ -1,6 +1,6 @@
 """Tests that every storage backend passes: `class TestMine(StorageBackendConformance)` with a `backend` fixture.
 
-They hold what a store rests on: a reader sees old or new content and nothing between, a staged node appears whole, one
+They test what a store needs: a reader sees old or new content and nothing between, a staged node appears whole, one
 of many writers wins a swap, and Zarr reads back what it wrote.
 """
 
@@ -50,7 +50,7 @@ class StorageBackendConformance:
         pieces = list(backend.stream(KEY))
         assert len(pieces) > 1 and b"".join(pieces) == content
 
-    def test_listing_goes_below_the_prefix_and_not_beside_it(self, backend: StorageBackend) -> None:
+    def test_listing_goes_below_the_prefix_and_not_next_to_it(self, backend: StorageBackend) -> None:
         keys = {KEY, "done/a.json", "done/3f/other.json"}
         for key in {*keys, "done2/b.json", "log/events.jsonl"}:
             backend.write(key, b"x")

@@ -81,8 +81,8 @@ def test_the_smallest_corpus_decides_how_many_utterances_each_contributes(small_
     counts = [int((poor.correct & (poor.label == emotion)).sum()) for emotion in EMOTIONS]
     for size, requested in (("auto", None), (99, 99), (2, 2)):
         chosen = identification_sets([poor, candidates[1]], EMOTIONS, size, [None, 30])  # type: ignore[arg-type]
-        assert [one.size for one in chosen] == [min(counts) if size != 2 else 2] * 2
-        assert {one.requested for one in chosen} == {requested}
+        assert [chosen_set.size for chosen_set in chosen] == [min(counts) if size != 2 else 2] * 2
+        assert {chosen_set.requested for chosen_set in chosen} == {requested}
 
 
 def test_emotions_that_all_corpora_have_keep_the_order_of_the_first() -> None:

@@ -17,15 +17,15 @@ from esn_dist.analysis.trials import Trials, read_trials
 EMOTIONS = ("anger", "joy", "neutral")
 
 
-def sweep(build: Any, seed: int, per_emotion: Any = 5, right: float = 0.6, own: float = 0.0) -> xr.Dataset:
-    """Items differ in how easy they are; a cell loses `own` of its own emotion's right answers."""
+def sweep(build: Any, seed: int, per_emotion: Any = 5, right: float = 0.6, own_loss: float = 0.0) -> xr.Dataset:
+    """Items differ in how easy they are; a cell loses `own_loss` of its own emotion's right answers."""
     random = np.random.default_rng(seed)
     sizes = [per_emotion] * 3 if isinstance(per_emotion, int) else per_emotion
     labels = np.repeat(EMOTIONS, sizes)
     easy = random.beta(4 * right, 4 * (1 - right), len(labels))
 
     def answers(source: str) -> list[str]:
-        lowered = np.where(labels == source, own, 0.0)
+        lowered = np.where(labels == source, own_loss, 0.0)
         correct = random.random(len(labels)) < easy - lowered
         wrong = [EMOTIONS[(EMOTIONS.index(label) + 1 + random.integers(2)) % 3] for label in labels]
         return [str(label) if ok else other for label, ok, other in zip(labels, correct, wrong, strict=True)]
@@ -67,7 +67,7 @@ def test_the_exact_p_value_equals_listing_all_exchanges(build: Any, seed: int, s
 
 
 def test_the_drawn_p_value_agrees_with_the_exact_one(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    trials = read_trials(sweep(build, 7, [20, 21, 22], own=0.15))
+    trials = read_trials(sweep(build, 7, [20, 21, 22], own_loss=0.15))
     exact = exchange_test(trials, trials.groups[0])
     monkeypatch.setattr(permutation, "MAX_EXACT_VALUES", 10)
     drawn = exchange_test(trials, trials.groups[0], 0)
@@ -79,7 +79,7 @@ def test_p_values_are_uniform_where_the_answers_are_exchanged_within_items(build
     """Shuffled labels: a sweep with a strong effect, whose cells are shuffled item by item, has none left."""
     p = []
     for seed in range(300):
-        answers = sweep(build, seed, 60, own=0.4)
+        answers = sweep(build, seed, 60, own_loss=0.4)
         for name in ("answer", "outcome"):
             values = answers[name].values.copy()
             orders = np.random.default_rng(20_000 + seed).permuted(np.tile([1, 2, 3], (180, 1)), axis=1)
@@ -100,7 +100,7 @@ def test_p_values_are_uniform_where_masks_differ_but_belong_to_no_emotion(build:
 
 
 def test_a_planted_gap_is_significant_and_negative(build: Any) -> None:
-    trials = read_trials(sweep(build, 3, 60, own=0.4))
+    trials = read_trials(sweep(build, 3, 60, own_loss=0.4))
     result = exchange_test(trials, trials.groups[0])
     assert result.p is not None and result.p < 1e-4 and result.gap is not None and result.gap < -20
 
@@ -121,7 +121,7 @@ def test_one_source_emotion_has_nothing_to_exchange(build: Any) -> None:
 
 def test_the_assignment_test_lists_all_assignments_of_masks_to_emotions(build: Any) -> None:
     for seed in range(5):
-        trials = read_trials(sweep(build, seed, 8, own=0.3))
+        trials = read_trials(sweep(build, seed, 8, own_loss=0.3))
         correct = trials.correct[list(trials.groups[0].cells)]
         every = [gap_of(np.array(order)[trials.label], correct, trials.label) for order in permutations(range(3))]
         result = assignment_test(trials, trials.groups[0])
@@ -133,7 +133,7 @@ def test_assignment_p_values_are_uniform_on_shuffled_source_emotions(build: Any)
     """Six assignments of three masks, so p is one of k/6, each equally often."""
     counts = np.zeros(6)
     for seed in range(300):
-        answers = sweep(build, seed, 30, own=0.4)
+        answers = sweep(build, seed, 30, own_loss=0.4)
         shuffled = np.random.default_rng(seed).permutation(EMOTIONS)
         answers = answers.assign_coords(source_emotion=("cell", ["", *shuffled]))
         trials = read_trials(answers)

@@ -47,7 +47,7 @@ def test_every_documented_option_of_every_command_is_run() -> None:
     assert not any(missing.values()), missing
 
 
-def test_the_engine_is_measured_beside_the_references_and_the_ceiling(tmp_path: Path) -> None:
+def test_the_engine_is_measured_with_the_references_and_the_ceiling(tmp_path: Path) -> None:
     measured = figures("engine", tmp_path)
     assert measured.keys() == KEYS
     for key in ("answers_per_second", "first_token_per_second", "peak_memory_gb", "utterances"):
@@ -62,7 +62,7 @@ def test_the_engine_is_measured_beside_the_references_and_the_ceiling(tmp_path: 
     assert {"1 thread, 20 new", "2 processes, 1 new"} <= measured["rates"]["ours"].keys()
 
 
-def test_interventions_are_compared_with_the_unsteered_engine(tmp_path: Path) -> None:
+def test_interventions_are_compared_with_the_unintervened_engine(tmp_path: Path) -> None:
     measured = figures("interventions", tmp_path)
     assert measured["answers_per_second"].keys() == measured["overhead"].keys() == {
         "1 mask per batch, fold", "8 masks per batch, fold", "unsteered again", "one layer, fold", "all layers, fold",

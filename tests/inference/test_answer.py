@@ -60,7 +60,7 @@ def test_batched_equals_single(omni: Qwen25Omni, sizes: tuple[int, ...]) -> None
 
 @settings(max_examples=8)
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=6))
-def test_batched_equals_single_whatever_stands_beside_it(omni: Qwen25Omni, sizes: list[int]) -> None:
+def test_batched_equals_single_with_any_other_rows_in_the_batch(omni: Qwen25Omni, sizes: list[int]) -> None:
     batch = batch_of(omni, tuple(sizes))
     together = answer_all(omni, batch)
     assert together.tokens == [answer_all(omni, row_of(batch, row)).tokens[0] for row in range(len(sizes))]

@@ -17,9 +17,7 @@ lengths = st.lists(st.integers(1, 500), max_size=60)
 
 
 @given(lengths, st.integers(1, 1_000))
-def test_every_prompt_stands_in_exactly_one_group_and_no_group_exceeds_the_budget(
-    sizes: list[int], budget: int
-) -> None:
+def test_every_prompt_is_in_exactly_one_group_and_no_group_exceeds_the_budget(sizes: list[int], budget: int) -> None:
     groups = compose(sizes, budget)
     assert sorted(i for group in groups for i in group) == list(range(len(sizes)))
     for group in groups:

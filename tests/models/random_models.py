@@ -121,7 +121,7 @@ def granite_speech() -> tuple[Any, Any]:
 
 
 class Mel(torch.nn.Module):
-    """torchaudio's MelSpectrogram, restated: its wheels do not load beside a torch without CUDA."""
+    """torchaudio's MelSpectrogram, restated: its wheels do not load with a torch without CUDA."""
 
     def __init__(self, sample_rate: int, n_fft: int, win_length: int, hop_length: int, n_mels: int) -> None:
         super().__init__()

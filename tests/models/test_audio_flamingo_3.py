@@ -143,7 +143,7 @@ def test_batched_cached_audio_gives_the_logits_and_the_answers_of_generate_on_si
     tools.assert_equals_generate(flamingo, flamingo.model, official, items)
 
 
-def test_the_clip_stands_before_the_question_and_another_order_is_refused(
+def test_the_clip_comes_before_the_question_and_another_order_is_refused(
     flamingo: AudioFlamingo3, tokenizer: Any
 ) -> None:
     prompt = flamingo.prompt(2, "Which?")

@@ -95,7 +95,7 @@ def test_offloading_to_memory_where_the_work_is_done_in_memory_is_no_offloading(
 
 
 def test_offloaded_to_memory_all_is_as_with_weights_in_place(omni: Qwen25Omni, folder: Path, tools: Any) -> None:
-    """What `offload: cpu` does beside a GPU, done by accelerate's same hooks with the CPU as the working device."""
+    """What `offload: cpu` does with a GPU, done by accelerate's same hooks with the CPU as the working device."""
     away = Qwen25Omni.load(folder, torch.float32, Placement(), Qwen25Omni.settings)
     accelerate.cpu_offload(away.thinker, execution_device=torch.device("cpu"))
     gates, whole_gates = find_gates(away.decoder), find_gates(omni.decoder)

@@ -61,7 +61,7 @@ def test_a_download_asks_for_no_pickle_no_code_and_no_thinking(name: str, monkey
 
 
 def test_the_same_batch_in_bfloat16_gives_the_same_bits(tmp_path: Path) -> None:
-    """A row beside others may differ from the row alone by one step there; a plan's batch never from itself."""
+    """A row in a batch may differ from the row alone by one step there; a plan's batch never from itself."""
     assert SHIPPED
     lm = Qwen25Omni.load(SHIPPED, torch.bfloat16, Placement(), Qwen25Omni.settings)
     waves = [np.random.default_rng(n).normal(0, 0.1, n).astype(np.float32) for n in (4_000, 9_000, 16_000)]

@@ -69,7 +69,7 @@ class Ranges(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, small_store: Path) -> Iterator[str]:
-    """Where the example store is served, as `store/quickstart` would be, and one of today beside it."""
+    """Where the example store is served, as `store/quickstart` would be, and next to it a store of today."""
     folder = tmp_path_factory.mktemp("served")
     (folder / "quickstart").symlink_to(EXAMPLE)
     (folder / "today").symlink_to(small_store)

@@ -1,4 +1,4 @@
-"""The paper's Table 2: its columns and lines in its order, the paper's own numbers beside ours, and nobody else's."""
+"""The paper's Table 2: its columns and lines in its order, the paper's own numbers next to ours, and nobody else's."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ def test_figure_1_has_a_row_per_corpus_and_a_column_per_selector(drawn: dict[str
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert titles == ["MAD, room", "ConAct, room", "MAD, studio", "ConAct, studio"]
     frame = results.frames["tiny", "room"]
-    at = (frame["selector"] == "MAD") & (frame["alpha"] == -1) & (frame["source_corpus"] == "room")
-    change = frame["change"].isel(condition=int(np.flatnonzero(at.values)[0])).sel(source=["anger", "joy", "sadness"])
+    row = (frame["selector"] == "MAD") & (frame["alpha"] == -1) & (frame["source_corpus"] == "room")
+    change = frame["change"].isel(condition=int(np.flatnonzero(row.values)[0])).sel(source=["anger", "joy", "sadness"])
     assert [text.get_text() for text in figure.axes[0].texts] == [
         decimal_text(value, 1, signed=True) for value in change.values.ravel()
     ]
@@ -100,7 +100,7 @@ def test_figure_2d_has_accuracies_around_the_unmasked_one(results: Results) -> N
 
 
 def test_self_accuracy_is_the_unmasked_one_plus_the_effect_on_a_balanced_set(results: Results) -> None:
-    """Counted from the answers themselves: the identity that Figure 2d rests on."""
+    """Counted from the answers themselves: the identity that Figure 2d is computed by."""
     answers = results.answers["tiny", "studio"]
     deactivated = (answers.selector == "ConAct") & (answers.intervention == "deactivate")
     codes = np.array([list(answers.emotion.values).index(label) for label in answers.label.values])

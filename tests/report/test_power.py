@@ -28,8 +28,8 @@ def test_power_takes_the_share_from_the_cells_of_a_store(small_store: Path) -> N
     answers = open_answers(StoreFolder(small_store), "tiny", "room").load()
     share, pairs = 0, 0
     for emotion in answers["emotion"].values:
-        own = answers.isel(utterance=(answers["label"] == emotion).values)
-        both = own.sel(cell=["base", f"ConAct-room-{emotion}@-1.0"])
+        labelled = answers.isel(utterance=(answers["label"] == emotion).values)
+        both = labelled.sel(cell=["base", f"ConAct-room-{emotion}@-1.0"])
         usable = both["outcome"].isin([1, 2]).all("cell").values
         code = list(answers["emotion"].values).index(emotion)
         right = (both["answer"] == code).values & (both["outcome"] == 1).values

@@ -122,7 +122,7 @@ def test_masks_that_differ_in_size_or_parts_have_tables_and_json_rows_of_their_o
         (10, ""),
         (0, "audio"),
     ]
-    # RND rests on no counts and is in all of them; nothing is twice in one table.
+    # RND uses no counts and is in all of them; nothing is twice in one table.
     for effect_table in tables:
         for columns in effect_table.interventions:
             assert columns.selectors[0] == "RND" and len(set(columns.selectors)) == len(columns.selectors)
@@ -147,9 +147,9 @@ def test_rnd_is_in_the_tables_of_masks_of_another_corpus_and_of_a_file(answers: 
     compared = {(t.origin.transfer_from, t.origin.fraction): t.interventions[0].selectors for t in tables}
     assert compared["room", 0.1] == ("RND", "ConAct") and compared["file:0123456789ab", 0.1] == ("RND", "file")
     assert compared["room", 0.2] == ("ConAct",)
-    own, *_ = (t.interventions[0].rows[0] for t in tables if t.origin.transfer_from == "")
-    beside, *_ = (t.interventions[0].rows[0] for t in tables if t.origin.transfer_from == "room")
-    assert own == beside and own.condition.selector == "RND"
+    same_corpus, *_ = (t.interventions[0].rows[0] for t in tables if t.origin.transfer_from == "")
+    other_corpus, *_ = (t.interventions[0].rows[0] for t in tables if t.origin.transfer_from == "room")
+    assert same_corpus == other_corpus and same_corpus.condition.selector == "RND"
 
 
 def test_missing_answers_of_rnd_are_counted_once_however_many_tables_it_is_in(answers: xr.Dataset) -> None:
@@ -162,9 +162,9 @@ def test_missing_answers_of_rnd_are_counted_once_however_many_tables_it_is_in(an
 
 
 def test_rnd_is_in_the_table_of_masks_of_a_requested_size(answers: xr.Dataset) -> None:
-    own = changed(conact(answers), "sized", identification_size=30)
+    sized = changed(conact(answers), "sized", identification_size=30)
     random = answers.isel(cell=np.isin(answers.intervention, ["baseline"]) | (answers.selector == "RND").values)
-    (effect_table,) = effect_tables(rows_of(joined(random, own)))
+    (effect_table,) = effect_tables(rows_of(joined(random, sized)))
     assert [columns.selectors for columns in effect_table.interventions] == [("RND", "ConAct")]
 
 
@@ -172,7 +172,7 @@ def pairs_of(answers: xr.Dataset) -> xr.Dataset:
     """Co-deactivation of all pairs: the first of its emotions' cells, as if the second mask did nothing."""
     cells = conact(answers)
     pairs = [("anger", "joy"), ("anger", "sadness"), ("joy", "sadness")]
-    of = {str(e): at for at, e in enumerate(cells.source_emotion.values)}
+    of = {str(e): index for index, e in enumerate(cells.source_emotion.values)}
     made = changed(cells.isel(cell=[of[a] for a, _ in pairs]), "pair", intervention="co-deactivate")
     return made.assign_coords(source_emotion=("cell", ["+".join(pair) for pair in pairs]))
 
@@ -185,7 +185,7 @@ def test_the_interaction_matrix_is_in_the_report_and_needs_the_single_emotions(
     rows = list(pair_rows([compared]))
     assert [(r["first"], r["second"]) for r in rows] == [("anger", "joy"), ("anger", "sadness"), ("joy", "sadness")]
     frame = {r["first"] + r["second"]: r for r in rows}
-    single = {str(e): at for at, e in enumerate(conact(answers).source_emotion.values)}
+    single = {str(e): index for index, e in enumerate(conact(answers).source_emotion.values)}
     assert set(single) == {"anger", "joy", "sadness"}
     assert frame["angerjoy"]["own_low"] <= frame["angerjoy"]["own"] <= frame["angerjoy"]["own_high"]
     section = pair_matrices_section([compared])
@@ -232,11 +232,11 @@ def test_macro_rows_have_no_accuracy_where_there_are_source_emotions(results: Re
 def test_stability_covers_pooled_corpora_and_every_way_of_identifying(small_store: Path) -> None:
     folder = StoreFolder(small_store)
     masks = open_masks(folder, "tiny")
-    own = masks.isel(mask=(masks["selector"] == "MAD").values & (masks["source_corpus"] == "studio").values)
-    pooled = changed_masks(own, source_corpus="studio+room")
-    sized = changed_masks(own, identification_size=9, parts="text")
-    compared = list(stabilities(folder, describe(folder), {"tiny": joined_masks(own, pooled, sized)}, draws=2, seed=0))
-    assert [(one.attrs["corpus"], one.attrs["identified"], one.attrs["parts"]) for one in compared] == [
+    mad = masks.isel(mask=(masks["selector"] == "MAD").values & (masks["source_corpus"] == "studio").values)
+    pooled = changed_masks(mad, source_corpus="studio+room")
+    sized = changed_masks(mad, identification_size=9, parts="text")
+    compared = list(stabilities(folder, describe(folder), {"tiny": joined_masks(mad, pooled, sized)}, draws=2, seed=0))
+    assert [(table.attrs["corpus"], table.attrs["identified"], table.attrs["parts"]) for table in compared] == [
         ("studio", 30, "audio+text+generated"), ("studio+room", 60, "audio+text+generated"), ("studio", 9, "text"),
     ]  # fmt: skip
 
@@ -252,9 +252,9 @@ def joined_masks(*parts: xr.Dataset) -> xr.Dataset:
 
 def test_unions_are_no_row_of_figure_4_and_no_overlap_with_their_parts(small_store: Path) -> None:
     masks = open_masks(StoreFolder(small_store), "tiny")
-    own = masks.isel(mask=(masks["selector"] == "MAD").values & (masks["source_corpus"] == "studio").values)
-    union = changed_masks(own.isel(mask=[0]), source_emotion="anger+joy+sadness")
-    pairs = list(related(overlap(joined_masks(own, union))))
+    mad = masks.isel(mask=(masks["selector"] == "MAD").values & (masks["source_corpus"] == "studio").values)
+    union = changed_masks(mad.isel(mask=[0]), source_emotion="anger+joy+sadness")
+    pairs = list(related(overlap(joined_masks(mad, union))))
     assert {pair.first for pair in pairs} | {pair.second for pair in pairs} == {"anger", "joy", "sadness"}
     assert len(pairs) == 3
 

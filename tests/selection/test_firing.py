@@ -79,7 +79,7 @@ def test_a_row_that_was_never_written_is_no_count() -> None:
         sum_blocks(chosen, blocks, [0])
 
 
-def test_answers_of_one_token_have_no_generated_positions_and_that_is_legal_beside_others() -> None:
+def test_answers_of_one_token_have_no_generated_positions_and_that_is_legal_next_to_others() -> None:
     chosen, blocks = _one_row_each([[5, 0], [7, 0]])
     assert sum_blocks(chosen, blocks, [0, 1]).T.tolist() == [5, 7]
     with pytest.raises(NothingIdentified, match="no position in the counted parts"):

@@ -104,7 +104,7 @@ def chosen(of: Firing, selector: str, emotion: str) -> npt.NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize("selector", ["MAD", "ConAct", "LAPE-filtered"])
-def test_single_masks_rest_on_the_first_correct_utterances(folder: StoreFolder, selector: str) -> None:
+def test_single_masks_are_selected_from_the_first_correct_utterances(folder: StoreFolder, selector: str) -> None:
     expected = chosen(firing("one", MIXED, 6, [0, 1, 2]), selector, "joy")
     np.testing.assert_array_equal(read_member(folder, "tiny", key(selector).id), expected)
 
@@ -143,7 +143,7 @@ def test_pooled_corpora_give_the_poorest_one_s_number_of_shared_emotions(folder:
     np.testing.assert_array_equal(read_member(folder, "tiny", pooled.id), expected)
 
 
-def test_random_masks_keep_their_draw_and_stand_ins_are_draws_of_their_own(folder: StoreFolder) -> None:
+def test_random_masks_keep_their_draw_and_controls_of_unions_have_independent_draws(folder: StoreFolder) -> None:
     single, joy, anger, both = (read_member(folder, "tiny", k.id) for k in KEYS[-4:])
     np.testing.assert_array_equal(single, random_mask(LAYERS, WIDTH, BUDGET, 9, "tiny", 0))
     assert len({mask.tobytes() for mask in (single, joy, anger)}) == 3

@@ -1,4 +1,4 @@
-"""Experts: the positions that were sent to each are stored beside the counts, and are the T of P = K/T."""
+"""Experts: the positions that were sent to each are stored next to the counts, and are the T of P = K/T."""
 
 from __future__ import annotations
 

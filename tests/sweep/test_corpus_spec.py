@@ -43,7 +43,7 @@ def test_defaults_are_table_4(tmp_path: Path, type: str, emotions: str, evaluati
     assert spec.paths == (tmp_path / "x",)
 
 
-def test_a_corpus_s_own_defaults_hold_beside_what_is_given(tmp_path: Path) -> None:
+def test_a_corpus_s_own_defaults_hold_next_to_what_is_given(tmp_path: Path) -> None:
     spec = corpus(tmp_path, "name: c, type: msp-podcast, path: x, evaluation: {splits: [Test2]}")
     assert (spec.evaluation.per_emotion, spec.evaluation.splits) == (500, ("Test2",))
     assert (spec.identification.cap, spec.identification.splits) == (1000, ("Train",))

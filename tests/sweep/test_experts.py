@@ -35,7 +35,7 @@ def test_mix_on_registered_experts_is_no_plan(tmp_path: Path) -> None:
     assert e.value.fix and "study 'mixed'" in e.value.fix
 
 
-def test_mix_beside_experts_is_one_and_so_is_all_else_on_them(tmp_path: Path) -> None:
+def test_mix_next_to_experts_is_allowed_and_so_are_the_other_types_on_them(tmp_path: Path) -> None:
     planned = plan(sweep(tmp_path, "qwen2.5-omni-7b", "{type: two-pass, alpha: 0.3}, {type: union, alpha: 0.3}"))
     refuse_on_experts(planned.studies, "qwen3-omni-30b", 128)
     refuse_on_experts(planned.studies, "qwen2.5-omni-7b", 0)

@@ -123,14 +123,14 @@ def test_a_union_steers_one_mask_of_all_emotions() -> None:
     assert cell.mask.emotion_masks == tuple(replace(cell.mask, emotion=e) for e in FIVE)
 
 
-def test_rnd_controls_mix_and_union_with_independent_stand_ins_per_seed() -> None:
+def test_rnd_controls_mix_and_union_with_independent_draws_per_seed() -> None:
     interventions = [{"type": "mix", "alpha": 1}, {"type": "union", "alpha": 1}]
     cells = on_one(study(selectors=["RND"], seeds=3, interventions=interventions))
     assert [c.intervention for c in cells] == ["mix", "union"] * 3
-    stand_ins = {mask.id for c in cells for mask in c.mask.emotion_masks if c.mask}  # type: ignore[union-attr]
-    assert len(stand_ins) == 3 * 5
+    emotion_draws = {mask.id for c in cells for mask in c.mask.emotion_masks if c.mask}  # type: ignore[union-attr]
+    assert len(emotion_draws) == 3 * 5
     single = {c.mask.id for c in on_one(study(selectors=["RND"], interventions=["deactivate"])) if c.mask}
-    assert not stand_ins & single
+    assert not emotion_draws & single
 
 
 def test_pairs_are_all_pairs_and_one_for_rnd() -> None:

@@ -1,6 +1,6 @@
 """Any gated audio-language model of transformers, through its own processor and its own merging of audio and text.
 
-Nothing about a model is restated here. The audio embeddings of a clip are what the model itself hands to its decoder at
+Nothing about a model is restated here. The audio embeddings of a clip are what the model passes to its decoder at
 the audio positions. A prompt is what its processor makes of a probe clip, with as many placeholders as the clip needs.
 """
 

@@ -1,4 +1,4 @@
-"""The embeddings that a model hands to its decoder: its forward call runs up to the decoder and stops there.
+"""The embeddings that a model passes to its decoder: its forward call runs up to the decoder and stops there.
 
 Works for any model of transformers, whatever its merging of audio and text looks like. Knows no processor.
 """

@@ -30,7 +30,7 @@ def write_iemocap(root: Path) -> Path:
     (root / "Documentation").mkdir()
     files = sorted(root.glob("Session*/dialog/EmoEvaluation/Ses*.txt"))
     lines = [line for path in files for line in path.read_bytes().splitlines() if line.startswith(b"[")]
-    # It circulates beside the release, all summaries in one file.
+    # It circulates next to the release, all summaries in one file.
     (root / "IEMOCAP_EmoEvaluation.txt").write_bytes(b"\n".join(lines) + b"\n")
     return root
 

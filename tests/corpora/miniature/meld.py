@@ -88,7 +88,7 @@ def write_meld(root: Path) -> Path:
     (dev / "dia110_utt7.mp4").unlink()
     write_mp4(dev / "dia49_utt4.mp4", 20)  # has no row
     write_mp4(test / "dia38_utt4.mp4", LONG, 2)
-    for turn in (1, 2):  # re-cuts beside the plain clips
+    for turn in (1, 2):  # re-cuts next to the plain clips
         write_mp4(test / f"final_videos_testdia1_utt{turn}.mp4", 40)
     (test / "dia1_utt3.mp4").rename(test / "final_videos_testdia1_utt3.mp4")  # and one without a plain clip
     for stub in ("._dia0_utt0.mp4", "._final_videos_testdia1_utt1.mp4"):

@@ -34,7 +34,7 @@ def write_wav(path: Path, samples: int, pitch: float = 160.0) -> None:
 
 
 def write_mp4(path: Path, frames: int, channels: int = 6) -> None:
-    """H.264 beside AAC at 48 kHz, `frames` × 1024 samples long. In 5.1 the voice is in the centre, noise around it."""
+    """H.264 and AAC at 48 kHz, `frames` × 1024 samples long. In 5.1 the voice is in the centre, noise around it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_clip(frames, channels))
 

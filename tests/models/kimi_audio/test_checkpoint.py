@@ -60,7 +60,7 @@ def test_the_names_and_shapes_of_the_full_size_model_are_the_published_ones(
     assert all("mimo" in name or name.endswith("rotary_emb.inv_freq") for name in unused)
 
 
-def test_every_weight_stands_where_its_name_says(checkpoint: Path, kimi: KimiAudio) -> None:
+def test_every_weight_is_loaded_where_its_name_says(checkpoint: Path, kimi: KimiAudio) -> None:
     stored = {name: value for path in checkpoint.glob("*.safetensors") for name, value in load_file(path).items()}
     ours = dict(kimi.network.named_parameters())
     assert torch.equal(ours["decoder.layers.2.mlp.down_proj.weight"], stored["model.layers.2.mlp.down_proj.weight"])
