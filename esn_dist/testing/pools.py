@@ -98,7 +98,7 @@ class ActorPoolConformance:
 
 
 class FailingPoolConformance:
-    """A unit that raises is reported as failed. For pools whose units can fail; inherit it beside the pool's tests."""
+    """A unit that raises is reported as failed. For pools whose units can fail; inherit it with the pool's tests."""
 
     @classmethod
     def start_failing_pool(cls, reason: str) -> ActorPool:
