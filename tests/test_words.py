@@ -92,7 +92,7 @@ def uses_in_names(path: str, source: str) -> Iterator[Use]:
     rules = words()
     for node in ast.walk(ast.parse(source)):
         name = getattr(node, NAME_FIELDS.get(type(node), ""), None)
-        if name:
+        if name and isinstance(node, ast.expr | ast.stmt | ast.arg | ast.keyword | ast.alias | ast.pattern):
             use = rules.names.get(name) or (is_definition(node) and rules.definitions.get(name)) or use_of_part(name)
             if use:
                 yield Use(path, node.lineno, name, use)
