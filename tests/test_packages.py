@@ -35,20 +35,7 @@ ORDER = [
     "__main__",
 ]
 LEVEL = {package: level for level, package in enumerate(ORDER)}
-LIGHT = {
-    "errors",
-    "seeds",
-    "terms",
-    "registry",
-    "store",
-    "sweep",
-    "corpora",
-    "task",
-    "selection",
-    "analysis",
-    "report",
-    "api",
-}
+LIGHT = {*ORDER[: ORDER.index("transfer")], "report", "api"}
 HEAVY = {"torch", "ray", "transformers", "accelerate", "safetensors", "tokenizers", "huggingface_hub", "parselmouth"}
 
 

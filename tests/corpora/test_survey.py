@@ -69,6 +69,6 @@ def test_a_missing_or_too_small_corpus_is_reported_and_no_crash(releases: Path, 
     gone: Survey = survey(spec_of(releases, "meld", path=tmp_path / "no"), 1, tmp_path)
     assert "no such folder" in gone.problem and not gone.listed
     small = survey(spec_of(releases, "meld", evaluation={"per_emotion": 200}), 1, tmp_path)
-    assert "wants 200 utterances of each emotion" in small.problem
+    assert "needs 200 utterances of each emotion" in small.problem
     assert sum(small.listed.values()) == 39, "the counts are shown all the same"
     assert small.evaluation is None
