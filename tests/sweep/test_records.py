@@ -17,6 +17,7 @@ from esn_dist.sweep.load import load_sweep
 from esn_dist.sweep.plan import plan
 from esn_dist.sweep.records import (
     cell_of,
+    cell_record,
     cell_table,
     mask_of,
     mask_table,
@@ -82,6 +83,17 @@ def test_cells_survive_a_round_trip_through_the_table(given_cells: list[Cell]) -
     read = [cell_of("model", "corpus", table.record(row), known) for row in range(len(table))]
     assert read == given_cells
     assert [cell.id for cell in read] == list(table.id)
+
+
+def test_every_column_is_written_as_in_the_example_store_which_an_earlier_version_wrote() -> None:
+    folder, model = StoreFolder(ROOT / "store" / "example"), "tiny-qwen2.5-omni"
+    keys, table = read_mask_keys(folder, model), read_cells(folder, model, "studio")
+    for row in table.row_by_id().values():
+        stored = table.record(row)
+        written = cell_record(cell_of(model, "studio", stored, keys))
+        # By text, in which NaN equals NaN.
+        assert {name: str(value) for name, value in written.items()} == {n: str(v) for n, v in stored.items()}
+    assert {*table.selector} > {"RND"} and any(table.source_emotion)
 
 
 def test_the_example_store_s_rows_still_hash_to_their_ids() -> None:
